@@ -1,0 +1,122 @@
+//! What the core orders. The outcome of an order always comes back as an [`Event`](super::Event).
+
+use super::report::Report;
+use super::{Generation, SlotId, Time, WorkerId};
+use std::fmt;
+
+/// An order to the shell, to be carried out in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start a worker. Answered by `Spawned` or `SpawnFailed`.
+    Spawn {
+        /// The new worker's id.
+        worker: WorkerId,
+        /// Its place.
+        slot: SlotId,
+        /// The settings to start it with.
+        generation: Generation,
+    },
+    /// Send the worker's process its `stop-signal`. Answered by `Exited`, in time.
+    Drain {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// SIGKILL to the whole worker: its process, process group and session.
+    Kill {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// The process has ended: send its `stop-signal` to what is left of its group, then reap it.
+    /// Answered by `Gone`, at once if nothing is left.
+    Sweep {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// SIGKILL does not end this worker: nothing more will be asked of it, nor is to be told of it.
+    Abandon {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// Run the generation's `check` command. Answered by `Checked`.
+    Check {
+        /// Whose.
+        generation: Generation,
+    },
+    /// No worker of this generation will ever be started again.
+    Forget {
+        /// Which one.
+        generation: Generation,
+    },
+    /// Tell systemd.
+    Notify(Notice),
+    /// Write to the log.
+    Report(Report),
+    /// A reload is over: tell whoever asked for it.
+    Answer {
+        /// The generation the reload was to bring.
+        generation: Generation,
+        /// How it went.
+        verdict: Verdict,
+    },
+    /// Leave, with this status. Nothing follows.
+    Exit {
+        /// 0, 69, 70, 71, 75 or 78.
+        code: u8,
+    },
+}
+
+/// What systemd is told (sd_notify(3)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// READY=1
+    Ready,
+    /// RELOADING=1 with MONOTONIC_USEC in the same datagram
+    Reloading(Time),
+    /// STOPPING=1
+    Stopping,
+    /// STATUS=
+    Status(String),
+    /// EXTEND_TIMEOUT_USEC=, 15 s
+    Extend,
+    /// WATCHDOG=1
+    Watchdog,
+}
+
+/// How a reload went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every wanted slot has a ready worker of the new generation.
+    Done,
+    /// Rolled back.
+    Failed {
+        /// What failed, and where things stand now.
+        reason: String,
+    },
+    /// A newer reload took over.
+    Superseded {
+        /// The one that took over.
+        by: Generation,
+    },
+    /// herder is stopping.
+    Stopped,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Spawn { worker, slot, generation } => {
+                write!(f, "spawn {worker} {slot} {generation}")
+            }
+            Action::Drain { worker } => write!(f, "drain {worker}"),
+            Action::Kill { worker } => write!(f, "kill {worker}"),
+            Action::Sweep { worker } => write!(f, "sweep {worker}"),
+            Action::Abandon { worker } => write!(f, "abandon {worker}"),
+            Action::Check { generation } => write!(f, "check {generation}"),
+            Action::Forget { generation } => write!(f, "forget {generation}"),
+            Action::Notify(notice) => write!(f, "notify {notice:?}"),
+            Action::Report(report) => write!(f, "report {report}"),
+            Action::Answer { generation, verdict } => write!(f, "answer {generation} {verdict:?}"),
+            Action::Exit { code } => write!(f, "exit {code}"),
+        }
+    }
+}

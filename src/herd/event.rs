@@ -1,0 +1,124 @@
+//! What the shell tells the core: facts, in the order they happened.
+
+use super::{Exit, Generation, Policy, Span, WorkerId};
+use std::fmt;
+
+/// Something that happened. An event that comes too late (its worker is gone, its reload is over) is a no-op.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Time passed; a deadline may be due.
+    Tick,
+    /// The program of this worker is running: exec succeeded.
+    Spawned {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// There is no such process: it could not be made, or could not exec.
+    SpawnFailed {
+        /// Which worker.
+        worker: WorkerId,
+        /// Why.
+        failure: SpawnFailure,
+    },
+    /// The worker sent READY=1.
+    Ready {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// The worker sent STOPPING=1.
+    Stopping {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// The worker sent EXTEND_TIMEOUT_USEC.
+    Extend {
+        /// Which worker.
+        worker: WorkerId,
+        /// From now.
+        by: Span,
+    },
+    /// The worker's process ended. Its number stays taken until [`Action::Sweep`](super::Action::Sweep).
+    Exited {
+        /// Which worker.
+        worker: WorkerId,
+        /// How.
+        exit: Exit,
+    },
+    /// Neither the worker nor anything it left behind is alive.
+    Gone {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// The `check` command of a generation has ended.
+    Checked {
+        /// Whose.
+        generation: Generation,
+        /// `Err` holds what it printed.
+        outcome: Result<(), String>,
+    },
+    /// New settings were read and found valid.
+    Reload {
+        /// Their number, larger than every one before.
+        generation: Generation,
+        /// Their rules.
+        policy: Policy,
+    },
+    /// New settings were read and refused; nothing is to change.
+    Refused {
+        /// One line that says what to change.
+        reason: String,
+    },
+    /// SIGTTIN, SIGTTOU: change the number of wanted workers.
+    Scale {
+        /// By so many; never below 0.
+        by: i32,
+    },
+    /// SIGTERM and the like. A second one kills.
+    Stop,
+}
+
+/// Why a worker could not be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpawnFailure {
+    /// Who has to act.
+    pub cause: Cause,
+    /// Stage and errno in words: `cannot execute /srv/app/run: No such file or directory`.
+    pub text: String,
+}
+
+/// Who has to act on a [`SpawnFailure`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The settings name something that cannot be executed (ENOENT, EACCES, ENOEXEC, ENOTDIR, ELOOP).
+    Settings,
+    /// The system is short of something (EAGAIN, ENOMEM, EMFILE, ENFILE, ETXTBSY, EIO, …).
+    System,
+}
+
+/// One line a debug log can be replayed from.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Tick => f.write_str("tick"),
+            Event::Spawned { worker } => write!(f, "{worker} spawned"),
+            Event::SpawnFailed { worker, failure } => {
+                write!(f, "{worker} not spawned ({:?}): {}", failure.cause, failure.text)
+            }
+            Event::Ready { worker } => write!(f, "{worker} says ready"),
+            Event::Stopping { worker } => write!(f, "{worker} says stopping"),
+            Event::Extend { worker, by } => write!(f, "{worker} asks for {by}"),
+            Event::Exited { worker, exit } => write!(f, "{worker} {exit}"),
+            Event::Gone { worker } => write!(f, "{worker} gone"),
+            Event::Checked { generation, outcome: Ok(()) } => write!(f, "{generation} checked"),
+            Event::Checked { generation, outcome: Err(why) } => {
+                write!(f, "{generation} failed its check: {why}")
+            }
+            Event::Reload { generation, policy } => {
+                write!(f, "reload {generation} workers={}", policy.workers)
+            }
+            Event::Refused { reason } => write!(f, "reload refused: {reason}"),
+            Event::Scale { by } => write!(f, "scale {by:+}"),
+            Event::Stop => f.write_str("stop"),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! **Decides**: the pure, deterministic state machine. Events in, actions out, time is an argument.
+//!
+//! [`Herd::handle`] is told what happened and answers with orders; [`Herd::deadline`] says when it
+//! wants to be told that time passed. It touches nothing: no clock, descriptor, pid, environment,
+//! log or random source, which is why `tests/sim` can run it through millions of crashes, reloads
+//! and stops under simulated time.
+//!
+//! Each turn has the same four steps, each a file:
+//!
+//! 1. `record`: the event and every deadline that has come become *facts*; nothing is started.
+//! 2. `rollout`: a reload under way takes its next step, or is over.
+//! 3. `settle`: compares what is wanted with what is there and orders the difference. The one
+//!    place where a worker is started, and the one where a serving worker is drained.
+//! 4. `tell`: what systemd should know of it.
+//!
+//! `ending` is the way out: a stop, or an escalation when the workers keep dying. The words are
+//! those of herder(8); the states of a worker are drawn in `worker`.
+
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::wildcard_enum_match_arm
+)]
+
+mod action;
+mod ending;
+mod event;
+mod exit;
+mod ids;
+mod jitter;
+mod policy;
+mod record;
+mod report;
+mod rollout;
+mod settle;
+mod slot;
+mod tell;
+mod time;
+mod view;
+mod worker;
+
+pub use action::{Action, Notice, Verdict};
+pub use event::{Cause, Event, SpawnFailure};
+pub use exit::{Exit, ExitSet, signal_name, signal_number};
+pub use ids::{Generation, SlotId, WorkerId};
+pub use policy::{Amount, Policy, Ready, ReadyWhen, ServiceWatchdog};
+pub use report::{Evidence, Manner, Report};
+pub use slot::Ending;
+pub use time::{Span, Time};
+pub use view::{Condition, Counters, PastReload, WorkerState, WorkerView};
+
+use jitter::Jitter;
+use rollout::Rollout;
+use slot::Slot;
+use std::rc::Rc;
+use worker::{Spec, State, Worker};
+
+/// A service's workers: which are there, which are wanted, and what is being done about the difference.
+#[derive(Debug)]
+pub struct Herd {
+    now: Time,
+    started: Time,
+    jitter: Jitter,
+    out: Vec<Action>,
+    /// The last complete generation: what a slot is given unless a reload says otherwise.
+    good: Rc<Spec>,
+    rollout: Option<Rollout>,
+    asked: Option<Asked>,
+    /// The most slots that were wanted since a worker last left; draining workers come on top.
+    peak: u32,
+    slots: Vec<Slot>,
+    last_worker: WorkerId,
+    /// READY=1 was sent.
+    serving: bool,
+    /// Some worker was ready, once.
+    ever_ready: bool,
+    trouble: Option<ending::Trouble>,
+    degraded_since: Option<Time>,
+    ending: Option<ending::Ending>,
+    counters: Counters,
+    past_reload: Option<PastReload>,
+    told: tell::Told,
+    exited: bool,
+}
+
+/// A number of workers asked for at run time.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    workers: u32,
+    /// The newest generation then: a later one that succeeds makes the file's number count again.
+    under: Generation,
+}
+
+impl Herd {
+    fn new(now: Time, seed: u64, good: Rc<Spec>, watchdog: Option<Span>) -> Herd {
+        Herd {
+            now,
+            started: now,
+            jitter: Jitter::new(seed),
+            out: Vec::new(),
+            peak: good.policy.workers,
+            good,
+            rollout: None,
+            asked: None,
+            slots: Vec::new(),
+            last_worker: WorkerId(0),
+            serving: false,
+            ever_ready: false,
+            trouble: None,
+            degraded_since: None,
+            ending: None,
+            counters: Counters::default(),
+            past_reload: None,
+            told: tell::Told::new(now, watchdog),
+            exited: false,
+        }
+    }
+
+    /// The herd of a first generation, and its first orders.
+    ///
+    /// `seed` feeds the jitter (the same seed gives the same actions); `watchdog` is systemd's
+    /// `WATCHDOG_USEC`, when it wants pings.
+    pub fn start(
+        now: Time,
+        seed: u64,
+        generation: Generation,
+        policy: Policy,
+        watchdog: Option<Span>,
+        actions: &mut Vec<Action>,
+    ) -> Herd {
+        let spec = Rc::new(Spec { generation, policy });
+        let mut herd = Herd::new(now, seed, spec, watchdog);
+        herd.handle(now, Event::Tick, actions);
+        herd
+    }
+
+    /// Takes note of an event and appends what is to be done about it.
+    ///
+    /// `now` never goes back. The outcome of every action has to come back as an event, later: the
+    /// caller queues events and never calls this while carrying out an action.
+    pub fn handle(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
+        if self.exited {
+            return;
+        }
+        let late = self.deadline().map_or(Span::ZERO, |deadline| now - deadline);
+        self.now = self.now.max(now);
+        self.prove();
+        self.record(event);
+        self.expire();
+        self.advance();
+        self.settle();
+        self.conclude();
+        self.tell(late);
+        actions.append(&mut self.out);
+    }
+
+    /// When [`Event::Tick`] is wanted at the latest; `None` while only events can change anything.
+    pub fn deadline(&self) -> Option<Time> {
+        if self.exited {
+            return None;
+        }
+        let workers = self.workers().filter_map(|(_, worker)| worker.deadline());
+        workers
+            .chain(self.next_try())
+            .chain(self.rollout_deadline())
+            .chain(self.ending_deadline())
+            .chain(self.tell_deadline())
+            .min()
+    }
+
+    fn order(&mut self, action: Action) {
+        self.out.push(action);
+    }
+
+    fn report(&mut self, report: Report) {
+        self.out.push(Action::Report(report));
+    }
+
+    /// How many slots are wanted now.
+    fn wanted(&self) -> u32 {
+        let forward = self.rollout.as_ref().filter(|rollout| rollout.is_forward());
+        let spec = forward.map_or(&self.good, |rollout| &rollout.to);
+        match self.asked {
+            // What was asked before these settings were accepted is over once they are in force.
+            Some(asked) if forward.is_none_or(|rollout| asked.under >= rollout.to.generation) => {
+                asked.workers
+            }
+            Some(_) | None => spec.policy.workers,
+        }
+    }
+
+    /// The rules for the herd as a whole: those of the settings that are being brought in.
+    fn rules(&self) -> &Policy {
+        match &self.rollout {
+            Some(rollout) if !rollout.is_back() => &rollout.to.policy,
+            Some(_) | None => &self.good.policy,
+        }
+    }
+
+    fn workers(&self) -> impl Iterator<Item = (SlotId, &Worker)> {
+        self.slots.iter().zip(0..).flat_map(|(slot, number)| {
+            slot.workers.iter().map(move |worker| (SlotId(number), worker))
+        })
+    }
+
+    fn find(&mut self, id: WorkerId) -> Option<(SlotId, &mut Worker)> {
+        self.slots.iter_mut().zip(0..).find_map(|(slot, number)| {
+            let worker = slot.workers.iter_mut().find(|worker| worker.id == id)?;
+            Some((SlotId(number), worker))
+        })
+    }
+
+    fn slot(&mut self, id: SlotId) -> &mut Slot {
+        &mut self.slots[id.0 as usize]
+    }
+
+    fn wanted_slots(&self) -> &[Slot] {
+        let wanted = (self.wanted() as usize).min(self.slots.len());
+        &self.slots[..wanted]
+    }
+
+    /// Wanted slots with a ready worker.
+    fn ready(&self) -> u32 {
+        self.wanted_slots().iter().map(|slot| u32::from(slot.has_ready())).sum()
+    }
+
+    /// As many of the wanted workers as serve, stand-ins in surplus slots included.
+    fn serving_slots(&self) -> u32 {
+        let serving: u32 = self.slots.iter().map(|slot| u32::from(slot.has_ready())).sum();
+        serving.min(self.wanted())
+    }
+
+    /// Whether any worker at all is ready.
+    fn serves(&self) -> bool {
+        self.slots.iter().any(Slot::has_ready)
+    }
+
+    fn count(&self, what: impl Fn(&Worker) -> bool) -> u32 {
+        self.workers().map(|(_, worker)| u32::from(what(worker))).sum()
+    }
+}

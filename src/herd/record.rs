@@ -1,0 +1,324 @@
+//! Step 1: events and deadlines that have come, as facts. Nothing is started here.
+
+use super::policy::Ready;
+use super::report::{Evidence, Manner, Report};
+use super::slot::Ending;
+use super::worker::{State, Worker};
+use super::{
+    Action, Asked, Cause, Event, Exit, Herd, SlotId, Span, SpawnFailure, Time, WorkerId,
+};
+
+/// How much longer than `start-timeout` a worker may ask for with EXTEND_TIMEOUT_USEC.
+const MOST_EXTENSION: u64 = 10;
+
+impl Herd {
+    pub(super) fn record(&mut self, event: Event) {
+        match event {
+            Event::Tick => {}
+            Event::Spawned { worker } => self.spawned(worker),
+            Event::SpawnFailed { worker, failure } => self.spawn_failed(worker, failure),
+            Event::Ready { worker } => self.said_ready(worker),
+            Event::Stopping { worker } => self.said_stopping(worker),
+            Event::Extend { worker, by } => self.asked_for_time(worker, by),
+            Event::Exited { worker, exit } => self.exited(worker, exit),
+            Event::Gone { worker } => self.gone(worker),
+            Event::Checked { generation, outcome } => self.checked(generation, outcome),
+            Event::Reload { generation, policy } => self.accept(generation, policy),
+            Event::Refused { reason } => self.refuse(reason),
+            Event::Scale { by } => self.scale(by),
+            Event::Stop => self.stop(),
+        }
+    }
+
+    /// What time alone has decided.
+    pub(super) fn expire(&mut self) {
+        let now = self.now;
+        let due: Vec<WorkerId> = self
+            .workers()
+            .filter(|(_, worker)| worker.deadline().is_some_and(|deadline| deadline <= now))
+            .map(|(_, worker)| worker.id)
+            .collect();
+        for id in due {
+            self.expired(id);
+        }
+    }
+
+    fn expired(&mut self, id: WorkerId) {
+        let now = self.now;
+        let Some((slot, worker)) = self.find(id) else { return };
+        let stop_timeout = worker.policy().stop_timeout;
+        match worker.state {
+            State::Spawning | State::Ready => {}
+            State::Starting { until, .. } => match worker.assumed_at() {
+                Some(assumed) if assumed <= now && assumed <= until => {
+                    self.is_ready(id, Evidence::Assumed);
+                }
+                Some(_) | None => self.timed_out(id),
+            },
+            State::Retiring { .. } | State::Draining { .. } => {
+                worker.state = Worker::killing(now);
+                self.report(Report::Killed { worker: id, slot, after: stop_timeout });
+                self.order(Action::Kill { worker: id });
+            }
+            State::Sweeping { .. } => {
+                worker.state = State::Sweeping { kill_at: Time(u64::MAX) };
+                self.report(Report::RemainderKilled { worker: id, slot });
+                self.order(Action::Kill { worker: id });
+            }
+            State::Killing { .. } => {
+                // State D: a dead disk, say. Nothing more can be done, so it no longer counts.
+                self.forget_worker(id);
+                self.report(Report::Unkillable { worker: id, slot });
+                self.order(Action::Abandon { worker: id });
+            }
+        }
+    }
+
+    /// Marks the workers that have by now been ready for long enough to be trusted.
+    pub(super) fn prove(&mut self) {
+        let now = self.now;
+        for slot in &mut self.slots {
+            let mut proved = false;
+            for worker in &mut slot.workers {
+                let Some((since, _)) = worker.ready else { continue };
+                if worker.is_ready() && since + worker.policy().min_lifetime <= now {
+                    proved |= !worker.proved;
+                    worker.proved = true;
+                }
+            }
+            if proved {
+                slot.proved();
+            }
+        }
+    }
+
+    fn spawned(&mut self, id: WorkerId) {
+        let now = self.now;
+        let Some((slot, worker)) = self.find(id) else { return };
+        if worker.state != State::Spawning {
+            return;
+        }
+        let until = now + worker.policy().start_timeout;
+        worker.state = State::Starting { since: now, until, extended: false };
+        let generation = worker.generation();
+        let executed_is_ready = worker.policy().ready == Ready::Exec;
+        self.report(Report::Started { worker: id, slot, generation });
+        if executed_is_ready {
+            self.is_ready(id, Evidence::Executed);
+        }
+    }
+
+    fn spawn_failed(&mut self, id: WorkerId, failure: SpawnFailure) {
+        let Some((slot, worker)) = self.find(id) else { return };
+        if worker.state != State::Spawning {
+            return;
+        }
+        let generation = worker.generation();
+        self.forget_worker(id);
+        let text = failure.text.clone();
+        self.slot(slot).vacate(Ending { text, exit: None, lived: Span::ZERO, ready: false });
+        self.report(Report::NotStarted { worker: id, slot, why: failure.text.clone() });
+        if failure.cause == Cause::Settings && !self.ever_ready && self.ending.is_none() {
+            self.give_up_on_settings(&failure.text);
+        }
+        self.trouble_with(Blame::of(failure.cause));
+        self.failed(id, slot, generation, &failure.text);
+    }
+
+    fn said_ready(&mut self, id: WorkerId) {
+        let Some((_, worker)) = self.find(id) else { return };
+        let counts = matches!(worker.policy().ready, Ready::Auto | Ready::Notify);
+        match worker.state {
+            State::Starting { .. } if counts => self.is_ready(id, Evidence::Notified),
+            // It was only assumed so far: now it is known.
+            State::Ready if counts => {
+                if let Some((_, evidence)) = &mut worker.ready {
+                    *evidence = Evidence::Notified;
+                }
+            }
+            State::Spawning
+            | State::Starting { .. }
+            | State::Ready
+            | State::Retiring { .. }
+            | State::Draining { .. }
+            | State::Killing { .. }
+            | State::Sweeping { .. } => {}
+        }
+    }
+
+    fn is_ready(&mut self, id: WorkerId, evidence: Evidence) {
+        let now = self.now;
+        let Some((slot, worker)) = self.find(id) else { return };
+        let State::Starting { since, .. } = worker.state else { return };
+        worker.state = State::Ready;
+        worker.ready = Some((now, evidence));
+        self.slot(slot).attempted = true;
+        self.ever_ready = true;
+        self.report(Report::Ready { worker: id, slot, evidence, after: now - since });
+    }
+
+    fn said_stopping(&mut self, id: WorkerId) {
+        let now = self.now;
+        let Some((slot, worker)) = self.find(id) else { return };
+        if !worker.is_ready() {
+            return;
+        }
+        worker.state = State::Retiring { kill_at: now + worker.policy().stop_timeout };
+        let lived = now - worker.born;
+        self.ended_normally(slot, lived);
+        self.report(Report::Retiring { worker: id, slot });
+    }
+
+    fn asked_for_time(&mut self, id: WorkerId, by: Span) {
+        let now = self.now;
+        let Some((_, worker)) = self.find(id) else { return };
+        if let State::Starting { since, until, .. } = worker.state {
+            let most = since + worker.policy().start_timeout.times(MOST_EXTENSION);
+            let until = until.max(now + by).min(most);
+            worker.state = State::Starting { since, until, extended: true };
+        }
+    }
+
+    fn timed_out(&mut self, id: WorkerId) {
+        let now = self.now;
+        let Some((slot, worker)) = self.find(id) else { return };
+        let State::Starting { since, .. } = worker.state else { return };
+        let after = now - since;
+        let generation = worker.generation();
+        self.drain(id);
+        let text = format!("was not ready within {after}");
+        let ending = Ending { text: text.clone(), exit: None, lived: after, ready: false };
+        self.slot(slot).vacate(ending);
+        self.report(Report::TimedOut { worker: id, slot, after });
+        self.trouble_with(Blame::Timeout);
+        self.failed(id, slot, generation, &text);
+    }
+
+    fn exited(&mut self, id: WorkerId, exit: Exit) {
+        let now = self.now;
+        let Some((slot, worker)) = self.find(id) else { return };
+        if !worker.has_process() {
+            return;
+        }
+        let generation = worker.generation();
+        let lived = now - worker.born;
+        let normal = worker.policy().success.contains(exit);
+        let manner = match worker.state {
+            State::Draining { .. } | State::Killing { .. } | State::Sweeping { .. } => Manner::Ordered,
+            State::Retiring { .. } => Manner::Retired,
+            State::Spawning | State::Starting { .. } => Manner::BeforeReady,
+            State::Ready if normal => Manner::Retired,
+            State::Ready if worker.proved => Manner::Crashed,
+            State::Ready => Manner::Young,
+        };
+        let kill_at = match worker.state {
+            // The remainder of a worker that was told to stop has no more time than the worker had.
+            State::Draining { kill_at } | State::Retiring { kill_at } => kill_at,
+            State::Killing { .. } => now,
+            State::Spawning | State::Starting { .. } | State::Ready | State::Sweeping { .. } => {
+                now + worker.policy().stop_timeout
+            }
+        };
+        let had_said_so = matches!(worker.state, State::Retiring { .. });
+        worker.state = State::Sweeping { kill_at };
+        let was_ready = worker.ready.is_some();
+        self.report(Report::Ended { worker: id, slot, exit, manner, lived });
+        self.order(Action::Sweep { worker: id });
+        self.counters.ended(manner);
+        let text = match manner {
+            Manner::BeforeReady | Manner::Young => format!("{exit} {manner}"),
+            Manner::Ordered | Manner::Crashed | Manner::Retired => exit.to_string(),
+        };
+        // A worker that timed out has told its story already.
+        if manner != Manner::Ordered {
+            let ending = Ending { text: text.clone(), exit: Some(exit), lived, ready: was_ready };
+            self.slot(slot).vacate(ending);
+        }
+        match manner {
+            Manner::BeforeReady | Manner::Young => {
+                self.trouble_with(Blame::Worker);
+                self.failed(id, slot, generation, &text);
+            }
+            Manner::Retired if normal && !had_said_so => self.ended_normally(slot, lived),
+            Manner::Ordered | Manner::Crashed | Manner::Retired => {}
+        }
+    }
+
+    fn ended_normally(&mut self, slot: SlotId, lived: Span) {
+        let (now, jitter) = (self.now, self.jitter.next());
+        self.slot(slot).ended_normally(now, lived, jitter);
+    }
+
+    fn gone(&mut self, id: WorkerId) {
+        let Some((_, worker)) = self.find(id) else { return };
+        if !worker.has_process() {
+            self.forget_worker(id);
+        }
+    }
+
+    fn forget_worker(&mut self, id: WorkerId) {
+        for slot in &mut self.slots {
+            slot.workers.retain(|worker| worker.id != id);
+        }
+    }
+
+    /// A worker was not ready, or not for long, and nobody had asked for its end.
+    fn failed(&mut self, id: WorkerId, slot: SlotId, generation: super::Generation, text: &str) {
+        self.counters.failures += 1;
+        if self.ending.is_some() {
+            return;
+        }
+        // The failure of new settings says nothing about the slot: the old ones start there at once.
+        if self.fails_rollout(generation) {
+            self.abort(format!("{id} ({slot}) {text}"));
+            return;
+        }
+        let (now, jitter) = (self.now, self.jitter.next());
+        let delay = self.slot(slot).failed(now, jitter);
+        let failures = self.slot(slot).failures;
+        self.report(Report::BackingOff { slot, failures, delay });
+        self.roll_back_failed(slot, generation);
+    }
+
+    fn scale(&mut self, by: i32) {
+        let from = self.wanted();
+        let to = from.saturating_add_signed(by);
+        if to == from || self.ending.is_some() {
+            return;
+        }
+        let under = self.newest_generation();
+        self.asked = Some(Asked { workers: to, under });
+        if let Some(rollout) = &mut self.rollout {
+            rollout.wanted_before = rollout.wanted_before.min(to);
+        }
+        self.report(Report::Scaled { from, to });
+    }
+
+    /// Tells a worker to stop, and notes how long it has.
+    pub(super) fn drain(&mut self, id: WorkerId) {
+        let now = self.now;
+        let Some((_, worker)) = self.find(id) else { return };
+        worker.state = State::Draining { kill_at: now + worker.policy().stop_timeout };
+        self.order(Action::Drain { worker: id });
+    }
+}
+
+/// What a failure tells about the cause of an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The worker died.
+    Worker,
+    /// It was not ready in time.
+    Timeout,
+    /// The system could not start it.
+    System,
+}
+
+impl Blame {
+    fn of(cause: Cause) -> Blame {
+        match cause {
+            Cause::Settings => Blame::Worker,
+            Cause::System => Blame::System,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What the core wants on record: one variant for each kind of thing that happens in a herd.
+//!
+//! The text is for people; the shell adds a `MESSAGE_ID` and fields (pid, slot, …) for machines.
+
+use super::{Exit, Generation, SlotId, Span, WorkerId};
+use std::fmt;
+
+/// A line for the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A worker's program runs.
+    Started { worker: WorkerId, slot: SlotId, generation: Generation },
+    /// A worker serves.
+    Ready { worker: WorkerId, slot: SlotId, evidence: Evidence, after: Span },
+    /// A ready worker said STOPPING=1; its replacement starts.
+    Retiring { worker: WorkerId, slot: SlotId },
+    /// A worker's process ended.
+    Ended { worker: WorkerId, slot: SlotId, exit: Exit, manner: Manner, lived: Span },
+    /// A worker was not ready in time.
+    TimedOut { worker: WorkerId, slot: SlotId, after: Span },
+    /// A worker could not be started.
+    NotStarted { worker: WorkerId, slot: SlotId, why: String },
+    /// The next try in a slot has to wait.
+    BackingOff { slot: SlotId, failures: u32, delay: Span },
+    /// A worker outlived its stop-timeout and is killed.
+    Killed { worker: WorkerId, slot: SlotId, after: Span },
+    /// Not even SIGKILL ends a worker.
+    Unkillable { worker: WorkerId, slot: SlotId },
+    /// What a dead worker left behind outlived its stop-timeout and is killed.
+    RemainderKilled { worker: WorkerId, slot: SlotId },
+    /// The service is up.
+    Serving { ready: u32, wanted: u32 },
+    /// Fewer workers are ready than wanted, because of failures.
+    Degraded { ready: u32, wanted: u32, why: String },
+    /// As many workers are ready as wanted, again.
+    Recovered { wanted: u32, after: Span },
+    /// The number of wanted workers was changed at run time.
+    Scaled { from: u32, to: u32 },
+    /// A reload began.
+    ReloadStarted { from: Generation, to: Generation },
+    /// The first worker of the new generation proved itself.
+    CanaryPassed { worker: WorkerId, to: Generation },
+    /// A reload succeeded.
+    Reloaded { to: Generation, took: Span },
+    /// A reload failed; the last good generation is being put back.
+    ReloadFailed { to: Generation, reason: String },
+    /// The roll-back after a failed reload is over.
+    RolledBack { to: Generation, complete: bool },
+    /// New settings were not accepted; nothing changed.
+    ReloadRefused { reason: String },
+    /// A reload ended because a newer one began.
+    ReloadSuperseded { old: Generation, new: Generation },
+    /// herder gives up, so that the unit's policy decides.
+    Escalating { code: u8, reason: String },
+    /// herder was asked to stop.
+    Stopping { workers: u32 },
+    /// herder leaves.
+    Stopped { code: u8, took: Span },
+}
+
+/// Why a worker counts as ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// It sent READY=1.
+    Notified,
+    /// It was executed, and the settings say that is enough.
+    Executed,
+    /// It has been alive for `ready-after`; nobody saw it serve.
+    Assumed,
+}
+
+/// What an ending means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// herder had asked for it.
+    Ordered,
+    /// Before it was ready: a failure.
+    BeforeReady,
+    /// Ready, but younger than `min-lifetime`: a failure.
+    Young,
+    /// After it had proved itself: a crash.
+    Crashed,
+    /// It was retiring, or ended as `success-exit-status` allows.
+    Retired,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Evidence::Notified => "notified",
+            Evidence::Executed => "executed",
+            Evidence::Assumed => "assumed",
+        })
+    }
+}
+
+impl fmt::Display for Manner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Manner::Ordered => "as ordered",
+            Manner::BeforeReady => "before it was ready",
+            Manner::Young => "soon after it was ready",
+            Manner::Crashed => "after serving",
+            Manner::Retired => "retired",
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Report::Started { worker, slot, generation } => {
+                write!(f, "{worker} ({slot}, {generation}) started")
+            }
+            Report::Ready { worker, slot, evidence, after } => {
+                write!(f, "{worker} ({slot}) is ready after {after} ({evidence})")
+            }
+            Report::Retiring { worker, slot } => {
+                write!(f, "{worker} ({slot}) is retiring, starting its replacement")
+            }
+            Report::Ended { worker, slot, exit, manner, lived } => {
+                write!(f, "{worker} ({slot}) {exit} {manner}, {lived} old")
+            }
+            Report::TimedOut { worker, slot, after } => {
+                write!(f, "{worker} ({slot}) was not ready within {after}, stopping it")
+            }
+            Report::NotStarted { worker, slot, why } => write!(f, "{worker} ({slot}): {why}"),
+            Report::BackingOff { slot, failures, delay } => {
+                write!(f, "{slot} failed {failures} times in a row, next try in {delay}")
+            }
+            Report::Killed { worker, slot, after } => {
+                write!(f, "{worker} ({slot}) did not stop within {after}, killing it")
+            }
+            Report::Unkillable { worker, slot } => {
+                write!(f, "{worker} ({slot}) is not ended by SIGKILL, no longer waiting for it")
+            }
+            Report::RemainderKilled { worker, slot } => {
+                write!(f, "killing processes that {worker} ({slot}) left behind")
+            }
+            Report::Serving { ready, wanted } => write!(f, "serving with {ready}/{wanted} workers"),
+            Report::Degraded { ready, wanted, why } => write!(f, "degraded {ready}/{wanted}: {why}"),
+            Report::Recovered { wanted, after } => {
+                write!(f, "recovered: {wanted}/{wanted} workers ready again after {after}")
+            }
+            Report::Scaled { from, to } => write!(f, "scaling {from} → {to} workers"),
+            Report::ReloadStarted { from, to } => write!(f, "reloading: {from} → {to}"),
+            Report::CanaryPassed { worker, to } => {
+                write!(f, "{worker} is the first good worker of {to}, replacing the others")
+            }
+            Report::Reloaded { to, took } => write!(f, "reloaded: {to} is in service after {took}"),
+            Report::ReloadFailed { to, reason } => write!(f, "reload to {to} failed: {reason}"),
+            Report::RolledBack { to, complete: true } => write!(f, "rolled back to {to}"),
+            Report::RolledBack { to, complete: false } => {
+                write!(f, "rolled back to {to}, but its files have changed: not every worker starts again")
+            }
+            Report::ReloadRefused { reason } => write!(f, "reload refused, nothing changed: {reason}"),
+            Report::ReloadSuperseded { old, new } => write!(f, "reload to {old} gave way to {new}"),
+            Report::Escalating { code, reason } => write!(f, "giving up with status {code}: {reason}"),
+            Report::Stopping { workers } => write!(f, "stopping, draining {workers} workers"),
+            Report::Stopped { code, took } => write!(f, "stopped with status {code} after {took}"),
+        }
+    }
+}

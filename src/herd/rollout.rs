@@ -1,0 +1,349 @@
+//! Step 2: a reload, from accepted settings to its verdict.
+//!
+//! ```text
+//! Checking ──► Canary ──► Rolling ──► done
+//!     └───────────┴──────────┴──► RollingBack ──► failed
+//! Replacing ──► done or failed            (before the first READY=1: there is nothing to protect)
+//! ```
+//!
+//! A phase only says which generation a slot is to have; starting and draining is `settle`'s work.
+
+use super::report::Report;
+use super::view::PastReload;
+use super::worker::{Spec, State, Worker};
+use super::{Action, Generation, Herd, Notice, Policy, SlotId, Time, Verdict, WorkerId};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+#[derive(Debug)]
+pub(super) struct Rollout {
+    pub to: Rc<Spec>,
+    pub began: Time,
+    pub phase: Phase,
+    /// Slots wanted before: those beyond the new number go last.
+    pub wanted_before: u32,
+    /// Slots whose worker was drained for this: the ones a roll-back has to restore.
+    pub touched: BTreeSet<SlotId>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The `check` command runs.
+    Checking { until: Time },
+    /// One worker of the new generation is on trial, or about to be started.
+    Canary { worker: Option<WorkerId> },
+    /// The others follow.
+    Rolling,
+    /// As Rolling, but without canary and roll-back.
+    Replacing,
+    /// The last good generation is being put back.
+    RollingBack { reason: String, incomplete: bool },
+}
+
+impl Rollout {
+    /// Slots are being given the new generation.
+    pub fn is_forward(&self) -> bool {
+        matches!(self.phase, Phase::Rolling | Phase::Replacing)
+    }
+
+    pub fn is_back(&self) -> bool {
+        matches!(self.phase, Phase::RollingBack { .. })
+    }
+
+    pub fn canary(&self) -> Option<WorkerId> {
+        match self.phase {
+            Phase::Canary { worker } => worker,
+            Phase::Checking { .. } | Phase::Rolling | Phase::Replacing | Phase::RollingBack { .. } => {
+                None
+            }
+        }
+    }
+}
+
+impl Herd {
+    pub(super) fn newest_generation(&self) -> Generation {
+        self.rollout.as_ref().map_or(self.good.generation, |rollout| rollout.to.generation)
+    }
+
+    /// New settings were found valid: they take the next number, and a reload under way gives way.
+    pub(super) fn accept(&mut self, generation: Generation, policy: Policy) {
+        if self.ending.is_some() {
+            return self.order(Action::Answer { generation, verdict: Verdict::Stopped });
+        }
+        if generation <= self.newest_generation() {
+            return;
+        }
+        let to = Rc::new(Spec { generation, policy });
+        let wanted_before = self.wanted();
+        let from = self.good.generation;
+        let reloading = self.rollout.is_some();
+        let touched = self.supersede(generation);
+        let phase = if !self.serving {
+            self.take_at_once(Rc::clone(&to));
+            Phase::Replacing
+        } else if to.policy.check {
+            self.order(Action::Check { generation });
+            Phase::Checking { until: self.now + to.policy.start_timeout }
+        } else {
+            Phase::Canary { worker: None }
+        };
+        if self.serving && !reloading {
+            self.order(Action::Notify(Notice::Reloading(self.now)));
+        }
+        self.report(Report::ReloadStarted { from, to: generation });
+        self.rollout = Some(Rollout { to, began: self.now, phase, wanted_before, touched });
+    }
+
+    /// Before the first READY=1 new settings simply take the place of the old.
+    fn take_at_once(&mut self, to: Rc<Spec>) {
+        self.order(Action::Forget { generation: self.good.generation });
+        self.good = to;
+        self.trouble = None;
+        let now = self.now;
+        for slot in &mut self.slots {
+            slot.try_afresh(now);
+            slot.attempted = false;
+        }
+    }
+
+    /// Ends the reload under way where it is; what it touched is the next one's to answer for.
+    fn supersede(&mut self, new: Generation) -> BTreeSet<SlotId> {
+        let Some(rollout) = self.rollout.take() else { return BTreeSet::new() };
+        let old = rollout.to.generation;
+        self.report(Report::ReloadSuperseded { old, new });
+        let verdict = match &rollout.phase {
+            Phase::RollingBack { reason, .. } => Verdict::Failed {
+                reason: format!("{reason}; the roll-back gave way to {new}"),
+            },
+            Phase::Checking { .. } | Phase::Canary { .. } | Phase::Rolling | Phase::Replacing => {
+                Verdict::Superseded { by: new }
+            }
+        };
+        self.answer(old, verdict);
+        rollout.touched
+    }
+
+    /// Settings that were refused end nothing and change nothing.
+    pub(super) fn refuse(&mut self, reason: String) {
+        if self.ending.is_some() {
+            return;
+        }
+        // Type=notify-reload waits for this pair, also when there was nothing to do (facts of systemd 253).
+        if self.serving && self.rollout.is_none() {
+            self.order(Action::Notify(Notice::Reloading(self.now)));
+            self.order(Action::Notify(Notice::Ready));
+        }
+        self.report(Report::ReloadRefused { reason: reason.clone() });
+        let text = format!("refused: {reason}");
+        self.past_reload = Some(PastReload { generation: None, at: self.now, good: false, text });
+    }
+
+    pub(super) fn checked(&mut self, generation: Generation, outcome: Result<(), String>) {
+        let Some(rollout) = &mut self.rollout else { return };
+        if rollout.to.generation != generation || !matches!(rollout.phase, Phase::Checking { .. }) {
+            return;
+        }
+        match outcome {
+            Ok(()) => rollout.phase = Phase::Canary { worker: None },
+            Err(why) => self.abort(format!("its check failed: {why}")),
+        }
+    }
+
+    /// Takes the step that time or a worker has made due.
+    pub(super) fn advance(&mut self) {
+        let now = self.now;
+        match self.rollout.as_ref().map(|rollout| &rollout.phase) {
+            Some(Phase::Checking { until }) if *until <= now => {
+                self.abort("its check did not end within start-timeout".to_owned());
+            }
+            Some(&Phase::Canary { worker: Some(id) }) => self.judge(id),
+            Some(
+                Phase::Checking { .. }
+                | Phase::Canary { worker: None }
+                | Phase::Rolling
+                | Phase::Replacing
+                | Phase::RollingBack { .. },
+            )
+            | None => {}
+        }
+    }
+
+    fn judge(&mut self, id: WorkerId) {
+        let now = self.now;
+        let canary = self.find(id).map(|(slot, worker)| (slot, worker.state, trial_over(worker)));
+        match canary {
+            Some((_, State::Spawning | State::Starting { .. }, _)) => {}
+            Some((_, State::Ready, over)) => {
+                if over.is_some_and(|over| over <= now) {
+                    self.pass(id);
+                }
+            }
+            Some((
+                slot,
+                State::Retiring { .. }
+                | State::Draining { .. }
+                | State::Killing { .. }
+                | State::Sweeping { .. },
+                _,
+            )) => self.abort(format!("{id} ({slot}) left while it was on trial")),
+            None => self.abort(format!("{id} left while it was on trial")),
+        }
+    }
+
+    fn pass(&mut self, worker: WorkerId) {
+        let now = self.now;
+        let Some(rollout) = &mut self.rollout else { return };
+        rollout.phase = Phase::Rolling;
+        let to = rollout.to.generation;
+        for slot in &mut self.slots {
+            slot.try_afresh(now);
+        }
+        self.report(Report::CanaryPassed { worker, to });
+    }
+
+    /// Whether the failure of a worker of this generation ends the reload.
+    pub(super) fn fails_rollout(&self, generation: Generation) -> bool {
+        self.rollout.as_ref().is_some_and(|rollout| {
+            rollout.to.generation == generation
+                && matches!(rollout.phase, Phase::Canary { .. } | Phase::Rolling)
+        })
+    }
+
+    pub(super) fn abort(&mut self, reason: String) {
+        let Some(rollout) = &mut self.rollout else { return };
+        let to = rollout.to.generation;
+        rollout.phase = Phase::RollingBack { reason: reason.clone(), incomplete: false };
+        self.report(Report::ReloadFailed { to, reason });
+    }
+
+    /// A worker failed; if it was one that a roll-back put back, the old files are no longer good.
+    pub(super) fn roll_back_failed(&mut self, slot: SlotId, generation: Generation) {
+        let good = self.good.generation;
+        let replacing_another = !self.slot(slot).is_empty();
+        let Some(rollout) = &mut self.rollout else { return };
+        if let Phase::RollingBack { incomplete, .. } = &mut rollout.phase {
+            *incomplete |=
+                generation == good && (replacing_another || rollout.touched.contains(&slot));
+        }
+    }
+
+    /// Ends a reload that has got where it was going.
+    pub(super) fn conclude_rollout(&mut self) {
+        let Some(rollout) = &self.rollout else { return };
+        match &rollout.phase {
+            Phase::Checking { .. } | Phase::Canary { .. } => {}
+            Phase::Rolling => {
+                if self.all_have(rollout.to.generation) {
+                    self.succeed();
+                }
+            }
+            Phase::Replacing => {
+                if self.all_have(rollout.to.generation) {
+                    self.succeed();
+                } else if self.all_tried() {
+                    let reason = "not every worker of it became ready; it is in force all the same, \
+                                  because nothing served before"
+                        .to_owned();
+                    self.finish(Verdict::Failed { reason });
+                }
+            }
+            Phase::RollingBack { reason, incomplete } => {
+                let incomplete = *incomplete;
+                if incomplete || self.all_restored(&rollout.touched) {
+                    let good = self.good.generation;
+                    let how = if incomplete { ", but its files have changed" } else { "" };
+                    let reason = format!("{reason}; rolled back to {good}{how}");
+                    self.report(Report::RolledBack { to: good, complete: !incomplete });
+                    self.finish(Verdict::Failed { reason });
+                }
+            }
+        }
+    }
+
+    /// Every wanted slot has a ready worker of this generation, and no other worker serves.
+    fn all_have(&self, generation: Generation) -> bool {
+        let has = |worker: &Worker| worker.is_ready() && worker.generation() == generation;
+        self.wanted_slots().iter().all(|slot| slot.workers.iter().any(has))
+            && self.workers().all(|(_, worker)| !worker.is_active() || has(worker))
+    }
+
+    /// Every wanted slot has had a worker of these settings, ready or not, and somebody serves.
+    fn all_tried(&self) -> bool {
+        self.wanted_slots().iter().all(|slot| slot.attempted) && self.serves()
+    }
+
+    /// No wanted slot has a worker of a generation other than the good one, and the slots that
+    /// were changed have a ready one.
+    fn all_restored(&self, touched: &BTreeSet<SlotId>) -> bool {
+        let good = self.good.generation;
+        (0..).map(SlotId).zip(self.wanted_slots()).all(|(id, slot)| {
+            slot.active().all(|worker| worker.generation() == good)
+                && (slot.has_ready() || !touched.contains(&id))
+        })
+    }
+
+    fn succeed(&mut self) {
+        let Some(rollout) = &self.rollout else { return };
+        let (to, took) = (Rc::clone(&rollout.to), self.now - rollout.began);
+        let generation = to.generation;
+        if self.good.generation != generation {
+            self.order(Action::Forget { generation: self.good.generation });
+        }
+        self.good = to;
+        self.asked = self.asked.filter(|asked| asked.under >= generation);
+        self.report(Report::Reloaded { to: generation, took });
+        self.finish(Verdict::Done);
+    }
+
+    fn finish(&mut self, verdict: Verdict) {
+        let Some(rollout) = self.rollout.take() else { return };
+        if self.serving {
+            self.order(Action::Notify(Notice::Ready));
+        }
+        self.answer(rollout.to.generation, verdict);
+        self.tell_status_now();
+    }
+
+    /// Ends a reload because herder ends.
+    pub(super) fn cut_short(&mut self) {
+        if let Some(rollout) = self.rollout.take() {
+            self.answer(rollout.to.generation, Verdict::Stopped);
+        }
+    }
+
+    fn answer(&mut self, generation: Generation, verdict: Verdict) {
+        let text = match &verdict {
+            Verdict::Done => "done".to_owned(),
+            Verdict::Failed { reason } => format!("failed: {reason}"),
+            Verdict::Superseded { by } => format!("superseded by {by}"),
+            Verdict::Stopped => "stopped".to_owned(),
+        };
+        let good = verdict == Verdict::Done;
+        self.past_reload =
+            Some(PastReload { generation: Some(generation), at: self.now, good, text });
+        if generation != self.good.generation {
+            self.order(Action::Forget { generation });
+        }
+        self.order(Action::Answer { generation, verdict });
+    }
+
+    pub(super) fn rollout_deadline(&self) -> Option<Time> {
+        match self.rollout.as_ref()?.phase {
+            Phase::Checking { until } => Some(until),
+            Phase::Canary { worker: Some(id) } => self
+                .workers()
+                .find(|(_, worker)| worker.id == id)
+                .and_then(|(_, worker)| trial_over(worker)),
+            Phase::Canary { worker: None }
+            | Phase::Rolling
+            | Phase::Replacing
+            | Phase::RollingBack { .. } => None,
+        }
+    }
+}
+
+/// When a ready canary has been watched for long enough.
+fn trial_over(worker: &Worker) -> Option<Time> {
+    let (since, evidence) = worker.ready.filter(|_| worker.is_ready())?;
+    Some(since + worker.policy().soak(evidence))
+}

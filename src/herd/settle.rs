@@ -1,0 +1,265 @@
+//! Step 3: what is wanted, compared with what is there; the difference, ordered.
+//!
+//! The order of the steps is the order of claims: what must go, then the canary, then slots
+//! without a worker (they need no budget), then workers to be replaced (they do).
+
+use super::rollout::{Phase, Rollout};
+use super::slot::Slot;
+use super::worker::{Spec, Worker};
+use super::{Action, Generation, Herd, SlotId, Time, WorkerId};
+use std::rc::Rc;
+
+impl Herd {
+    pub(super) fn settle(&mut self) {
+        if self.ending.is_some() {
+            return self.settle_ending();
+        }
+        let wanted = self.wanted();
+        // Slot 0 is there for the canary of a herd that wants nobody.
+        let slots = self.slots.len().max(wanted.max(1) as usize);
+        self.slots.resize_with(slots, Slot::default);
+        self.raise_peak();
+        self.dismiss();
+        self.try_canary();
+        self.fill();
+        self.replace();
+    }
+
+    /// Workers that are there from a time when more were wanted are allowed for until they have left.
+    fn raise_peak(&mut self) {
+        let before = self.rollout.as_ref().map_or(0, |rollout| rollout.wanted_before);
+        let wanted = self.wanted();
+        let surplus = self.slots.iter().skip(wanted as usize);
+        let stand_ins: u32 = surplus.map(|slot| u32::from(slot.has_ready())).sum();
+        let peak = before.max(wanted + stand_ins);
+        let leaving = self.count(Worker::is_leaving) > 0;
+        self.peak = if leaving { self.peak.max(peak) } else { peak };
+    }
+
+    /// The settings a slot is to have.
+    fn spec(&self) -> Rc<Spec> {
+        let forward = self.rollout.as_ref().filter(|rollout| rollout.is_forward());
+        Rc::clone(forward.map_or(&self.good, |rollout| &rollout.to))
+    }
+
+    /// Drains what no slot needs: surplus slots, doubles, and unready workers of other settings.
+    fn dismiss(&mut self) {
+        let generation = self.spec().generation;
+        let kept_slots = self.kept_slots(generation);
+        let canary = self.rollout.as_ref().and_then(Rollout::canary);
+        let mut dismissed = Vec::new();
+        for (slot, id) in self.slots.iter().zip((0..).map(SlotId)) {
+            let keepers = if id.0 < kept_slots { keepers(slot, generation, canary) } else { vec![] };
+            let others = slot.active().filter(|worker| {
+                Some(worker.id) != canary && !keepers.contains(&worker.id)
+            });
+            dismissed.extend(others.map(|worker| (id, worker.id, worker.is_ready())));
+        }
+        for (slot, worker, ready) in dismissed {
+            if ready {
+                self.touch(slot);
+            }
+            self.drain_unless_spawning(worker);
+        }
+    }
+
+    /// Slots that keep their worker for now. A surplus one goes only when it is not needed: while a
+    /// reload goes forward, or a wanted slot is without a ready worker, it serves in its place.
+    fn kept_slots(&self, generation: Generation) -> u32 {
+        let wanted = self.wanted();
+        let lacking = wanted - self.ready();
+        let surplus = self.slots.iter().zip(0..).skip(wanted as usize);
+        let stand_ins = surplus.filter(|(slot, _)| slot.has_ready()).take(lacking as usize);
+        let needed = stand_ins.map(|(_, number)| number + 1).last().unwrap_or(wanted);
+        let Some(rollout) = self.rollout.as_ref().filter(|rollout| rollout.is_forward()) else {
+            return needed;
+        };
+        let done = self.wanted_slots().iter().all(|slot| {
+            slot.active().any(|worker| worker.is_ready() && worker.generation() == generation)
+        });
+        if done { needed } else { needed.max(rollout.wanted_before) }
+    }
+
+    /// A worker the shell has not answered for yet is dealt with when it has.
+    fn drain_unless_spawning(&mut self, id: WorkerId) {
+        let spawning = self
+            .find(id)
+            .is_some_and(|(_, worker)| worker.state == super::State::Spawning);
+        if !spawning {
+            self.drain(id);
+        }
+    }
+
+    /// A serving worker of this slot was given up for a reload.
+    fn touch(&mut self, slot: SlotId) {
+        if let Some(rollout) = &mut self.rollout {
+            rollout.touched.insert(slot);
+        }
+    }
+
+    /// Starts the first worker of new settings, in a slot that has none if there is one.
+    fn try_canary(&mut self) {
+        let Some(Phase::Canary { worker: None }) = self.rollout.as_ref().map(|r| &r.phase) else {
+            return;
+        };
+        let wanted = self.wanted();
+        let empty = self.wanted_slots().iter().position(Slot::is_empty);
+        let slot = match empty {
+            Some(slot) => slot,
+            None if self.active() < wanted + self.rules().surge(wanted) => 0,
+            None => match self.slot_to_clear() {
+                Some(slot) => {
+                    self.clear(slot);
+                    slot.0 as usize
+                }
+                None => return,
+            },
+        };
+        if !self.may_start() {
+            return;
+        }
+        let Some(rollout) = &self.rollout else { return };
+        let to = Rc::clone(&rollout.to);
+        let id = self.spawn(SlotId(slot as u32), to);
+        if let Some(rollout) = &mut self.rollout {
+            rollout.phase = Phase::Canary { worker: Some(id) };
+        }
+    }
+
+    /// A slot whose worker may go before its replacement is there.
+    fn slot_to_clear(&self) -> Option<SlotId> {
+        let unready = self.wanted_slots().iter().position(|slot| !slot.has_ready());
+        let slot = unready.or_else(|| self.may_miss_one().then_some(0))?;
+        Some(SlotId(slot as u32))
+    }
+
+    /// Whether `max-unavailable` allows one ready worker fewer.
+    fn may_miss_one(&self) -> bool {
+        let wanted = self.wanted();
+        self.ready() > wanted.saturating_sub(self.rules().unavailable(wanted))
+    }
+
+    fn clear(&mut self, slot: SlotId) {
+        let active: Vec<(WorkerId, bool)> =
+            self.slot(slot).active().map(|worker| (worker.id, worker.is_ready())).collect();
+        for (worker, ready) in active {
+            if ready {
+                self.touch(slot);
+            }
+            self.drain_unless_spawning(worker);
+        }
+    }
+
+    /// Gives every wanted slot without a worker one, as back-off and limits allow.
+    fn fill(&mut self) {
+        let spec = self.spec();
+        let canary = self.rollout.as_ref().and_then(Rollout::canary);
+        let wanted = self.wanted();
+        let budget = wanted + self.rules().surge(wanted);
+        for id in (0..wanted).map(SlotId) {
+            let now = self.now;
+            let slot = self.slot(id);
+            let lacking = slot.active().all(|worker| Some(worker.id) == canary);
+            let empty = slot.is_empty();
+            if !lacking || slot.not_before > now {
+                continue;
+            }
+            // A slot that only has the canary gets its worker back within the surge.
+            if !empty && self.active() >= budget {
+                continue;
+            }
+            if !self.may_start() {
+                break;
+            }
+            self.spawn(id, Rc::clone(&spec));
+        }
+    }
+
+    /// Replaces workers of other settings, within the surge and what may be missing.
+    fn replace(&mut self) {
+        let converting = match self.rollout.as_ref().map(|rollout| &rollout.phase) {
+            Some(Phase::Rolling | Phase::Replacing | Phase::RollingBack { incomplete: false, .. }) => {
+                true
+            }
+            Some(
+                Phase::Checking { .. } | Phase::Canary { .. } | Phase::RollingBack { incomplete: true, .. },
+            )
+            | None => false,
+        };
+        if !converting {
+            return;
+        }
+        let spec = self.spec();
+        let wanted = self.wanted();
+        let budget = wanted + self.rules().surge(wanted);
+        for id in (0..wanted).map(SlotId) {
+            let now = self.now;
+            let slot = self.slot(id);
+            let outdated = slot.active().all(|w| w.generation() != spec.generation);
+            if !outdated || slot.is_empty() || slot.not_before > now {
+                continue;
+            }
+            if self.active() < budget {
+                if self.may_start() {
+                    self.spawn(id, Rc::clone(&spec));
+                }
+            } else if self.may_miss_one() && self.fewer_starting_than_allowed() {
+                self.clear(id);
+                if self.may_start() {
+                    self.spawn(id, Rc::clone(&spec));
+                }
+            }
+        }
+    }
+
+    /// Active workers in wanted slots: what the surge is counted against.
+    fn active(&self) -> u32 {
+        let in_slot = |slot: &Slot| slot.active().map(|_| 1).sum::<u32>();
+        // The canary of a herd that wants nobody stands in a slot that is not wanted.
+        let slots = if self.wanted() == 0 { &self.slots[..] } else { self.wanted_slots() };
+        slots.iter().map(in_slot).sum()
+    }
+
+    fn fewer_starting_than_allowed(&self) -> bool {
+        let starting = self.count(Worker::is_starting);
+        self.rules().max_starting.is_none_or(|most| starting < most)
+    }
+
+    /// Whether one more process is within every bound.
+    fn may_start(&self) -> bool {
+        let most = self.rules().most_processes_since(self.wanted(), self.peak);
+        self.fewer_starting_than_allowed() && self.count(Worker::has_process) < most
+    }
+
+    fn spawn(&mut self, slot: SlotId, spec: Rc<Spec>) -> WorkerId {
+        self.last_worker = WorkerId(self.last_worker.0 + 1);
+        let (id, now, generation) = (self.last_worker, self.now, spec.generation);
+        let place = self.slot(slot);
+        place.respawns += u64::from(std::mem::take(&mut place.vacated));
+        place.workers.push(Worker::new(id, spec, now));
+        self.order(Action::Spawn { worker: id, slot, generation });
+        id
+    }
+
+    /// When a slot that is waiting for its next try may have it.
+    pub(super) fn next_try(&self) -> Option<Time> {
+        if self.ending.is_some() {
+            return None;
+        }
+        let times = self.wanted_slots().iter().map(|slot| slot.not_before);
+        times.filter(|&time| time > self.now).min()
+    }
+}
+
+/// The workers a slot keeps: a ready one of the right settings and no other; until there is one,
+/// whichever serves, and the one that is to follow it.
+fn keepers(slot: &Slot, right: Generation, canary: Option<WorkerId>) -> Vec<WorkerId> {
+    let others = || slot.active().filter(|worker| Some(worker.id) != canary);
+    let is_right = |worker: &&Worker| worker.generation() == right;
+    if let Some(worker) = others().filter(is_right).find(|worker| worker.is_ready()) {
+        return vec![worker.id];
+    }
+    let serving = others().find(|worker| worker.is_ready());
+    let following = others().filter(is_right).find(|worker| worker.is_starting());
+    serving.into_iter().chain(following).map(|worker| worker.id).collect()
+}

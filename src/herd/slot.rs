@@ -1,0 +1,134 @@
+//! A slot: one of N stable places, the workers in it, and what its failures cost the next try.
+
+use super::worker::Worker;
+use super::{Exit, Span, Time};
+
+/// The first wait after a failure; it doubles with each further one.
+const FIRST_DELAY: Span = Span::millis(100);
+/// The longest wait.
+const LONGEST_DELAY: Span = Span::secs(30);
+/// Normal endings in a row, each of a life shorter than [`HURRY`], that are replaced at once.
+const HURRIED_ENDINGS: u32 = 10;
+const HURRY: Span = Span::millis(100);
+
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// Usually one; two while one replaces the other; leaving ones besides.
+    pub workers: Vec<Worker>,
+    /// Failures in a row, since a worker here was proved.
+    pub failures: u32,
+    /// Failures since no proved worker has been ready in the whole herd.
+    pub failures_in_trouble: u32,
+    /// Normal endings in a row, each after next to no time.
+    hurried: u32,
+    /// No worker is started here before this.
+    pub not_before: Time,
+    /// Some worker here was ready or failed: READY=1 need not wait for this slot.
+    pub attempted: bool,
+    /// Its last worker ended without having been told to.
+    pub vacated: bool,
+    /// Workers started here because the one before had ended so.
+    pub respawns: u64,
+    /// How the last worker here ended.
+    pub last: Option<Ending>,
+}
+
+/// How a worker ended, for whoever asks later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// What happened, without the worker's name: `exited with status 1`, `cannot execute …`.
+    pub text: String,
+    /// How the process ended, where there was one.
+    pub exit: Option<Exit>,
+    /// How long the worker lived.
+    pub lived: Span,
+    /// It had been ready.
+    pub ready: bool,
+}
+
+impl Slot {
+    /// The workers that serve or are on their way there.
+    pub fn active(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.iter().filter(|worker| worker.is_active())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.active().next().is_none()
+    }
+
+    pub fn has_ready(&self) -> bool {
+        self.workers.iter().any(Worker::is_ready)
+    }
+
+    /// Counts a failure and puts the next try off. `jitter` is between 0 and 1.
+    pub fn failed(&mut self, now: Time, jitter: f64) -> Span {
+        self.failures = self.failures.saturating_add(1);
+        self.failures_in_trouble = self.failures_in_trouble.saturating_add(1);
+        self.attempted = true;
+        self.put_off(now, self.failures, jitter)
+    }
+
+    /// Counts a normal ending; only a run of them that leads nowhere is put off.
+    pub fn ended_normally(&mut self, now: Time, lived: Span, jitter: f64) {
+        self.hurried = if lived < HURRY { self.hurried.saturating_add(1) } else { 0 };
+        if self.hurried > HURRIED_ENDINGS {
+            self.put_off(now, self.hurried - HURRIED_ENDINGS, jitter);
+        }
+    }
+
+    fn put_off(&mut self, now: Time, times: u32, jitter: f64) -> Span {
+        let doubled = FIRST_DELAY.times(1 << (times - 1).min(16)).min(LONGEST_DELAY);
+        // Up to a quarter off, so that slots which failed together do not try together.
+        let delay = Span((doubled.0 as f64 * (1.0 - jitter / 4.0)) as u64);
+        self.not_before = now + delay;
+        delay
+    }
+
+    /// A worker here was ready for `min-lifetime`: what went before is forgotten.
+    pub fn proved(&mut self) {
+        self.failures = 0;
+        self.hurried = 0;
+    }
+
+    /// Notes how a worker here ended of its own accord.
+    pub fn vacate(&mut self, ending: Ending) {
+        self.vacated = true;
+        self.last = Some(ending);
+    }
+
+    /// New settings deserve a fresh try.
+    pub fn try_afresh(&mut self, now: Time) {
+        self.failures = 0;
+        self.hurried = 0;
+        self.not_before = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn back_off_doubles_to_half_a_minute_and_is_forgotten() {
+        let mut slot = Slot::default();
+        let delays: Vec<u64> = (0..12).map(|_| slot.failed(Time(0), 0.0).0 / 1000).collect();
+        assert_eq!(delays[..5], [100, 200, 400, 800, 1600]);
+        assert_eq!(delays[9..], [30_000, 30_000, 30_000]);
+        slot.proved();
+        assert_eq!(slot.failed(Time(0), 1.0), Span::millis(75));
+    }
+
+    #[test]
+    fn ten_hurried_endings_are_free() {
+        let mut slot = Slot::default();
+        for _ in 0..10 {
+            slot.ended_normally(Time(5), Span::millis(1), 0.0);
+            assert_eq!(slot.not_before, Time(0));
+        }
+        slot.ended_normally(Time(5), Span::millis(1), 0.0);
+        assert_eq!(slot.not_before, Time(5) + Span::millis(100));
+        slot.ended_normally(Time(9), Span::secs(1), 0.0);
+        slot.ended_normally(Time(9), Span::millis(1), 0.0);
+        assert_eq!(slot.not_before, Time(5) + Span::millis(100));
+    }
+}

@@ -1,0 +1,272 @@
+//! Step 4: what systemd is told, and when (sd_notify(3)).
+//!
+//! Besides readiness this is a line for people (STATUS), a request for patience while workers
+//! start or stop (EXTEND_TIMEOUT_USEC), and the watchdog's ping. The ping is given only by a turn
+//! that was on time, and never before READY=1 nor after STOPPING=1: systemd arms its watchdog with
+//! the first one it sees, whatever the service is doing.
+
+use super::policy::{ReadyWhen, ServiceWatchdog};
+use super::report::Report;
+use super::rollout::Phase;
+use super::slot::Slot;
+use super::worker::{State, Worker};
+use super::{Action, Condition, Herd, Notice, Span, Time};
+
+/// How often systemd is asked for patience; the shell asks for 15 s each time.
+const EXTEND_EVERY: Span = Span::secs(5);
+/// STATUS is sent at most this often.
+const STATUS_EVERY: Span = Span::secs(1);
+
+#[derive(Debug)]
+pub(super) struct Told {
+    status: Status,
+    status_at: Option<Time>,
+    next_extend: Option<Time>,
+    watchdog: Option<Watchdog>,
+}
+
+#[derive(Debug)]
+struct Watchdog {
+    interval: Span,
+    next: Option<Time>,
+}
+
+/// A status line; what follows from the passing of time is filled in when it is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Status {
+    text: String,
+    next_try: Option<Time>,
+}
+
+impl Told {
+    pub fn new(now: Time, watchdog: Option<Span>) -> Told {
+        Told {
+            status: Status::default(),
+            status_at: None,
+            next_extend: Some(now + EXTEND_EVERY),
+            watchdog: watchdog.map(|interval| Watchdog { interval, next: None }),
+        }
+    }
+}
+
+impl Status {
+    fn at(&self, now: Time) -> String {
+        match self.next_try {
+            Some(time) if time > now => {
+                let seconds = (time - now).0.div_ceil(1_000_000);
+                format!("{}, next try in {seconds} s", self.text)
+            }
+            Some(_) | None => self.text.clone(),
+        }
+    }
+}
+
+impl Herd {
+    pub(super) fn tell(&mut self, late: Span) {
+        if self.exited {
+            return;
+        }
+        self.tell_ready();
+        self.tell_degraded();
+        self.ask_for_patience();
+        if self.told.status_at.is_none_or(|at| at + STATUS_EVERY <= self.now) {
+            self.tell_status_now();
+        }
+        self.ping(late);
+    }
+
+    fn tell_ready(&mut self) {
+        if self.serving || self.ending.is_some() {
+            return;
+        }
+        let (ready, wanted) = (self.serving_slots(), self.wanted());
+        let enough = match self.good.policy.ready_when {
+            ReadyWhen::Any => ready > 0,
+            ReadyWhen::All => {
+                let tried = self.wanted_slots().iter().all(|slot| slot.attempted);
+                ready > 0 && (ready == wanted || tried)
+            }
+        };
+        if !enough && wanted > 0 {
+            return;
+        }
+        self.serving = true;
+        self.order(Action::Notify(Notice::Ready));
+        self.report(Report::Serving { ready, wanted });
+        let now = self.now;
+        if let Some(watchdog) = &mut self.told.watchdog {
+            watchdog.next = Some(now + watchdog.interval.part(2));
+        }
+    }
+
+    fn tell_degraded(&mut self) {
+        if self.ending.is_some() {
+            return;
+        }
+        let (ready, wanted) = (self.serving_slots(), self.wanted());
+        match (self.failing_slot(), self.degraded_since) {
+            (Some((_, why)), None) if self.serving => {
+                self.degraded_since = Some(self.now);
+                self.report(Report::Degraded { ready, wanted, why: why.text });
+            }
+            (None, Some(since)) if ready == wanted => {
+                let after = self.now - since;
+                self.degraded_since = None;
+                self.counters.degraded = self.counters.degraded + after;
+                self.report(Report::Recovered { wanted, after });
+            }
+            (Some(_) | None, Some(_) | None) => {}
+        }
+    }
+
+    /// The first slot that is without a ready worker because its workers fail.
+    fn failing_slot(&self) -> Option<(u32, Status)> {
+        let failing = |slot: &&Slot| !slot.has_ready() && slot.failures > 0;
+        let number = self.wanted_slots().iter().position(|slot| failing(&slot))?;
+        let slot = &self.slots[number];
+        let last = slot.last.as_ref().map_or("failed", |last| last.text.as_str());
+        let text = match slot.failures {
+            1 => format!("slot {number} {last}"),
+            times => format!("slot {number} {last}, {times} times in a row"),
+        };
+        let next_try = slot.is_empty().then_some(slot.not_before);
+        Some((number as u32, Status { text, next_try }))
+    }
+
+    fn ask_for_patience(&mut self) {
+        let busy = !self.serving || self.rollout.is_some() || self.ending.is_some();
+        let due = match self.told.next_extend {
+            _ if !busy => None,
+            None => Some(self.now + EXTEND_EVERY),
+            Some(due) if due <= self.now => {
+                self.order(Action::Notify(Notice::Extend));
+                Some(self.now + EXTEND_EVERY)
+            }
+            Some(due) => Some(due),
+        };
+        self.told.next_extend = due;
+    }
+
+    /// Sends the status line if it has changed.
+    pub(super) fn tell_status_now(&mut self) {
+        let status = self.status();
+        if status != self.told.status {
+            let text = status.at(self.now);
+            self.told.status = status;
+            self.told.status_at = Some(self.now);
+            self.order(Action::Notify(Notice::Status(text)));
+        }
+    }
+
+    /// The status line as it reads now.
+    pub fn status_line(&self) -> String {
+        self.status().at(self.now)
+    }
+
+    /// What the herd as a whole is doing.
+    pub fn condition(&self) -> Condition {
+        match (&self.ending, &self.rollout) {
+            (Some(_), _) => Condition::Stopping,
+            (None, _) if !self.serving => Condition::Starting,
+            (None, Some(_)) => Condition::Reloading,
+            (None, None) if self.failing_slot().is_some() => Condition::Degraded,
+            (None, None) => Condition::Serving,
+        }
+    }
+
+    fn status(&self) -> Status {
+        let (ready, wanted) = (self.serving_slots(), self.wanted());
+        let plain = |text: String| Status { text, next_try: None };
+        if let Some(ending) = &self.ending {
+            let left = self.count(Worker::has_process);
+            return plain(match &ending.reason {
+                Some(reason) => format!("giving up: {reason}"),
+                None if left == 1 => "stopping: 1 worker left".to_owned(),
+                None => format!("stopping: {left} workers left"),
+            });
+        }
+        if let Some(rollout) = self.rollout.as_ref().filter(|_| self.serving) {
+            let to = rollout.to.generation;
+            return plain(match &rollout.phase {
+                Phase::Checking { .. } => format!("reload to {to}: its check runs"),
+                Phase::Canary { .. } => format!("reload to {to}: first worker on trial"),
+                Phase::Rolling | Phase::Replacing => {
+                    let new = self.count(|w| w.is_ready() && w.generation() == to);
+                    format!("reload {new}/{wanted} to {to}")
+                }
+                Phase::RollingBack { reason, .. } => {
+                    format!("reload to {to} failed, rolling back: {reason}")
+                }
+            });
+        }
+        let generation = self.good.generation;
+        let tail = match &self.past_reload {
+            Some(past) if !past.good => match past.generation {
+                Some(to) => format!("; reload to {to} {}", past.text),
+                None => format!("; reload {}", past.text),
+            },
+            Some(_) | None => String::new(),
+        };
+        match self.failing_slot() {
+            Some((_, why)) => {
+                let what = match (self.serving, ready) {
+                    (false, _) => "starting",
+                    (true, 0) => "not serving, clients wait,",
+                    (true, _) => "degraded",
+                };
+                Status { text: format!("{what} {ready}/{wanted}: {}", why.text), ..why }
+            }
+            None if self.serving => plain(format!("{ready}/{wanted} ready, {generation}{tail}")),
+            None => plain(format!("starting {ready}/{wanted}")),
+        }
+    }
+
+    fn ping(&mut self, late: Span) {
+        let (now, ending) = (self.now, self.ending.is_some());
+        let healthy = self.vouches();
+        let Some(watchdog) = &mut self.told.watchdog else { return };
+        let Some(next) = watchdog.next.filter(|_| !ending) else {
+            watchdog.next = None;
+            return;
+        };
+        if next > now {
+            return;
+        }
+        // A turn that came late proves that the loop lags; the next one may prove that it does not.
+        if late > watchdog.interval.part(4) {
+            watchdog.next = Some(now);
+        } else {
+            watchdog.next = Some(now + watchdog.interval.part(2));
+            if healthy {
+                self.order(Action::Notify(Notice::Watchdog));
+            }
+        }
+    }
+
+    /// Whether there is more to vouch for than the loop itself, and if so, whether it is well.
+    fn vouches(&self) -> bool {
+        match self.good.policy.service_watchdog {
+            ServiceWatchdog::Loop => true,
+            ServiceWatchdog::Workers => {
+                let now = self.now;
+                let on_its_way = |worker: &Worker| match worker.state {
+                    State::Ready => true,
+                    State::Spawning => false,
+                    State::Starting { until, .. } => now <= until,
+                    State::Retiring { kill_at } | State::Draining { kill_at } => now <= kill_at,
+                    State::Killing { .. } | State::Sweeping { .. } => false,
+                };
+                self.wanted() == 0
+                    || self.workers().any(|(_, worker)| on_its_way(worker))
+                    || self.wanted_slots().iter().any(|slot| now <= slot.not_before)
+            }
+        }
+    }
+
+    pub(super) fn tell_deadline(&self) -> Option<Time> {
+        let pending = self.status() != self.told.status;
+        let status = self.told.status_at.filter(|_| pending).map(|at| at + STATUS_EVERY);
+        let ping = self.told.watchdog.as_ref().and_then(|watchdog| watchdog.next);
+        [status, self.told.next_extend, ping].into_iter().flatten().min()
+    }
+}

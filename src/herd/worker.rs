@@ -1,0 +1,127 @@
+//! One worker's life, as the core sees it.
+//!
+//! ```text
+//! Spawning ──► Starting ──► Ready ──► Retiring ─┐        its process …
+//!     │            │          │                 ├─► Sweeping ──► forgotten
+//!     │            └────► Draining ──► Killing ─┘        … and what it left behind
+//!     └─► forgotten (there never was a process)
+//! ```
+//!
+//! A worker is *active* while it serves or is on its way there (the first three), *leaving* until
+//! its process has ended, and *swept* until nothing it forked is left. Each deadline lives in the
+//! state it ends.
+
+use super::policy::Ready;
+use super::report::Evidence;
+use super::{Generation, Policy, Span, Time, WorkerId};
+use std::rc::Rc;
+
+/// An accepted set of settings: its number and its rules.
+#[derive(Debug)]
+pub(super) struct Spec {
+    pub generation: Generation,
+    pub policy: Policy,
+}
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub id: WorkerId,
+    pub spec: Rc<Spec>,
+    pub state: State,
+    /// When it was ordered.
+    pub born: Time,
+    /// Since when it has been ready, and why that is believed.
+    pub ready: Option<(Time, Evidence)>,
+    /// It was ready for `min-lifetime`.
+    pub proved: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Ordered; the shell has not answered yet.
+    Spawning,
+    /// Executed; not ready by `until` means failed. `extended`: the worker asked for more time.
+    Starting { since: Time, until: Time, extended: bool },
+    /// It serves.
+    Ready,
+    /// It said STOPPING=1 of its own accord and leaves, or is killed at `kill_at`.
+    Retiring { kill_at: Time },
+    /// It was told to stop, and is killed at `kill_at`.
+    Draining { kill_at: Time },
+    /// It was sent SIGKILL; if even that does not end it by `until`, it is given up.
+    Killing { until: Time },
+    /// Its process has ended; what it left behind is killed at `kill_at`.
+    Sweeping { kill_at: Time },
+}
+
+/// How long SIGKILL may take to end a process before nobody waits for it any more.
+const UNKILLABLE: Span = Span::secs(10);
+
+impl Worker {
+    pub fn new(id: WorkerId, spec: Rc<Spec>, born: Time) -> Worker {
+        Worker { id, spec, state: State::Spawning, born, ready: None, proved: false }
+    }
+
+    pub fn generation(&self) -> Generation {
+        self.spec.generation
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.spec.policy
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// Between the order to start it and ready.
+    pub fn is_starting(&self) -> bool {
+        matches!(self.state, State::Spawning | State::Starting { .. })
+    }
+
+    pub fn is_active(&self) -> bool {
+        self.is_ready() || self.is_starting()
+    }
+
+    /// Its process is there and is on its way out.
+    pub fn is_leaving(&self) -> bool {
+        matches!(
+            self.state,
+            State::Retiring { .. } | State::Draining { .. } | State::Killing { .. }
+        )
+    }
+
+    /// It counts towards the bound on processes.
+    pub fn has_process(&self) -> bool {
+        self.is_active() || self.is_leaving()
+    }
+
+    /// When it will count as ready merely by staying alive.
+    pub fn assumed_at(&self) -> Option<Time> {
+        match (self.state, self.policy().ready) {
+            (State::Starting { since, .. }, Ready::Auto | Ready::Alive) => {
+                Some(since + self.policy().ready_after)
+            }
+            (_, Ready::Auto | Ready::Alive | Ready::Notify | Ready::Exec) => None,
+        }
+    }
+
+    /// When something has to happen to it at the latest.
+    pub fn deadline(&self) -> Option<Time> {
+        match self.state {
+            State::Spawning | State::Ready => None,
+            State::Starting { until, .. } => {
+                Some(self.assumed_at().map_or(until, |assumed| assumed.min(until)))
+            }
+            State::Retiring { kill_at }
+            | State::Draining { kill_at }
+            | State::Sweeping { kill_at } => Some(kill_at),
+            State::Killing { until } => Some(until),
+        }
+        .filter(|&time| time != Time(u64::MAX))
+    }
+
+    pub fn killing(now: Time) -> State {
+        State::Killing { until: now + UNKILLABLE }
+    }
+}

@@ -1,0 +1,276 @@
+//! What must hold, whatever happens. The watch looks at a herd from outside: its orders, and its
+//! public view before and after each event.
+
+use super::behaviour::{Fault, Quality};
+use super::world::has_process;
+use herder::herd::{
+    Action, Condition, Event, Generation, Herd, Notice, Policy, Report, SlotId, Time, Verdict,
+    WorkerId, WorkerState,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Default)]
+pub struct Watch {
+    before: BTreeMap<WorkerId, (SlotId, WorkerState)>,
+    /// The most slots wanted since no worker was on its way out and no reload under way.
+    peak: u32,
+    wanted_before: u32,
+    accepted: BTreeSet<Generation>,
+    answered: BTreeMap<Generation, Verdict>,
+    instant: (Time, usize),
+    stop_by: Option<Time>,
+    stops: u32,
+    ready_sent: bool,
+    stopping_sent: bool,
+    reloading: bool,
+    escalated: bool,
+    status_at: Vec<Time>,
+    /// A roll-back could not restore everything, and no reload has succeeded since.
+    mixed: bool,
+}
+
+fn states(herd: &Herd) -> BTreeMap<WorkerId, (SlotId, WorkerState)> {
+    herd.view().map(|worker| (worker.id, (worker.slot, worker.state))).collect()
+}
+
+fn ready_slots(states: &BTreeMap<WorkerId, (SlotId, WorkerState)>, wanted: u32) -> u32 {
+    let slots: BTreeSet<SlotId> = states
+        .values()
+        .filter(|(slot, state)| *state == WorkerState::Ready && slot.0 < wanted)
+        .map(|(slot, _)| *slot)
+        .collect();
+    slots.len() as u32
+}
+
+/// Slots that have a worker which is not on its way out, counted from 0 up.
+fn active_slots(states: &BTreeMap<WorkerId, (SlotId, WorkerState)>) -> u32 {
+    let active = states
+        .values()
+        .filter(|(_, state)| matches!(state, WorkerState::Starting | WorkerState::Ready));
+    active.map(|(slot, _)| slot.0 + 1).max().unwrap_or(0)
+}
+
+impl Watch {
+    pub fn before(&mut self, herd: &Herd, event: &Event) {
+        self.before = states(herd);
+        self.wanted_before = herd.strength().0;
+        match event {
+            Event::Reload { generation, .. } => {
+                self.accepted.insert(*generation);
+            }
+            Event::Stop => self.stops += 1,
+            _ => {}
+        }
+    }
+
+    pub fn after(
+        &mut self,
+        now: Time,
+        herd: &Herd,
+        event: &Event,
+        actions: &[Action],
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
+        self.bounded_work(now, actions, herd);
+        self.capacity(herd, actions, policies);
+        self.processes(herd, actions, policies);
+        self.systemd(now, actions);
+        self.answers(actions);
+        self.the_end(now, event, actions, policies);
+        let deadline = herd.deadline();
+        assert!(deadline.is_none_or(|time| time.0 > 0), "a deadline in the beginning of time");
+    }
+
+    /// The herd gets somewhere: no instant without end.
+    fn bounded_work(&mut self, now: Time, actions: &[Action], herd: &Herd) {
+        if self.instant.0 != now {
+            self.instant = (now, 0);
+        }
+        self.instant.1 += 1 + actions.len();
+        let bound = 400 + 100 * (herd.strength().0 as usize + self.before.len());
+        assert!(self.instant.1 < bound, "{} events and orders in one instant", self.instant.1);
+    }
+
+    /// Never fewer ready workers than `workers - max-unavailable` because of herder's own orders.
+    fn capacity(
+        &self,
+        herd: &Herd,
+        actions: &[Action],
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
+        if herd.condition() == Condition::Stopping {
+            return;
+        }
+        let after = states(herd);
+        let wanted = herd.strength().0;
+        // What would be ready had nothing been drained: drained workers that were ready before, or
+        // became so in this very turn.
+        let mut undrained = after.clone();
+        let mut drained_ready = false;
+        for action in actions {
+            let Action::Drain { worker } = action else { continue };
+            let Some((_, state)) = self.before.get(worker) else { continue };
+            let got_ready = actions.iter().any(|action| {
+                matches!(action, Action::Report(Report::Ready { worker: ready, .. }) if ready == worker)
+            });
+            if (*state == WorkerState::Ready || got_ready)
+                && let Some(entry) = undrained.get_mut(worker)
+            {
+                entry.1 = WorkerState::Ready;
+                drained_ready = true;
+            }
+        }
+        if !drained_ready {
+            return;
+        }
+        let allowed = policies.values().map(|policy| policy.max_unavailable.down(wanted)).max();
+        let floor = ready_slots(&undrained, wanted).min(wanted.saturating_sub(allowed.unwrap_or(0)));
+        let ready = ready_slots(&after, wanted);
+        assert!(ready >= floor, "{ready} slots ready after draining, {floor} promised, {wanted} wanted");
+    }
+
+    /// At most wanted + max-surge + max-draining processes, counted whenever one is started.
+    fn processes(&mut self, herd: &Herd, actions: &[Action], policies: &BTreeMap<Generation, Policy>) {
+        let after = states(herd);
+        let leaving = self.before.values().any(|(_, state)| {
+            has_process(*state) && !matches!(state, WorkerState::Starting | WorkerState::Ready)
+        });
+        let wanted = herd.strength().0;
+        let highest = active_slots(&after).max(active_slots(&self.before)).max(wanted);
+        let highest = highest.max(self.wanted_before);
+        let reloading = self.accepted.len() > self.answered.len();
+        self.peak = if leaving || reloading { self.peak.max(highest) } else { highest };
+        if !actions.iter().any(|action| matches!(action, Action::Spawn { .. })) {
+            return;
+        }
+        let live = after.values().filter(|(_, state)| has_process(*state)).count() as u32;
+        let bound = policies.values().map(|policy| policy.most_processes_since(wanted, self.peak)).max();
+        assert!(Some(live) <= bound, "{live} processes, {bound:?} allowed, peak {}", self.peak);
+    }
+
+    /// What systemd is told makes sense to systemd.
+    fn systemd(&mut self, now: Time, actions: &[Action]) {
+        let over = |action: &Action| {
+            matches!(action, Action::Answer { .. } | Action::Notify(Notice::Stopping))
+        };
+        let forced = actions.iter().any(over);
+        for action in actions {
+            let Action::Notify(notice) = action else { continue };
+            match notice {
+                Notice::Ready => {
+                    assert!(!self.stopping_sent, "READY=1 after STOPPING=1");
+                    self.ready_sent = true;
+                    self.reloading = false;
+                }
+                Notice::Reloading(at) => {
+                    assert!(self.ready_sent && !self.stopping_sent && !self.reloading);
+                    assert_eq!(*at, now);
+                    self.reloading = true;
+                }
+                Notice::Stopping => {
+                    assert!(!self.stopping_sent, "STOPPING=1 twice");
+                    self.stopping_sent = true;
+                }
+                Notice::Watchdog => {
+                    assert!(self.ready_sent, "WATCHDOG=1 before READY=1 arms the watchdog early");
+                    assert!(!self.stopping_sent, "WATCHDOG=1 after STOPPING=1 arms it again");
+                }
+                Notice::Status(text) => {
+                    assert!(!text.contains('\n') && text.len() < 2_000, "{text:?}");
+                    let last = self.status_at.last().copied();
+                    assert!(
+                        forced || last.is_none_or(|last| now.0 - last.0 >= 1_000_000),
+                        "STATUS twice within a second"
+                    );
+                    self.status_at.push(now);
+                }
+                Notice::Extend => {}
+            }
+        }
+    }
+
+    /// Every accepted reload is answered, once.
+    fn answers(&mut self, actions: &[Action]) {
+        for action in actions {
+            if let Action::Answer { generation, verdict } = action {
+                assert!(self.accepted.contains(generation), "an answer nobody waits for");
+                let before = self.answered.insert(*generation, verdict.clone());
+                assert_eq!(before, None, "{generation} answered twice");
+            }
+        }
+    }
+
+    fn the_end(
+        &mut self,
+        now: Time,
+        event: &Event,
+        actions: &[Action],
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
+        if matches!(event, Event::Stop) || self.escalated {
+            let delay = policies.values().map(|policy| policy.stop_delay.0).max().unwrap_or(0);
+            let drain = policies.values().map(|policy| policy.stop_timeout.0).max().unwrap_or(0);
+            // Killing waits ten seconds for what cannot be killed; the rest is rounding.
+            let by = Time(now.0 + delay + drain + 11_000_000);
+            self.stop_by.get_or_insert(by);
+        }
+        if let Some(by) = self.stop_by {
+            assert!(now <= by, "still there after its stop should have been over at {by}");
+        }
+        for action in actions {
+            match action {
+                Action::Report(Report::RolledBack { complete, .. }) => self.mixed |= !complete,
+                Action::Report(Report::Reloaded { .. }) => self.mixed = false,
+                // Before the first READY=1 there is no roll-back.
+                Action::Answer { verdict: Verdict::Failed { reason }, .. } => {
+                    self.mixed |= reason.contains("in force all the same");
+                }
+                Action::Report(Report::Escalating { code, .. }) => {
+                    assert_ne!(*code, 0, "an escalation has to fail");
+                    let serves = self.before.iter().any(|(id, (_, state))| {
+                        let ended = matches!(event, Event::Exited { worker, .. } if worker == id)
+                            || matches!(event, Event::Stopping { worker } if worker == id);
+                        *state == WorkerState::Ready && !ended
+                    });
+                    assert!(!serves, "escalated while a worker served");
+                    assert_eq!(self.stops, 0, "escalated while stopping");
+                    self.escalated = true;
+                }
+                Action::Exit { code } => {
+                    assert_eq!(*code != 0, self.escalated, "exit {code}");
+                    for generation in &self.accepted {
+                        assert!(self.answered.contains_key(generation), "{generation} never answered");
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The trouble is over for long: the herd is whole, or as whole as its files allow.
+    pub fn at_the_end(&self, herd: &Herd, qualities: &BTreeMap<Generation, Quality>) {
+        let (wanted, ready) = herd.strength();
+        let broken = matches!(qualities[&herd.generation()], Quality::Broken(_));
+        // A service that works for some seconds at a time can pass for one that works.
+        let works_at_times = matches!(
+            qualities[&herd.generation()],
+            Quality::Broken(Fault::ReadyThenDies(_) | Fault::DiesAfter(_))
+        );
+        assert!(!self.escalated, "escalated, yet alive");
+        assert!(!self.reloading, "RELOADING=1 was never followed by READY=1");
+        assert_ne!(herd.condition(), Condition::Reloading, "a reload without end");
+        for generation in &self.accepted {
+            assert!(self.answered.contains_key(generation), "{generation} never answered");
+        }
+        if broken {
+            // Good once (it was brought in), broken now: somebody must still serve, or it had escalated.
+            assert!(ready > 0 || wanted == 0 || works_at_times, "nobody serves and herder has not given up");
+            return;
+        }
+        assert_eq!(ready, wanted, "not at full strength");
+        for worker in herd.view().filter(|worker| worker.state == WorkerState::Ready) {
+            let right = worker.generation == herd.generation();
+            assert!(right || self.mixed, "a worker of a generation that was given up");
+        }
+    }
+}

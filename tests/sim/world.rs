@@ -1,0 +1,368 @@
+//! The simulated machine: a clock that jumps from deadline to deadline, processes that are numbers,
+//! and somebody who reloads, scales, kills and stops.
+
+use super::behaviour::{Behaviour, Fault, Quality};
+use super::properties::Watch;
+use herder::herd::{
+    Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Policy, Ready, ReadyWhen,
+    ServiceWatchdog, Span, SpawnFailure, Time, WorkerId, WorkerState,
+};
+use std::collections::BTreeMap;
+
+/// Numbers for everything but the core (which has its own).
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (bits ^ (bits >> 31)) % n
+    }
+}
+
+#[derive(Debug)]
+struct Process {
+    behaviour: Behaviour,
+    /// It has ended; its children may not have.
+    ended: bool,
+}
+
+pub struct World {
+    pub now: Time,
+    pub events: u64,
+    pub trace: Vec<String>,
+    dice: Dice,
+    herd: Option<Herd>,
+    future: BTreeMap<(Time, u64), Event>,
+    sequence: u64,
+    processes: BTreeMap<WorkerId, Process>,
+    qualities: BTreeMap<Generation, Quality>,
+    policies: BTreeMap<Generation, Policy>,
+    watch: Watch,
+    generation: Generation,
+    files_lost: bool,
+    /// Nothing goes wrong any more, except for what is broken for good.
+    calm: bool,
+}
+
+/// How long the trouble lasts, and how long the herd then has to recover: the longest of a slow
+/// start, its back-off, a reload of every slot after the other, and drains that run into SIGKILL.
+const TROUBLE: Span = Span::secs(400);
+const RECOVERY: Span = Span::secs(1_800);
+
+impl World {
+    pub fn new(seed: u64, files_lost: bool) -> World {
+        let mut dice = Dice(seed);
+        let policy = any_policy(&mut dice);
+        let generation = Generation(1);
+        let quality = any_quality(&mut dice, 3);
+        World {
+            now: Time(1_000_000),
+            events: 0,
+            trace: Vec::new(),
+            dice,
+            herd: None,
+            future: BTreeMap::new(),
+            sequence: 0,
+            processes: BTreeMap::new(),
+            qualities: [(generation, quality)].into(),
+            policies: [(generation, policy)].into(),
+            watch: Watch::default(),
+            generation,
+            files_lost,
+            calm: false,
+        }
+    }
+
+    pub fn trace_tail(&self, lines: usize) -> String {
+        let telling = |line: &&String| !line.ends_with("notify Extend") && !line.ends_with(" tick");
+        let told: Vec<&str> = self.trace.iter().filter(telling).map(String::as_str).collect();
+        told[told.len().saturating_sub(lines)..].join("\n")
+    }
+
+    /// From start to the end of the recovery, or to the exit.
+    pub fn play(&mut self) {
+        let policy = self.policies[&self.generation].clone();
+        let watchdog = (self.dice.below(2) == 0).then(|| Span::secs(30));
+        let mut actions = Vec::new();
+        let seed = self.dice.below(u64::MAX);
+        self.trace.push(format!("{} start {policy:?}", self.now));
+        let herd =
+            Herd::start(self.now, seed, self.generation, policy, watchdog, &mut actions);
+        self.watch.after(self.now, &herd, &Event::Tick, &actions, &self.policies);
+        self.herd = Some(herd);
+        self.perform(actions);
+        self.plan_interventions();
+        let calm_at = self.now + TROUBLE;
+        self.run_until(calm_at);
+        self.calm_down();
+        self.run_until(calm_at + RECOVERY);
+        let Some(herd) = &self.herd else { return };
+        self.watch.at_the_end(herd, &self.qualities);
+        // Whatever it has come to, it can be stopped.
+        self.later(Span::ZERO, Event::Stop);
+        self.run_until(calm_at + RECOVERY + RECOVERY);
+        assert!(self.herd.is_none(), "it did not stop");
+    }
+
+    fn plan_interventions(&mut self) {
+        for _ in 0..self.dice.below(14) {
+            let mut at = Span::millis(self.dice.below(TROUBLE.0 / 1000));
+            // In bursts, now and then: the next thing comes while the last is under way.
+            for _ in 0..=self.dice.below(3) {
+                self.intervene(at);
+                at = at + Span::millis(self.dice.below(2_500));
+            }
+        }
+    }
+
+    fn intervene(&mut self, at: Span) {
+        let event = match self.dice.below(40) {
+            0..=13 => self.any_reload(),
+            14..=15 => Event::Refused { reason: "line 3: unknown key".to_owned() },
+            16..=21 => Event::Scale { by: self.dice.below(5) as i32 - 2 },
+            22..=23 => Event::Scale { by: [-100, 7][self.dice.below(2) as usize] },
+            24 => Event::Stop,
+            25..=33 => Event::Exited { worker: self.any_worker(), exit: Exit::Code(1) },
+            34 => Event::Spawned { worker: self.any_worker() },
+            35 => Event::Ready { worker: self.any_worker() },
+            36 => Event::Stopping { worker: self.any_worker() },
+            37 => Event::Extend { worker: self.any_worker(), by: Span::MAX },
+            38 => Event::Checked { generation: Generation(self.dice.below(9)), outcome: Ok(()) },
+            _ => Event::Gone { worker: self.any_worker() },
+        };
+        self.later(at, event);
+    }
+
+    fn any_worker(&mut self) -> WorkerId {
+        WorkerId(self.dice.below(40))
+    }
+
+    /// Settings without a number yet: reloads are numbered in the order in which they come.
+    fn any_reload(&mut self) -> Event {
+        Event::Reload { generation: Generation(0), policy: any_policy(&mut self.dice) }
+    }
+
+    fn number(&mut self, policy: Policy) -> Event {
+        self.generation = Generation(self.generation.0 + 1);
+        let quality = any_quality(&mut self.dice, 6);
+        self.lose_files();
+        self.qualities.insert(self.generation, quality);
+        self.policies.insert(self.generation, policy.clone());
+        Event::Reload { generation: self.generation, policy }
+    }
+
+    /// From here on whatever is started works, unless it is broken for good.
+    fn calm_down(&mut self) {
+        self.trace.push(format!("{} calm", self.now));
+        self.calm = true;
+        for quality in self.qualities.values_mut() {
+            if matches!(quality, Quality::Flaky(_)) {
+                *quality = Quality::Good;
+            }
+        }
+    }
+
+    fn later(&mut self, span: Span, event: Event) {
+        self.sequence += 1;
+        self.future.insert((self.now + span, self.sequence), event);
+    }
+
+    fn run_until(&mut self, end: Time) {
+        while let Some(herd) = &self.herd {
+            let deadline = herd.deadline();
+            let event = self.future.first_key_value().map(|((time, _), _)| *time);
+            let Some(next) = [deadline, event].into_iter().flatten().min().filter(|&t| t <= end)
+            else {
+                self.now = self.now.max(end);
+                return;
+            };
+            self.now = self.now.max(next);
+            match self.future.first_key_value() {
+                Some((&(time, _), _)) if time <= self.now => {
+                    let (_, event) = self.future.pop_first().expect("it was there");
+                    self.happen(event);
+                }
+                Some(_) | None => self.feed(Event::Tick),
+            }
+        }
+    }
+
+    /// Lets an event happen to the processes, then tells the core. Strays are told as they are:
+    /// an end heard of twice, a worker nobody knows.
+    fn happen(&mut self, event: Event) {
+        let event = match event {
+            Event::Reload { policy, .. } => self.number(policy),
+            other => other,
+        };
+        if let Event::Exited { worker, .. } = &event
+            && let Some(process) = self.processes.get_mut(worker)
+        {
+            process.ended = true;
+        }
+        // The shell does not invent processes, nor their complete absence.
+        let possible = match &event {
+            Event::Spawned { worker } => self.processes.contains_key(worker),
+            Event::Gone { worker } => self.processes.get(worker).is_none_or(|process| process.ended),
+            Event::Tick
+            | Event::SpawnFailed { .. }
+            | Event::Ready { .. }
+            | Event::Stopping { .. }
+            | Event::Extend { .. }
+            | Event::Exited { .. }
+            | Event::Checked { .. }
+            | Event::Reload { .. }
+            | Event::Refused { .. }
+            | Event::Scale { .. }
+            | Event::Stop => true,
+        };
+        if possible {
+            self.feed(event);
+        }
+    }
+
+    /// The fault “the old files no longer start either”: overwritten in place by a deploy.
+    fn lose_files(&mut self) {
+        if self.files_lost && self.dice.below(2) == 0 {
+            for quality in self.qualities.values_mut() {
+                *quality = Quality::Broken(Fault::DiesAtOnce);
+            }
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        let Some(mut herd) = self.herd.take() else { return };
+        self.events += 1;
+        self.trace.push(format!("{} {event}", self.now));
+        let mut actions = Vec::new();
+        self.watch.before(&herd, &event);
+        herd.handle(self.now, event.clone(), &mut actions);
+        self.watch.after(self.now, &herd, &event, &actions, &self.policies);
+        self.herd = Some(herd);
+        self.perform(actions);
+    }
+
+    fn perform(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            self.trace.push(format!("{}   {action}", self.now));
+            match action {
+                Action::Spawn { worker, generation, .. } => self.spawn(worker, generation),
+                Action::Drain { worker } => self.drain(worker),
+                Action::Kill { worker } => self.kill(worker),
+                Action::Sweep { worker } => self.sweep(worker),
+                Action::Check { generation } => {
+                    let outcome = if self.dice.below(4) == 0 { Err("no".to_owned()) } else { Ok(()) };
+                    let takes = Span::millis(self.dice.below(if self.calm { 50 } else { 90_000 }));
+                    self.later(takes, Event::Checked { generation, outcome });
+                }
+                Action::Exit { .. } => self.herd = None,
+                Action::Forget { .. } | Action::Abandon { .. } | Action::Notify(_) | Action::Report(_) | Action::Answer { .. } => {}
+            }
+        }
+    }
+
+    fn spawn(&mut self, worker: WorkerId, generation: Generation) {
+        let behaviour = Behaviour::of(self.qualities[&generation], self.calm, &mut self.dice);
+        if let Err(settings) = behaviour.exec {
+            let cause = if settings { Cause::Settings } else { Cause::System };
+            let failure = SpawnFailure { cause, text: "cannot execute /srv/app".to_owned() };
+            return self.later(Span::ZERO, Event::SpawnFailed { worker, failure });
+        }
+        self.processes.insert(worker, Process { behaviour, ended: false });
+        self.later(Span::ZERO, Event::Spawned { worker });
+        if behaviour.asks_for_time {
+            self.later(Span::millis(1), Event::Extend { worker, by: Span::secs(90) });
+        }
+        if let Some(after) = behaviour.ready_after {
+            self.later(after, Event::Ready { worker });
+        }
+        if let Some((after, exit)) = behaviour.dies {
+            self.later(after, Event::Exited { worker, exit });
+        }
+        if let Some(after) = behaviour.retires {
+            self.later(after, Event::Stopping { worker });
+            self.later(after + Span::millis(300), Event::Exited { worker, exit: Exit::Code(0) });
+        }
+    }
+
+    fn drain(&mut self, worker: WorkerId) {
+        let Some(process) = self.processes.get(&worker).filter(|process| !process.ended) else { return };
+        if let Some(after) = process.behaviour.obeys {
+            self.later(after, Event::Exited { worker, exit: Exit::Code(0) });
+        }
+    }
+
+    fn kill(&mut self, worker: WorkerId) {
+        let Some(process) = self.processes.get(&worker) else { return };
+        if process.ended {
+            return self.later(Span::millis(1), Event::Gone { worker });
+        }
+        if !process.behaviour.unkillable {
+            let exit = Exit::Signal { number: 9, core: false };
+            self.later(Span::millis(1), Event::Exited { worker, exit });
+        }
+    }
+
+    fn sweep(&mut self, worker: WorkerId) {
+        let Some(process) = self.processes.get_mut(&worker) else { return };
+        process.ended = true;
+        match process.behaviour.leaves {
+            None => self.later(Span::ZERO, Event::Gone { worker }),
+            Some(true) => self.later(Span::millis(20), Event::Gone { worker }),
+            // These wait for SIGKILL.
+            Some(false) => {}
+        }
+    }
+}
+
+fn any_quality(dice: &mut Dice, good_in: u64) -> Quality {
+    match dice.below(good_in) {
+        0 => Quality::Broken(Fault::any(dice)),
+        1 => Quality::Flaky(1 + dice.below(4)),
+        _ => Quality::Good,
+    }
+}
+
+fn any_policy(dice: &mut Dice) -> Policy {
+    let surge = [Amount::Number(0), Amount::Number(1), Amount::Number(1), Amount::Percent(100), Amount::Percent(25)];
+    let max_surge = surge[dice.below(5) as usize];
+    let unavailable = [Amount::Number(1), Amount::Percent(25), Amount::Number(0)];
+    // Both zero is refused by the settings.
+    let choices = if max_surge == Amount::Number(0) { 2 } else { 3 };
+    let success = if dice.below(3) == 0 { [0].into() } else { [].into() };
+    let start_timeout = Span::secs([1, 5, 30, 60][dice.below(4) as usize]);
+    Policy {
+        workers: [0, 1, 1, 2, 3, 4, 4, 8][dice.below(8) as usize],
+        ready: [Ready::Auto, Ready::Notify, Ready::Notify, Ready::Exec, Ready::Alive][dice.below(5) as usize],
+        ready_after: Span::millis(1 + dice.below(900)),
+        ready_when: if dice.below(3) == 0 { ReadyWhen::Any } else { ReadyWhen::All },
+        start_timeout,
+        min_ready_time: [None, None, Some(Span::secs(3))][dice.below(3) as usize],
+        min_lifetime: Span::secs([5, 10, 10][dice.below(3) as usize]),
+        max_starting: [None, None, Some(1), Some(2)][dice.below(4) as usize],
+        crash_burst: 1 + dice.below(5) as u32,
+        crash_after: start_timeout + Span::secs(30),
+        max_surge,
+        max_unavailable: unavailable[dice.below(choices) as usize],
+        max_draining: [None, None, Some(0), Some(1)][dice.below(4) as usize],
+        stop_timeout: Span::secs([1, 5, 30][dice.below(3) as usize]),
+        stop_delay: Span::secs([0, 0, 5][dice.below(3) as usize]),
+        success: ExitSet { codes: success, signals: [].into() },
+        service_watchdog: [ServiceWatchdog::Loop, ServiceWatchdog::Workers][dice.below(2) as usize],
+        check: dice.below(5) == 0,
+    }
+}
+
+/// The states that count as a process.
+pub fn has_process(state: WorkerState) -> bool {
+    match state {
+        WorkerState::Starting
+        | WorkerState::Ready
+        | WorkerState::Retiring
+        | WorkerState::Draining
+        | WorkerState::Killed => true,
+        WorkerState::Swept => false,
+    }
+}
