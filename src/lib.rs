@@ -1,4 +1,32 @@
 //! **systemd owns the sockets, herder owns the workers, the kernel carries the traffic.**
+//!
+//! herder receives pre-bound sockets by socket activation, starts workers that inherit them,
+//! replaces those that die, and is never in the data path. This page is the map.
+//!
+//! | module | what lives there | what it may touch |
+//! | --- | --- | --- |
+//! | [`herd`] | **decides**: the state machine. Events in, orders out, time is an argument | nothing |
+//! | [`wire`] | **speaks**: bytes to types and back | nothing |
+//! | [`config`] | `herder.toml` and the command line become checked settings | `herd`'s policy, `wire` |
+//! | [`launch`] | settings and sockets become what a worker is started with | the file system |
+//! | [`linux`] | **does**: processes, sockets, epoll, transports; all `unsafe` is in `linux::sys` | `wire` |
+//! | [`log`] | the journal, a terminal, JSON | `linux`, `herd`'s reports |
+//! | [`daemon`] | the loop, the only place that knows both sides | everything |
+//! | [`ctl`] | `herder reload`, `herder status`: the other end of the control socket | `wire` |
+//! | [`cli`], [`check`], [`demo`] | the command line, `herder check`, the demonstration worker | |
+//!
+//! Arrows point one way: nothing imports [`daemon`], and [`herd`] and [`wire`] import nothing of
+//! the crate. `tests/architecture.rs` holds the source to that.
 
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod ctl;
+pub mod daemon;
+pub mod demo;
 pub mod error;
 pub mod herd;
+pub mod launch;
+pub mod linux;
+pub mod log;
+pub mod wire;

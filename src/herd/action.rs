@@ -91,6 +91,8 @@ pub enum Verdict {
     Failed {
         /// What failed, and where things stand now.
         reason: String,
+        /// The worker whose failure it was, if it was a worker's.
+        worker: Option<WorkerId>,
     },
     /// A newer reload took over.
     Superseded {

@@ -112,8 +112,7 @@ impl Herd {
             return None;
         }
         let burst = self.good.policy.crash_burst;
-        let worn_out =
-            self.wanted_slots().iter().all(|slot| slot.failures_in_trouble >= burst);
+        let worn_out = self.wanted_slots().iter().all(|slot| slot.failures_in_trouble >= burst);
         let too_long = self.trouble_deadline().is_some_and(|deadline| deadline <= self.now);
         if !worn_out && !too_long {
             return None;
@@ -191,7 +190,10 @@ impl Herd {
         let Some((_, worker)) = self.find(id) else { return };
         match worker.state {
             State::Starting { .. } | State::Ready if !hurried => self.drain(id),
-            State::Starting { .. } | State::Ready | State::Retiring { .. } | State::Draining { .. }
+            State::Starting { .. }
+            | State::Ready
+            | State::Retiring { .. }
+            | State::Draining { .. }
                 if hurried =>
             {
                 worker.state = Worker::killing(now);

@@ -17,11 +17,7 @@
 //! those of herder(8); the states of a worker are drawn in `worker`.
 
 #![forbid(unsafe_code)]
-#![deny(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::wildcard_enum_match_arm
-)]
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
 mod action;
 mod ending;
@@ -48,7 +44,7 @@ pub use policy::{Amount, Policy, Ready, ReadyWhen, ServiceWatchdog};
 pub use report::{Evidence, Manner, Report};
 pub use slot::Ending;
 pub use time::{Span, Time};
-pub use view::{Condition, Counters, PastReload, WorkerState, WorkerView};
+pub use view::{Condition, Counters, Outcome, PastReload, WorkerState, WorkerView};
 
 use jitter::Jitter;
 use rollout::Rollout;
@@ -63,6 +59,9 @@ pub struct Herd {
     started: Time,
     jitter: Jitter,
     out: Vec<Action>,
+    /// Workers whose processes ended in this turn. Their replacements come first: what is left of
+    /// the dead can wait.
+    sweeps: Vec<WorkerId>,
     /// The last complete generation: what a slot is given unless a reload says otherwise.
     good: Rc<Spec>,
     rollout: Option<Rollout>,
@@ -99,6 +98,7 @@ impl Herd {
             started: now,
             jitter: Jitter::new(seed),
             out: Vec::new(),
+            sweeps: Vec::new(),
             peak: good.policy.workers,
             good,
             rollout: None,
@@ -150,6 +150,8 @@ impl Herd {
         self.expire();
         self.advance();
         self.settle();
+        let sweeps = self.sweeps.drain(..).map(|worker| Action::Sweep { worker });
+        self.out.extend(sweeps);
         self.conclude();
         self.tell(late);
         actions.append(&mut self.out);

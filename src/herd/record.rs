@@ -4,9 +4,7 @@ use super::policy::Ready;
 use super::report::{Evidence, Manner, Report};
 use super::slot::Ending;
 use super::worker::{State, Worker};
-use super::{
-    Action, Asked, Cause, Event, Exit, Herd, SlotId, Span, SpawnFailure, Time, WorkerId,
-};
+use super::{Action, Asked, Cause, Event, Exit, Herd, SlotId, Span, SpawnFailure, Time, WorkerId};
 
 /// How much longer than `start-timeout` a worker may ask for with EXTEND_TIMEOUT_USEC.
 const MOST_EXTENSION: u64 = 10;
@@ -204,7 +202,9 @@ impl Herd {
         let lived = now - worker.born;
         let normal = worker.policy().success.contains(exit);
         let manner = match worker.state {
-            State::Draining { .. } | State::Killing { .. } | State::Sweeping { .. } => Manner::Ordered,
+            State::Draining { .. } | State::Killing { .. } | State::Sweeping { .. } => {
+                Manner::Ordered
+            }
             State::Retiring { .. } => Manner::Retired,
             State::Spawning | State::Starting { .. } => Manner::BeforeReady,
             State::Ready if normal => Manner::Retired,
@@ -223,7 +223,7 @@ impl Herd {
         worker.state = State::Sweeping { kill_at };
         let was_ready = worker.ready.is_some();
         self.report(Report::Ended { worker: id, slot, exit, manner, lived });
-        self.order(Action::Sweep { worker: id });
+        self.sweeps.push(id);
         self.counters.ended(manner);
         let text = match manner {
             Manner::BeforeReady | Manner::Young => format!("{exit} {manner}"),
@@ -270,7 +270,7 @@ impl Herd {
         }
         // The failure of new settings says nothing about the slot: the old ones start there at once.
         if self.fails_rollout(generation) {
-            self.abort(format!("{id} ({slot}) {text}"));
+            self.abort(format!("{id} ({slot}) {text}"), Some(id));
             return;
         }
         let (now, jitter) = (self.now, self.jitter.next());

@@ -5,8 +5,13 @@
 use super::{Exit, Generation, SlotId, Span, WorkerId};
 use std::fmt;
 
-/// A line for the journal.
+/// A line for the journal. Numbers of workers are `ready` of `wanted`; spans are how long it `took`,
+/// a worker `lived`, or `after` what time it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the fields bear the names of their types, or of the sentence above"
+)]
 pub enum Report {
     /// A worker's program runs.
     Started { worker: WorkerId, slot: SlotId, generation: Generation },
@@ -56,6 +61,38 @@ pub enum Report {
     Stopping { workers: u32 },
     /// herder leaves.
     Stopped { code: u8, took: Span },
+}
+
+impl Report {
+    /// The worker it is about, if it is about one.
+    pub fn worker(&self) -> Option<WorkerId> {
+        match self {
+            Report::Started { worker, .. }
+            | Report::Ready { worker, .. }
+            | Report::Retiring { worker, .. }
+            | Report::Ended { worker, .. }
+            | Report::TimedOut { worker, .. }
+            | Report::NotStarted { worker, .. }
+            | Report::Killed { worker, .. }
+            | Report::Unkillable { worker, .. }
+            | Report::RemainderKilled { worker, .. }
+            | Report::CanaryPassed { worker, .. } => Some(*worker),
+            Report::BackingOff { .. }
+            | Report::Serving { .. }
+            | Report::Degraded { .. }
+            | Report::Recovered { .. }
+            | Report::Scaled { .. }
+            | Report::ReloadStarted { .. }
+            | Report::Reloaded { .. }
+            | Report::ReloadFailed { .. }
+            | Report::RolledBack { .. }
+            | Report::ReloadRefused { .. }
+            | Report::ReloadSuperseded { .. }
+            | Report::Escalating { .. }
+            | Report::Stopping { .. }
+            | Report::Stopped { .. } => None,
+        }
+    }
 }
 
 /// Why a worker counts as ready.
@@ -138,7 +175,9 @@ impl fmt::Display for Report {
                 write!(f, "killing processes that {worker} ({slot}) left behind")
             }
             Report::Serving { ready, wanted } => write!(f, "serving with {ready}/{wanted} workers"),
-            Report::Degraded { ready, wanted, why } => write!(f, "degraded {ready}/{wanted}: {why}"),
+            Report::Degraded { ready, wanted, why } => {
+                write!(f, "degraded {ready}/{wanted}: {why}")
+            }
             Report::Recovered { wanted, after } => {
                 write!(f, "recovered: {wanted}/{wanted} workers ready again after {after}")
             }
@@ -151,11 +190,18 @@ impl fmt::Display for Report {
             Report::ReloadFailed { to, reason } => write!(f, "reload to {to} failed: {reason}"),
             Report::RolledBack { to, complete: true } => write!(f, "rolled back to {to}"),
             Report::RolledBack { to, complete: false } => {
-                write!(f, "rolled back to {to}, but its files have changed: not every worker starts again")
+                write!(
+                    f,
+                    "rolled back to {to}, but its files have changed: not every worker starts again"
+                )
             }
-            Report::ReloadRefused { reason } => write!(f, "reload refused, nothing changed: {reason}"),
+            Report::ReloadRefused { reason } => {
+                write!(f, "reload refused, nothing changed: {reason}")
+            }
             Report::ReloadSuperseded { old, new } => write!(f, "reload to {old} gave way to {new}"),
-            Report::Escalating { code, reason } => write!(f, "giving up with status {code}: {reason}"),
+            Report::Escalating { code, reason } => {
+                write!(f, "giving up with status {code}: {reason}")
+            }
             Report::Stopping { workers } => write!(f, "stopping, draining {workers} workers"),
             Report::Stopped { code, took } => write!(f, "stopped with status {code} after {took}"),
         }

@@ -9,7 +9,7 @@
 //! A phase only says which generation a slot is to have; starting and draining is `settle`'s work.
 
 use super::report::Report;
-use super::view::PastReload;
+use super::view::{Outcome, PastReload};
 use super::worker::{Spec, State, Worker};
 use super::{Action, Generation, Herd, Notice, Policy, SlotId, Time, Verdict, WorkerId};
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ pub(super) enum Phase {
     /// As Rolling, but without canary and roll-back.
     Replacing,
     /// The last good generation is being put back.
-    RollingBack { reason: String, incomplete: bool },
+    RollingBack { reason: String, culprit: Option<WorkerId>, incomplete: bool },
 }
 
 impl Rollout {
@@ -53,9 +53,10 @@ impl Rollout {
     pub fn canary(&self) -> Option<WorkerId> {
         match self.phase {
             Phase::Canary { worker } => worker,
-            Phase::Checking { .. } | Phase::Rolling | Phase::Replacing | Phase::RollingBack { .. } => {
-                None
-            }
+            Phase::Checking { .. }
+            | Phase::Rolling
+            | Phase::Replacing
+            | Phase::RollingBack { .. } => None,
         }
     }
 }
@@ -112,8 +113,9 @@ impl Herd {
         let old = rollout.to.generation;
         self.report(Report::ReloadSuperseded { old, new });
         let verdict = match &rollout.phase {
-            Phase::RollingBack { reason, .. } => Verdict::Failed {
+            Phase::RollingBack { reason, culprit, .. } => Verdict::Failed {
                 reason: format!("{reason}; the roll-back gave way to {new}"),
+                worker: *culprit,
             },
             Phase::Checking { .. } | Phase::Canary { .. } | Phase::Rolling | Phase::Replacing => {
                 Verdict::Superseded { by: new }
@@ -134,8 +136,12 @@ impl Herd {
             self.order(Action::Notify(Notice::Ready));
         }
         self.report(Report::ReloadRefused { reason: reason.clone() });
-        let text = format!("refused: {reason}");
-        self.past_reload = Some(PastReload { generation: None, at: self.now, good: false, text });
+        self.past_reload = Some(PastReload {
+            generation: None,
+            at: self.now,
+            outcome: Outcome::Refused,
+            reason: Some(reason),
+        });
     }
 
     pub(super) fn checked(&mut self, generation: Generation, outcome: Result<(), String>) {
@@ -145,7 +151,7 @@ impl Herd {
         }
         match outcome {
             Ok(()) => rollout.phase = Phase::Canary { worker: None },
-            Err(why) => self.abort(format!("its check failed: {why}")),
+            Err(why) => self.abort(format!("its check failed: {why}"), None),
         }
     }
 
@@ -154,7 +160,7 @@ impl Herd {
         let now = self.now;
         match self.rollout.as_ref().map(|rollout| &rollout.phase) {
             Some(Phase::Checking { until }) if *until <= now => {
-                self.abort("its check did not end within start-timeout".to_owned());
+                self.abort("its check did not end within start-timeout".to_owned(), None);
             }
             Some(&Phase::Canary { worker: Some(id) }) => self.judge(id),
             Some(
@@ -185,8 +191,8 @@ impl Herd {
                 | State::Killing { .. }
                 | State::Sweeping { .. },
                 _,
-            )) => self.abort(format!("{id} ({slot}) left while it was on trial")),
-            None => self.abort(format!("{id} left while it was on trial")),
+            )) => self.abort(format!("{id} ({slot}) left while it was on trial"), Some(id)),
+            None => self.abort(format!("{id} left while it was on trial"), Some(id)),
         }
     }
 
@@ -209,10 +215,11 @@ impl Herd {
         })
     }
 
-    pub(super) fn abort(&mut self, reason: String) {
+    /// Turns a reload round: from here on it puts the last good generation back.
+    pub(super) fn abort(&mut self, reason: String, culprit: Option<WorkerId>) {
         let Some(rollout) = &mut self.rollout else { return };
         let to = rollout.to.generation;
-        rollout.phase = Phase::RollingBack { reason: reason.clone(), incomplete: false };
+        rollout.phase = Phase::RollingBack { reason: reason.clone(), culprit, incomplete: false };
         self.report(Report::ReloadFailed { to, reason });
     }
 
@@ -241,20 +248,21 @@ impl Herd {
                 if self.all_have(rollout.to.generation) {
                     self.succeed();
                 } else if self.all_tried() {
-                    let reason = "not every worker of it became ready; it is in force all the same, \
+                    let reason =
+                        "not every worker of it became ready; it is in force all the same, \
                                   because nothing served before"
-                        .to_owned();
-                    self.finish(Verdict::Failed { reason });
+                            .to_owned();
+                    self.finish(Verdict::Failed { reason, worker: None });
                 }
             }
-            Phase::RollingBack { reason, incomplete } => {
-                let incomplete = *incomplete;
+            Phase::RollingBack { reason, culprit, incomplete } => {
+                let (incomplete, worker) = (*incomplete, *culprit);
                 if incomplete || self.all_restored(&rollout.touched) {
                     let good = self.good.generation;
                     let how = if incomplete { ", but its files have changed" } else { "" };
                     let reason = format!("{reason}; rolled back to {good}{how}");
                     self.report(Report::RolledBack { to: good, complete: !incomplete });
-                    self.finish(Verdict::Failed { reason });
+                    self.finish(Verdict::Failed { reason, worker });
                 }
             }
         }
@@ -312,15 +320,14 @@ impl Herd {
     }
 
     fn answer(&mut self, generation: Generation, verdict: Verdict) {
-        let text = match &verdict {
-            Verdict::Done => "done".to_owned(),
-            Verdict::Failed { reason } => format!("failed: {reason}"),
-            Verdict::Superseded { by } => format!("superseded by {by}"),
-            Verdict::Stopped => "stopped".to_owned(),
+        let (outcome, reason) = match &verdict {
+            Verdict::Done => (Outcome::Done, None),
+            Verdict::Failed { reason, .. } => (Outcome::Failed, Some(reason.clone())),
+            Verdict::Superseded { by } => (Outcome::Superseded, Some(format!("by {by}"))),
+            Verdict::Stopped => (Outcome::Stopped, None),
         };
-        let good = verdict == Verdict::Done;
         self.past_reload =
-            Some(PastReload { generation: Some(generation), at: self.now, good, text });
+            Some(PastReload { generation: Some(generation), at: self.now, outcome, reason });
         if generation != self.good.generation {
             self.order(Action::Forget { generation });
         }

@@ -49,10 +49,11 @@ impl Herd {
         let canary = self.rollout.as_ref().and_then(Rollout::canary);
         let mut dismissed = Vec::new();
         for (slot, id) in self.slots.iter().zip((0..).map(SlotId)) {
-            let keepers = if id.0 < kept_slots { keepers(slot, generation, canary) } else { vec![] };
-            let others = slot.active().filter(|worker| {
-                Some(worker.id) != canary && !keepers.contains(&worker.id)
-            });
+            let keepers =
+                if id.0 < kept_slots { keepers(slot, generation, canary) } else { vec![] };
+            let others = slot
+                .active()
+                .filter(|worker| Some(worker.id) != canary && !keepers.contains(&worker.id));
             dismissed.extend(others.map(|worker| (id, worker.id, worker.is_ready())));
         }
         for (slot, worker, ready) in dismissed {
@@ -82,9 +83,8 @@ impl Herd {
 
     /// A worker the shell has not answered for yet is dealt with when it has.
     fn drain_unless_spawning(&mut self, id: WorkerId) {
-        let spawning = self
-            .find(id)
-            .is_some_and(|(_, worker)| worker.state == super::State::Spawning);
+        let spawning =
+            self.find(id).is_some_and(|(_, worker)| worker.state == super::State::Spawning);
         if !spawning {
             self.drain(id);
         }
@@ -178,11 +178,13 @@ impl Herd {
     /// Replaces workers of other settings, within the surge and what may be missing.
     fn replace(&mut self) {
         let converting = match self.rollout.as_ref().map(|rollout| &rollout.phase) {
-            Some(Phase::Rolling | Phase::Replacing | Phase::RollingBack { incomplete: false, .. }) => {
-                true
-            }
             Some(
-                Phase::Checking { .. } | Phase::Canary { .. } | Phase::RollingBack { incomplete: true, .. },
+                Phase::Rolling | Phase::Replacing | Phase::RollingBack { incomplete: false, .. },
+            ) => true,
+            Some(
+                Phase::Checking { .. }
+                | Phase::Canary { .. }
+                | Phase::RollingBack { incomplete: true, .. },
             )
             | None => false,
         };

@@ -9,6 +9,7 @@ use super::policy::{ReadyWhen, ServiceWatchdog};
 use super::report::Report;
 use super::rollout::Phase;
 use super::slot::Slot;
+use super::view::Outcome;
 use super::worker::{State, Worker};
 use super::{Action, Condition, Herd, Notice, Span, Time};
 
@@ -200,13 +201,7 @@ impl Herd {
             });
         }
         let generation = self.good.generation;
-        let tail = match &self.past_reload {
-            Some(past) if !past.good => match past.generation {
-                Some(to) => format!("; reload to {to} {}", past.text),
-                None => format!("; reload {}", past.text),
-            },
-            Some(_) | None => String::new(),
-        };
+        let tail = self.bad_news();
         match self.failing_slot() {
             Some((_, why)) => {
                 let what = match (self.serving, ready) {
@@ -218,6 +213,19 @@ impl Herd {
             }
             None if self.serving => plain(format!("{ready}/{wanted} ready, {generation}{tail}")),
             None => plain(format!("starting {ready}/{wanted}")),
+        }
+    }
+
+    /// That the last reload came to nothing, for as long as that is the last.
+    fn bad_news(&self) -> String {
+        let Some(past) = &self.past_reload else { return String::new() };
+        let reason = past.reason.as_deref().unwrap_or_default();
+        match (past.outcome, past.generation) {
+            (Outcome::Failed, Some(to)) => format!("; reload to {to} failed: {reason}"),
+            (Outcome::Refused, _) => format!("; reload refused: {reason}"),
+            (Outcome::Failed | Outcome::Done | Outcome::Superseded | Outcome::Stopped, _) => {
+                String::new()
+            }
         }
     }
 

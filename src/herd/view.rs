@@ -50,10 +50,25 @@ pub struct PastReload {
     pub generation: Option<Generation>,
     /// When it was over.
     pub at: Time,
-    /// It succeeded.
-    pub good: bool,
-    /// In words.
-    pub text: String,
+    /// How it went.
+    pub outcome: Outcome,
+    /// Why, unless it was done.
+    pub reason: Option<String>,
+}
+
+/// How a reload went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every worker was replaced.
+    Done,
+    /// It was rolled back.
+    Failed,
+    /// Its settings were not accepted.
+    Refused,
+    /// A newer one took over.
+    Superseded,
+    /// herder stopped.
+    Stopped,
 }
 
 /// What a worker is doing.

@@ -82,8 +82,9 @@ impl Behaviour {
         Behaviour {
             exec: Ok(()),
             ready_after: Some(Span::millis(dice.below(3_000))),
-            dies: (!calm && dice.below(12) == 0)
-                .then(|| (Span::millis(dice.below(60_000)), [OOM, REALTIME, SEGV][dice.below(3) as usize])),
+            dies: (!calm && dice.below(12) == 0).then(|| {
+                (Span::millis(dice.below(60_000)), [OOM, REALTIME, SEGV][dice.below(3) as usize])
+            }),
             retires: (!calm && dice.below(10) == 0).then(|| Span::millis(dice.below(40_000))),
             asks_for_time: dice.below(8) == 0,
             obeys,

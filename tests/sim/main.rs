@@ -28,9 +28,10 @@ fn play(seed: u64, files_lost: bool) -> Result<u64, String> {
     match outcome {
         Ok(()) => Ok(world.events),
         Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned().or_else(|| {
-                panic.downcast_ref::<&str>().map(|text| (*text).to_owned())
-            });
+            let text = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             Err(format!(
                 "{}\nat {}\n--- the last of its trace ---\n{}\n--- replay: HERDER_SIM_SEED={seed} cargo test --test sim ---",
                 text.unwrap_or_default(),
@@ -70,7 +71,10 @@ fn play_all(files_lost: bool) {
             }
         };
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("no panic outside a run")).collect()
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("no panic outside a run"))
+            .collect()
     });
     if let Some(first) = failures.first() {
         panic!("{first}");

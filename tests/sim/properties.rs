@@ -92,12 +92,7 @@ impl Watch {
     }
 
     /// Never fewer ready workers than `workers - max-unavailable` because of herder's own orders.
-    fn capacity(
-        &self,
-        herd: &Herd,
-        actions: &[Action],
-        policies: &BTreeMap<Generation, Policy>,
-    ) {
+    fn capacity(&self, herd: &Herd, actions: &[Action], policies: &BTreeMap<Generation, Policy>) {
         if herd.condition() == Condition::Stopping {
             return;
         }
@@ -124,13 +119,22 @@ impl Watch {
             return;
         }
         let allowed = policies.values().map(|policy| policy.max_unavailable.down(wanted)).max();
-        let floor = ready_slots(&undrained, wanted).min(wanted.saturating_sub(allowed.unwrap_or(0)));
+        let floor =
+            ready_slots(&undrained, wanted).min(wanted.saturating_sub(allowed.unwrap_or(0)));
         let ready = ready_slots(&after, wanted);
-        assert!(ready >= floor, "{ready} slots ready after draining, {floor} promised, {wanted} wanted");
+        assert!(
+            ready >= floor,
+            "{ready} slots ready after draining, {floor} promised, {wanted} wanted"
+        );
     }
 
     /// At most wanted + max-surge + max-draining processes, counted whenever one is started.
-    fn processes(&mut self, herd: &Herd, actions: &[Action], policies: &BTreeMap<Generation, Policy>) {
+    fn processes(
+        &mut self,
+        herd: &Herd,
+        actions: &[Action],
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
         let after = states(herd);
         let leaving = self.before.values().any(|(_, state)| {
             has_process(*state) && !matches!(state, WorkerState::Starting | WorkerState::Ready)
@@ -144,7 +148,8 @@ impl Watch {
             return;
         }
         let live = after.values().filter(|(_, state)| has_process(*state)).count() as u32;
-        let bound = policies.values().map(|policy| policy.most_processes_since(wanted, self.peak)).max();
+        let bound =
+            policies.values().map(|policy| policy.most_processes_since(wanted, self.peak)).max();
         assert!(Some(live) <= bound, "{live} processes, {bound:?} allowed, peak {}", self.peak);
     }
 
@@ -222,7 +227,7 @@ impl Watch {
                 Action::Report(Report::RolledBack { complete, .. }) => self.mixed |= !complete,
                 Action::Report(Report::Reloaded { .. }) => self.mixed = false,
                 // Before the first READY=1 there is no roll-back.
-                Action::Answer { verdict: Verdict::Failed { reason }, .. } => {
+                Action::Answer { verdict: Verdict::Failed { reason, .. }, .. } => {
                     self.mixed |= reason.contains("in force all the same");
                 }
                 Action::Report(Report::Escalating { code, .. }) => {
@@ -239,7 +244,10 @@ impl Watch {
                 Action::Exit { code } => {
                     assert_eq!(*code != 0, self.escalated, "exit {code}");
                     for generation in &self.accepted {
-                        assert!(self.answered.contains_key(generation), "{generation} never answered");
+                        assert!(
+                            self.answered.contains_key(generation),
+                            "{generation} never answered"
+                        );
                     }
                 }
                 _ => {}
@@ -264,7 +272,10 @@ impl Watch {
         }
         if broken {
             // Good once (it was brought in), broken now: somebody must still serve, or it had escalated.
-            assert!(ready > 0 || wanted == 0 || works_at_times, "nobody serves and herder has not given up");
+            assert!(
+                ready > 0 || wanted == 0 || works_at_times,
+                "nobody serves and herder has not given up"
+            );
             return;
         }
         assert_eq!(ready, wanted, "not at full strength");

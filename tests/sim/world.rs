@@ -89,8 +89,7 @@ impl World {
         let mut actions = Vec::new();
         let seed = self.dice.below(u64::MAX);
         self.trace.push(format!("{} start {policy:?}", self.now));
-        let herd =
-            Herd::start(self.now, seed, self.generation, policy, watchdog, &mut actions);
+        let herd = Herd::start(self.now, seed, self.generation, policy, watchdog, &mut actions);
         self.watch.after(self.now, &herd, &Event::Tick, &actions, &self.policies);
         self.herd = Some(herd);
         self.perform(actions);
@@ -205,7 +204,9 @@ impl World {
         // The shell does not invent processes, nor their complete absence.
         let possible = match &event {
             Event::Spawned { worker } => self.processes.contains_key(worker),
-            Event::Gone { worker } => self.processes.get(worker).is_none_or(|process| process.ended),
+            Event::Gone { worker } => {
+                self.processes.get(worker).is_none_or(|process| process.ended)
+            }
             Event::Tick
             | Event::SpawnFailed { .. }
             | Event::Ready { .. }
@@ -253,12 +254,17 @@ impl World {
                 Action::Kill { worker } => self.kill(worker),
                 Action::Sweep { worker } => self.sweep(worker),
                 Action::Check { generation } => {
-                    let outcome = if self.dice.below(4) == 0 { Err("no".to_owned()) } else { Ok(()) };
+                    let outcome =
+                        if self.dice.below(4) == 0 { Err("no".to_owned()) } else { Ok(()) };
                     let takes = Span::millis(self.dice.below(if self.calm { 50 } else { 90_000 }));
                     self.later(takes, Event::Checked { generation, outcome });
                 }
                 Action::Exit { .. } => self.herd = None,
-                Action::Forget { .. } | Action::Abandon { .. } | Action::Notify(_) | Action::Report(_) | Action::Answer { .. } => {}
+                Action::Forget { .. }
+                | Action::Abandon { .. }
+                | Action::Notify(_)
+                | Action::Report(_)
+                | Action::Answer { .. } => {}
             }
         }
     }
@@ -288,7 +294,9 @@ impl World {
     }
 
     fn drain(&mut self, worker: WorkerId) {
-        let Some(process) = self.processes.get(&worker).filter(|process| !process.ended) else { return };
+        let Some(process) = self.processes.get(&worker).filter(|process| !process.ended) else {
+            return;
+        };
         if let Some(after) = process.behaviour.obeys {
             self.later(after, Event::Exited { worker, exit: Exit::Code(0) });
         }
@@ -326,7 +334,13 @@ fn any_quality(dice: &mut Dice, good_in: u64) -> Quality {
 }
 
 fn any_policy(dice: &mut Dice) -> Policy {
-    let surge = [Amount::Number(0), Amount::Number(1), Amount::Number(1), Amount::Percent(100), Amount::Percent(25)];
+    let surge = [
+        Amount::Number(0),
+        Amount::Number(1),
+        Amount::Number(1),
+        Amount::Percent(100),
+        Amount::Percent(25),
+    ];
     let max_surge = surge[dice.below(5) as usize];
     let unavailable = [Amount::Number(1), Amount::Percent(25), Amount::Number(0)];
     // Both zero is refused by the settings.
@@ -335,7 +349,8 @@ fn any_policy(dice: &mut Dice) -> Policy {
     let start_timeout = Span::secs([1, 5, 30, 60][dice.below(4) as usize]);
     Policy {
         workers: [0, 1, 1, 2, 3, 4, 4, 8][dice.below(8) as usize],
-        ready: [Ready::Auto, Ready::Notify, Ready::Notify, Ready::Exec, Ready::Alive][dice.below(5) as usize],
+        ready: [Ready::Auto, Ready::Notify, Ready::Notify, Ready::Exec, Ready::Alive]
+            [dice.below(5) as usize],
         ready_after: Span::millis(1 + dice.below(900)),
         ready_when: if dice.below(3) == 0 { ReadyWhen::Any } else { ReadyWhen::All },
         start_timeout,

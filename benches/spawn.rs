@@ -1,0 +1,163 @@
+//! What a respawn costs: from the SIGKILL of a tiny worker to the first instructions of its
+//! replacement, through herder's `linux::spawn` and through a bare C loop of the same system calls
+//! (`floor.c`), in turns, so that what disturbs one disturbs the other. The result is a ratio;
+//! absolute figures are those of one machine at one moment.
+//!
+//! `cargo bench --bench spawn`. Fails when herder needs more than 1.3 times as long as the floor. Without
+//! `--bench` (as under `cargo test --benches`) a few samples only show that it runs.
+
+use herder::linux::spawn::{Child, Program, spawn};
+use herder::linux::{child, poll};
+use std::error::Error;
+use std::ffi::CString;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+/// As settled for this project: herder's share of a respawn is at most three tenths of the kernel's.
+const AT_MOST: f64 = 1.3;
+
+/// Caches grow cold in between, as they do between crashes.
+const PAUSE: Duration = Duration::from_millis(3);
+
+/// Nanoseconds.
+#[derive(Default)]
+struct Samples {
+    /// From the SIGKILL to the first instructions of the replacement.
+    respawn: Vec<u64>,
+    /// In the call that starts it, which returns after exec.
+    call: Vec<u64>,
+}
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<ExitCode> {
+    let thorough = std::env::args().any(|argument| argument == "--bench");
+    let (turns, samples) = if thorough { (10, 100) } else { (1, 5) };
+    let directory = tempfile::tempdir()?;
+    let Some((floor, worker)) = build(directory.path())? else {
+        println!("spawn: SKIPPED, there is no C compiler `cc` to build the floor with");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let (mut c, mut herder) = (Samples::default(), Samples::default());
+    for _ in 0..turns {
+        run_floor(&floor, &worker, samples, &mut c)?;
+        run_herder(&worker, samples, &mut herder)?;
+    }
+    println!("{:<36}{:>10}{:>10}{:>8}", "microseconds", "C", "herder", "ratio");
+    let mut ratio_of_medians = 0.0;
+    for (name, c, herder) in [
+        ("SIGKILL -> first instruction", &mut c.respawn, &mut herder.respawn),
+        ("the call that starts the worker", &mut c.call, &mut herder.call),
+    ] {
+        for (percent, label) in [(50, "p50"), (99, "p99")] {
+            let (c, herder) = (percentile(c, percent), percentile(herder, percent));
+            println!(
+                "{:<36}{c:>10.1}{herder:>10.1}{:>8.2}",
+                format!("{name}, {label}"),
+                herder / c
+            );
+            if ratio_of_medians == 0.0 {
+                ratio_of_medians = herder / c;
+            }
+        }
+    }
+    if thorough && ratio_of_medians > AT_MOST {
+        println!("FAILED: a respawn takes more than {AT_MOST} times as long as the floor");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn percentile(samples: &mut [u64], percent: usize) -> f64 {
+    samples.sort_unstable();
+    samples[(samples.len() - 1) * percent / 100] as f64 / 1000.0
+}
+
+fn build(directory: &Path) -> Outcome<Option<(PathBuf, PathBuf)>> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor.c");
+    let (floor, worker) = (directory.join("floor"), directory.join("worker"));
+    for (output, flags) in [
+        (&floor, &["-O2", "-Wall"][..]),
+        (
+            &worker,
+            &["-O2", "-DWORKER", "-nostdlib", "-static", "-ffreestanding", "-fno-stack-protector"],
+        ),
+    ] {
+        match Command::new("cc").args(flags).arg("-o").arg(output).arg(&source).status() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+            Ok(status) if status.success() => {}
+            Ok(_) => return Err("cc failed on benches/floor.c".into()),
+        }
+    }
+    Ok(Some((floor, worker)))
+}
+
+fn run_floor(floor: &Path, worker: &Path, samples: usize, into: &mut Samples) -> Outcome<()> {
+    let mut command = Command::new(floor);
+    command.arg(worker).arg(samples.to_string()).arg(PAUSE.as_millis().to_string());
+    let output = command.output()?;
+    for line in String::from_utf8(output.stdout)?.lines() {
+        let (respawn, call) = line.split_once(' ').ok_or("the floor printed something else")?;
+        into.respawn.push(respawn.parse()?);
+        into.call.push(call.parse()?);
+    }
+    if output.status.success() { Ok(()) } else { Err("the floor failed".into()) }
+}
+
+fn run_herder(worker: &Path, samples: usize, into: &mut Samples) -> Outcome<()> {
+    let path = CString::new(worker.as_os_str().as_encoded_bytes())?;
+    let program = Program {
+        argv: vec![path.clone()],
+        path,
+        env: vec![c"LISTEN_FDS=1".to_owned()],
+        directory: None,
+        listen_pid: true,
+        stdin: None,
+        output: None,
+        die_with_herder: false,
+        ignore_sigpipe: false,
+        reset_oom_score: false,
+    };
+    let (mut times, output) = std::io::pipe()?;
+    let mut first_instructions = || -> Outcome<u64> {
+        let (mut seconds, mut nanoseconds) = ([0; 8], [0; 8]);
+        times.read_exact(&mut seconds)?;
+        times.read_exact(&mut nanoseconds)?;
+        Ok(u64::from_ne_bytes(seconds) * 1_000_000_000 + u64::from_ne_bytes(nanoseconds))
+    };
+    let loop_ = poll::Poll::new()?;
+    let mut events = Vec::new();
+    let watched = |child: &Child| loop_.add(&child.pidfd, 1, poll::Interest::Read);
+    let mut old = spawn(&program, &[output.as_fd()])?;
+    first_instructions()?;
+    watched(&old)?;
+    for _ in 0..samples {
+        std::thread::sleep(PAUSE);
+        let killed = nanoseconds();
+        child::signal(old.pidfd.as_fd(), 9)?;
+        loop_.wait(&mut events, None)?;
+        child::peek(old.pidfd.as_fd())?;
+        let started = nanoseconds();
+        let new = spawn(&program, &[output.as_fd()])?;
+        into.call.push(nanoseconds() - started);
+        into.respawn.push(first_instructions()? - killed);
+        child::reap(old.pidfd.as_fd())?;
+        loop_.remove(&old.pidfd)?;
+        watched(&new)?;
+        old = new;
+    }
+    child::signal(old.pidfd.as_fd(), 9)?;
+    loop_.wait(&mut events, None)?;
+    child::reap(old.pidfd.as_fd())?;
+    Ok(())
+}
+
+fn nanoseconds() -> u64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
+        time.tv_sec().unsigned_abs() * 1_000_000_000 + time.tv_nsec().unsigned_abs()
+    })
+}

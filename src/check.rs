@@ -1,0 +1,212 @@
+//! `herder check`: everything that is wrong with a settings file, or what it means.
+//!
+//! Starts no worker and changes nothing. What it prints is itself a settings file: each setting
+//! in effect with where it came from, and the rest as comments. What only the running service
+//! can know (its user, its sockets) is asked of systemd, and left out where there is none.
+
+mod service;
+mod user;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use crate::config::{Machine, Overrides, Place, Settings, assess, effective};
+use crate::error::Error;
+use crate::herd::{Generation, SlotId, WorkerId};
+use crate::launch::{Launch, Rendered, Surroundings};
+use service::Service;
+use user::User;
+
+/// Checks a settings file. `Ok` is what to print; the error names every problem, one a line.
+pub fn check(file: &Path, overrides: &Overrides, machine: &Machine) -> Result<String, Error> {
+    let shown = file.display().to_string();
+    let text = fs::read_to_string(file)
+        .map_err(|error| Error::Config(format!("{shown}: cannot read the settings: {error}")))?;
+    let instance = file.file_stem().unwrap_or_default().to_string_lossy();
+    let surroundings = Surroundings::of_this_process(&instance)
+        .map_err(|error| Error::system("find herder's own program and directory", error))?;
+    let (settings, mut problems) = assess(Some((&shown, &text)), overrides, machine);
+    let launch = Launch::preview(&settings, &surroundings, &mut problems);
+    let launch =
+        problems.none_or(launch).map_err(|problems| Error::Config(problems.to_string()))?;
+
+    let service = Service::of_settings_file(file);
+    let user = service.as_ref().map_or_else(User::current, User::of_service);
+    let mut report = format!("# {shown} is in order. In effect:\n\n");
+    report.push_str(&settings_in_effect(&settings));
+    if let Some(launch) = &launch {
+        let rendered = launch.render(SlotId(0), WorkerId(1), Generation(1), Path::new(""));
+        report.push_str(&what_runs(launch, &rendered, &surroundings));
+        let directory = launch.directory.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let needs = needs(file, &settings, directory.as_deref(), &rendered);
+        report.push_str(&who_runs_it(&user, service.as_ref(), &needs));
+    }
+    report.push_str(&sockets(&settings, service.as_ref()));
+    report.push_str(&processes(&settings));
+    Ok(report)
+}
+
+/// Each setting with a comment that says where it came from.
+fn settings_in_effect(settings: &Settings) -> String {
+    let mut text = String::new();
+    for line in effective(settings) {
+        let origin = line.origin.map_or("default".to_owned(), Place::to_string);
+        // Writing to a String cannot fail, here and below.
+        let _ = match line.value {
+            Some(value) => writeln!(text, "{:<44} # {origin}", format!("{} = {value}", line.key)),
+            None => writeln!(text, "# {} is not set", line.key),
+        };
+    }
+    text
+}
+
+fn what_runs(launch: &Launch, rendered: &Rendered, surroundings: &Surroundings) -> String {
+    // Quoted as Rust does, so that a line stays a line and the report stays TOML.
+    let argv: Vec<_> = rendered.argv.iter().map(|word| word.to_string_lossy()).collect();
+    let directory = match &launch.directory {
+        Some(directory) => directory.to_string_lossy().into_owned(),
+        None => format!("herder's own, here {}", surroundings.directory.display()),
+    };
+    format!(
+        "\n# program:   {}\n# argv:      {argv:?} (worker 1 in slot 0)\n# directory: {directory}\n",
+        rendered.path.to_string_lossy()
+    )
+}
+
+/// What the user has to be able to do, on which path.
+fn needs<'a>(
+    file: &'a Path,
+    settings: &'a Settings,
+    directory: Option<&str>,
+    rendered: &Rendered,
+) -> Vec<(user::Need, std::path::PathBuf)> {
+    let mut needs = vec![(user::Need::Read, file.to_owned())];
+    needs.extend(directory.map(|directory| (user::Need::Enter, directory.into())));
+    if !settings.command.is_empty() {
+        needs.push((user::Need::Execute, rendered.path.to_string_lossy().into_owned().into()));
+    }
+    let files = settings.environment_file.iter().filter(|file| file.path.exists());
+    needs.extend(files.map(|file| (user::Need::Read, file.path.clone())));
+    needs
+}
+
+fn who_runs_it(
+    user: &User,
+    service: Option<&Service>,
+    needs: &[(user::Need, std::path::PathBuf)],
+) -> String {
+    let mut text = format!("# user:      {user}\n");
+    for (need, path) in needs {
+        let hidden = service.and_then(|service| service.hides(path));
+        let verdict = match hidden.map_or_else(|| user.can(*need, path), Err) {
+            Ok(()) => "yes".to_owned(),
+            Err(why) => format!("NO, {why}"),
+        };
+        let _ = writeln!(text, "#            can {need} {}: {verdict}", path.display());
+    }
+    text
+}
+
+fn sockets(settings: &Settings, service: Option<&Service>) -> String {
+    let from = match service {
+        Some(service) => format!("from {}", service.sockets()),
+        None => "from systemd".to_owned(),
+    };
+    let expected = match (&settings.sockets, settings.listen.as_slice()) {
+        (Some(names), _) if names.is_empty() => "none".to_owned(),
+        (Some(names), []) => format!("{} {from}", names.join(", ")),
+        (None, []) => format!("all that come {from}"),
+        (names, listen) => {
+            let listen = listen
+                .iter()
+                .filter(|listen| names.as_ref().is_none_or(|names| names.contains(&listen.name)));
+            let listen: Vec<_> = listen.map(ToString::to_string).collect();
+            format!("{} {from}, else herder listens itself", listen.join(", "))
+        }
+    };
+    format!("# sockets:   {expected}\n")
+}
+
+fn processes(settings: &Settings) -> String {
+    let policy = &settings.policy;
+    format!(
+        "# processes: at most {} workers at a time ({} wanted, {} more in a reload, {} still draining)\n",
+        policy.most_processes(policy.workers),
+        policy.workers,
+        policy.max_surge.up(policy.workers),
+        policy.max_draining.unwrap_or(policy.workers),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load;
+
+    const MACHINE: Machine = Machine { cpus: 2, web_concurrency: None };
+
+    fn checked(text: &str) -> (String, Result<String, Error>) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("web.toml");
+        fs::write(&file, text).unwrap();
+        (file.display().to_string(), check(&file, &Overrides::default(), &MACHINE))
+    }
+
+    #[test]
+    fn a_good_file_is_explained_in_its_own_language() {
+        let (file, report) = checked(
+            "command = [\"/bin/sh\", \"-c\", \"exit\\n\", \"{slot}\", \"{fd:web}\"]\ndirectory = \"/\"\nsockets = [\"web\"]\nworkers = 4\n",
+        );
+        let report = report.unwrap();
+        for part in [
+            format!("# {file}:4:1\n"),
+            "# default\n".into(),
+            "# reopen-signal is not set\n".into(),
+            "sh\", \"-c\", \"exit\\n\", \"0\", \"3\"] (worker 1 in slot 0)\n".into(),
+            "# directory: /\n".into(),
+            "can enter and read /: yes\n".into(),
+            "# sockets:   web from systemd\n".into(),
+            "at most 9 workers at a time (4 wanted, 1 more in a reload, 4 still draining)\n".into(),
+        ] {
+            assert!(report.contains(&part), "{part} in:\n{report}");
+        }
+        let again = load(Some(("again", &report)), &Overrides::default(), &MACHINE).unwrap();
+        assert_eq!((again.policy.workers, again.command.len()), (4, 5));
+    }
+
+    #[test]
+    fn the_smallest_files_are_in_order() {
+        for text in [
+            "",
+            "listen = \"8000\"\nenvironment.P = \"{port}\"",
+            "command = [\"sh\", \"{fd} {port:x} {worker}\"]",
+        ] {
+            let report = checked(text).1.unwrap();
+            assert!(report.contains("# user:      "), "{report}");
+        }
+    }
+
+    #[test]
+    fn every_problem_is_told_whoever_finds_it() {
+        let (file, told) = checked("wokers = 2\ncommand = [\"/no/such/program\"]\nsockets = 3.5\n");
+        let told = told.unwrap_err();
+        assert_eq!(told.exit_status(), 78);
+        let lines: Vec<_> = told.to_string().lines().map(str::to_owned).collect();
+        assert_eq!(lines.len(), 3, "{told}");
+        for (line, place) in lines.iter().zip([":1:1: ", ":2:1: ", ":3:11: "]) {
+            assert!(line.starts_with(&format!("{file}{place}")), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let told =
+            check(Path::new("/no/such/web.toml"), &Overrides::default(), &MACHINE).unwrap_err();
+        assert_eq!(told.exit_status(), 78);
+        assert!(
+            told.to_string()
+                .starts_with("/no/such/web.toml: cannot read the settings: No such file")
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! Settings that are right one by one and wrong together.
+
+use std::collections::BTreeSet;
+
+use super::problem::{Place, Problems};
+use super::settings::{Settings, Stdin};
+use crate::herd::{Amount, Ready};
+
+/// Says what contradicts itself.
+pub fn check(settings: &Settings, problems: &mut Problems) {
+    reload_has_room(settings, problems);
+    sockets_are_there(settings, problems);
+    listens_once(settings, problems);
+    ready_after_counts(settings, problems);
+}
+
+fn place<'a>(settings: &'a Settings, keys: &[&str]) -> Option<&'a Place> {
+    keys.iter().find_map(|key| settings.origins.get(*key))
+}
+
+/// A reload needs room above or below the wanted number, or nothing can be replaced.
+fn reload_has_room(settings: &Settings, problems: &mut Problems) {
+    let policy = &settings.policy;
+    let wanted = policy.workers.max(1);
+    if policy.max_surge.up(wanted) > 0 || policy.max_unavailable.down(wanted) > 0 {
+        return;
+    }
+    let at = place(settings, &["max-surge", "max-unavailable"]);
+    let message = match policy.max_unavailable {
+        Amount::Percent(percent) if percent > 0 => format!(
+            "`max-surge` is 0 and `max-unavailable` is {percent}%, which is less than one of {wanted} workers: a reload could replace nothing"
+        ),
+        _ => "`max-surge` and `max-unavailable` are both 0: a reload could replace nothing"
+            .to_owned(),
+    };
+    problems.advise(at, "max-surge", message, "set one of them to 1");
+}
+
+fn sockets_are_there(settings: &Settings, problems: &mut Problems) {
+    let none_meant = settings.sockets.as_ref().is_some_and(Vec::is_empty);
+    if none_meant && settings.stdin == Stdin::Socket {
+        problems.advise(
+            place(settings, &["stdin", "sockets"]),
+            "stdin",
+            "`stdin` is \"socket\", and `sockets` says that there is none",
+            "name a socket in `sockets`, or remove `stdin`",
+        );
+    }
+    if none_meant && !settings.listen.is_empty() {
+        problems.advise(
+            place(settings, &["sockets", "listen"]),
+            "sockets",
+            "`sockets` says that workers get no socket, and `listen` opens some",
+            "remove one of them",
+        );
+    }
+}
+
+fn listens_once(settings: &Settings, problems: &mut Problems) {
+    let at = place(settings, &["listen"]);
+    let mut names = BTreeSet::new();
+    let mut addresses = BTreeSet::new();
+    for listen in &settings.listen {
+        if !names.insert(&listen.name) {
+            let message = format!("`listen`: two sockets are called `{}`", listen.name);
+            problems.advise(at, "listen", message, "give each a name of its own, or none");
+        }
+        // Port 0 is another one each time.
+        let address = listen.address.to_string();
+        if !address.ends_with(":0") && !addresses.insert(address) {
+            problems.add(at, "listen", format!("`listen` names {} twice", listen.address));
+        }
+    }
+}
+
+/// Said in the same place, `ready-after` beside a `ready` that never looks at it is a
+/// misunderstanding; an override of `ready` alone is not.
+fn ready_after_counts(settings: &Settings, problems: &mut Problems) {
+    let word = match settings.policy.ready {
+        Ready::Notify => "notify",
+        Ready::Exec => "exec",
+        Ready::Auto | Ready::Alive => return,
+    };
+    let (Some(ready), Some(after)) =
+        (settings.origins.get("ready"), settings.origins.get("ready-after"))
+    else {
+        return;
+    };
+    if std::mem::discriminant(ready) == std::mem::discriminant(after) {
+        let message = format!("`ready-after` means nothing with `ready = \"{word}\"`");
+        problems.advise(
+            Some(after),
+            "ready-after",
+            message,
+            "remove it, or write `ready = \"alive\"`",
+        );
+    }
+}

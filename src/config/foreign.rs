@@ -1,0 +1,188 @@
+//! What other launchers call things: who comes from one of them is told herder's word.
+
+/// Names elsewhere (lower case, without `-`, `_` and `.`), and what to do instead.
+const FOREIGN: &[(&[&str], &str)] = &[
+    (
+        &[
+            "bind",
+            "address",
+            "addr",
+            "endpoint",
+            "host",
+            "port",
+            "url",
+            "http",
+            "httpsocket",
+            "listenaddress",
+            "listenstream",
+        ],
+        "herder calls it `listen`",
+    ),
+    (
+        &["timeout", "timeoutsec", "harakiri"],
+        "write `start-timeout` (from start to ready) or `stop-timeout` (from the stop signal to SIGKILL)",
+    ),
+    (
+        &[
+            "timeoutstartsec",
+            "starttimeoutsec",
+            "readytimeout",
+            "startuptimeout",
+            "listentimeout",
+            "workerboottimeout",
+        ],
+        "herder calls it `start-timeout`",
+    ),
+    (
+        &[
+            "gracefultimeout",
+            "killtimeout",
+            "stopwaitsecs",
+            "timeoutstopsec",
+            "shutdowntimeout",
+            "workershutdowntimeout",
+            "gracefulshutdowntimeout",
+            "terminationgraceperiodseconds",
+            "stopgraceperiod",
+            "draintimeout",
+            "exittimeout",
+        ],
+        "herder calls it `stop-timeout`",
+    ),
+    (
+        &[
+            "instances",
+            "processes",
+            "process",
+            "nproc",
+            "nprocs",
+            "numprocs",
+            "numprocesses",
+            "numworkers",
+            "workercount",
+            "workerprocesses",
+            "concurrency",
+            "webconcurrency",
+            "pmmaxchildren",
+            "maxchildren",
+            "children",
+            "replicas",
+            "scale",
+        ],
+        "herder calls it `workers`",
+    ),
+    (
+        &[
+            "exec",
+            "cmd",
+            "execstart",
+            "program",
+            "script",
+            "args",
+            "argv",
+            "entrypoint",
+            "commandline",
+            "run",
+        ],
+        "herder calls it `command`, a list with the program first",
+    ),
+    (
+        &["cwd", "chdir", "workingdirectory", "workingdir", "workdir", "dir", "root"],
+        "herder calls it `directory`",
+    ),
+    (&["env", "environ", "rawenv", "envvars", "variables"], "herder calls it `environment`"),
+    (&["envfile", "envfiles", "dotenv"], "herder calls it `environment-file`"),
+    (&["killsignal", "killsig", "signal", "termsignal"], "herder calls it `stop-signal`"),
+    (&["exitcodes", "exitcode", "stopexitcodes"], "herder calls it `success-exit-status`"),
+    (&["type", "readiness", "waitready", "notify"], "herder calls it `ready`"),
+    (&["startsecs", "minuptime"], "herder calls it `min-lifetime`"),
+    (&["startretries", "maxrestarts", "startlimitburst"], "herder calls it `crash-limit.burst`"),
+    (&["startlimitintervalsec", "startlimitinterval"], "herder calls it `crash-limit.after`"),
+    (
+        &[
+            "restart",
+            "autorestart",
+            "respawn",
+            "restartsec",
+            "restartdelay",
+            "backoff",
+            "exponentialbackoff",
+        ],
+        "remove it: a worker that dies is always replaced; `min-lifetime` and `crash-limit` say when that is a crash loop",
+    ),
+    (&["fds", "listenfdnames", "socketnames"], "herder calls it `sockets`"),
+    (
+        &["user", "group", "uid", "gid", "umask", "nice", "limitnofile"],
+        "remove it, and set it in the unit: `systemctl edit herder@NAME.service`",
+    ),
+    (
+        &[
+            "stdout",
+            "stderr",
+            "stdoutlogfile",
+            "stderrlogfile",
+            "logfile",
+            "accesslog",
+            "errorlog",
+            "outfile",
+            "errorfile",
+        ],
+        "remove it: workers write to the journal (`journalctl -u herder@NAME.service`), or where herder's own output goes",
+    ),
+    (
+        &["loglevel", "logformat"],
+        "it is an option of the command line, `herder run --log-level` or `--log-format`",
+    ),
+    (&["name", "appname", "instance"], "it is an option of the command line, `herder run --name`"),
+];
+
+/// What to write instead of a key that belongs to another launcher.
+pub fn advice(key: &str) -> Option<&'static str> {
+    let bare = bare(key);
+    FOREIGN.iter().find(|(names, _)| names.contains(&bare.as_str())).map(|(_, advice)| *advice)
+}
+
+/// A key without what differs between `stop-timeout`, `stop_timeout` and `StopTimeout`.
+pub fn bare(key: &str) -> String {
+    key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::KEYS;
+    use super::*;
+
+    #[test]
+    fn foreign_names_are_not_our_own_and_lead_to_names_that_are() {
+        for (names, advice) in FOREIGN {
+            for name in *names {
+                assert_eq!(&bare(name), name);
+                assert!(KEYS.iter().all(|key| bare(key.name) != *name), "{name}");
+            }
+            let mentioned =
+                advice.split('`').skip(1).step_by(2).filter(|word| !word.contains([' ', '@']));
+            for word in mentioned.filter(|word| *word != "--log-format") {
+                assert!(
+                    KEYS.iter()
+                        .any(|key| key.name == word || key.name.starts_with(&format!("{word}."))),
+                    "`{word}` in {advice:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn spelling_does_not_matter() {
+        for key in [
+            "pm.max_children",
+            "ExecStart",
+            "exec_start",
+            "kill_timeout",
+            "working-directory",
+            "env",
+        ] {
+            assert!(advice(key).is_some(), "{key}");
+        }
+        assert_eq!(advice("preset"), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! The settings of one generation, complete: every default filled in, every value checked.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::problem::Place;
+use super::template::Template;
+use crate::herd::Policy;
+use crate::wire::address::Address;
+
+/// SIGTERM (signal(7)), what a worker is asked to end with unless `stop-signal` says otherwise.
+pub const SIGTERM: u8 = 15;
+
+/// Everything herder.toml(5) describes, after defaults, file and command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What the core decides by.
+    pub policy: Policy,
+    /// `command`: argv of a worker; empty means the demonstration worker.
+    pub command: Vec<Template>,
+    /// `listen`: what herder binds itself where no manager hands sockets over.
+    pub listen: Vec<Listen>,
+    /// `sockets`: the sockets a worker gets, by name and in this order; `None` means all of them.
+    pub sockets: Option<Vec<String>>,
+    /// `stdin`
+    pub stdin: Stdin,
+    /// `listen-pid`
+    pub listen_pid: ListenPid,
+    /// `directory`: as written; [`Launch`](crate::launch::Launch) resolves it.
+    pub directory: Option<PathBuf>,
+    /// `environment`
+    pub environment: BTreeMap<String, Template>,
+    /// `environment-file`, in the order in which they are read.
+    pub environment_file: Vec<EnvironmentFile>,
+    /// `stop-signal`: a signal number.
+    pub stop_signal: u8,
+    /// `reopen-signal`: a signal number, if SIGUSR1 is to be passed on.
+    pub reopen_signal: Option<u8>,
+    /// `check`: argv of a command that has to succeed before a reload starts its first worker.
+    pub check: Option<Vec<String>>,
+    /// Where each setting that is no default was written, by key (`environment.NAME` for each variable).
+    pub origins: BTreeMap<String, Place>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            policy: Policy::default(),
+            command: Vec::new(),
+            listen: Vec::new(),
+            sockets: None,
+            stdin: Stdin::Null,
+            listen_pid: ListenPid::Set,
+            directory: None,
+            environment: BTreeMap::new(),
+            environment_file: Vec::new(),
+            stop_signal: SIGTERM,
+            reopen_signal: None,
+            check: None,
+            origins: BTreeMap::new(),
+        }
+    }
+}
+
+/// One entry of `listen`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// What stands before `=`, else `listen-0`, `listen-1`, … by position.
+    pub name: String,
+    /// Where to listen.
+    pub address: Address,
+}
+
+/// `stdin`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stdin {
+    /// `/dev/null`.
+    Null,
+    /// The first socket, as FastCGI programs expect it.
+    Socket,
+}
+
+/// `listen-pid`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenPid {
+    /// LISTEN_PID is the worker's own pid, as sd_listen_fds(3) wants it.
+    Set,
+    /// No LISTEN_PID, for wrappers that fork before the server starts.
+    Omit,
+}
+
+/// One entry of `environment-file`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvironmentFile {
+    /// The file, without the `-` that makes it optional.
+    pub path: PathBuf,
+    /// It may be missing.
+    pub optional: bool,
+}

@@ -1,0 +1,227 @@
+//! The control socket: who asks, whether they may, and what they are answered.
+
+use super::Daemon;
+use super::token::Token;
+use crate::herd::{self, Condition, Generation, Verdict, WorkerView};
+use crate::linux::control::{Call, ClientId, Interest, Peer};
+use crate::linux::poll;
+use crate::log::Priority;
+use crate::wire::control::{self, Failure, Method, Received};
+use std::os::fd::AsFd;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+impl Daemon {
+    /// Takes new clients.
+    pub(super) fn accept_clients(&mut self) {
+        for id in self.server.accept(self.clock()) {
+            let Some(fd) = self.server.fd(id) else { continue };
+            if self.poll.add(fd, Token::Client(id).into(), poll::Interest::Read).is_err() {
+                let now = self.clock();
+                self.server.hang_up(id, now);
+            }
+        }
+    }
+
+    /// A client can be read from or written to.
+    pub(super) fn client_ready(&mut self, id: ClientId, event: poll::Event) {
+        let now = self.clock();
+        if event.writable {
+            self.server.writable(id, now);
+        }
+        if event.readable || event.hangup {
+            self.server.readable(id, now);
+        }
+        self.watch_client(id);
+    }
+
+    /// Answers what clients have asked, and lets go of those whose time is over.
+    pub(super) fn serve_clients(&mut self) {
+        let now = self.clock();
+        for call in self.server.calls(now) {
+            let id = call.client;
+            self.answer_call(call);
+            self.watch_client(id);
+        }
+        self.server.expire(now);
+    }
+
+    fn watch_client(&self, id: ClientId) {
+        let (Some(fd), Some(interest)) = (self.server.fd(id), self.server.interest(id)) else {
+            return;
+        };
+        let interest = match interest {
+            Interest { read: true, write: true } => poll::Interest::ReadWrite,
+            Interest { write: true, .. } => poll::Interest::Write,
+            Interest { read: true, .. } => poll::Interest::Read,
+            Interest { .. } => poll::Interest::Hangup,
+        };
+        // Fails only for a descriptor that is not watched, and these are.
+        let _ = self.poll.modify(fd.as_fd(), Token::Client(id).into(), interest);
+    }
+
+    fn answer_call(&mut self, call: Call) {
+        let now = self.clock();
+        let id = call.client;
+        match control::receive(&call.message) {
+            Received::Reply(reply) => self.server.send(id, &reply, now),
+            Received::Garbage => self.server.hang_up(id, now),
+            Received::Call { method: Method::Status, oneway } => {
+                let reply = if oneway { Vec::new() } else { control::status(&self.status()) };
+                self.server.send(id, &reply, now);
+            }
+            Received::Call { method: Method::Reload, oneway } => {
+                if let Err(reason) = self.may_change(call.peer) {
+                    self.log.say(Priority::Warning, format_args!("reload refused: {reason}"));
+                    let reply = control::failed(&Failure::NotPermitted { reason });
+                    return self.server.send(id, if oneway { &[] } else { &reply }, now);
+                }
+                if oneway {
+                    self.server.send(id, &[], now);
+                }
+                self.reload((!oneway).then_some(id));
+            }
+        }
+    }
+
+    /// Changes are for root and herder's own user, but not for workers, which may run as that user.
+    fn may_change(&self, peer: Peer) -> Result<(), String> {
+        if !peer.is_root_or_self() {
+            return Err(format!(
+                "user {} may not change this instance; root may, and the user it runs as",
+                peer.uid
+            ));
+        }
+        match peer.session {
+            Some(session) if self.children.is_session(session) => {
+                Err("a worker may not change the instance it belongs to".to_owned())
+            }
+            None if peer.uid != 0 => Err("the caller cannot be seen in /proc".to_owned()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Tells whoever asked for a reload how it went.
+    pub(super) fn answer_reload(&mut self, generation: Generation, verdict: &Verdict) {
+        let failed = |reason: String, pid| Failure::ReloadFailed {
+            generation: Some(generation.0),
+            reason,
+            pid,
+        };
+        let reply = match verdict {
+            Verdict::Done => {
+                let message = self.herd.status_line();
+                control::reloaded(generation.0, &message)
+            }
+            Verdict::Failed { reason, worker } => {
+                let pid = worker.and_then(|worker| self.children.pid(worker));
+                control::failed(&failed(reason.clone(), pid))
+            }
+            Verdict::Superseded { by } => {
+                control::failed(&failed(format!("superseded: a reload to {by} took over"), None))
+            }
+            Verdict::Stopped => {
+                control::failed(&failed("stopped: herder is stopping".to_owned(), None))
+            }
+        };
+        for id in self.waiting.remove(&generation).unwrap_or_default() {
+            let now = self.clock();
+            self.server.send(id, &reply, now);
+            self.watch_client(id);
+        }
+    }
+
+    pub(super) fn clock(&self) -> Duration {
+        Duration::from_micros(poll::now())
+    }
+
+    fn status(&self) -> control::Status {
+        let herd = &self.herd;
+        let (wanted, ready) = herd.strength();
+        let counters = herd.counters();
+        let workers: Vec<control::Worker> = herd.view().map(|worker| self.worker(worker)).collect();
+        let count = |states: &[control::WorkerState]| {
+            let count = workers.iter().filter(|worker| states.contains(&worker.state)).count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        use control::WorkerState::{Draining, Retiring, Starting};
+        control::Status {
+            name: self.name.clone(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            generation: herd.generation().0,
+            state: match herd.condition() {
+                Condition::Starting => control::State::Starting,
+                Condition::Serving => control::State::Serving,
+                Condition::Degraded => control::State::Degraded,
+                Condition::Reloading => control::State::Reloading,
+                Condition::Stopping => control::State::Stopping,
+            },
+            status: herd.status_line(),
+            wanted,
+            ready,
+            starting: count(&[Starting]),
+            draining: count(&[Draining, Retiring]),
+            sockets: self
+                .sockets
+                .iter()
+                .map(|socket| control::Socket {
+                    name: socket.name.clone(),
+                    address: socket.address.as_ref().map(ToString::to_string),
+                    kind: socket.kind.to_string(),
+                })
+                .collect(),
+            last_reload: herd.past_reload().map(|past| control::LastReload {
+                generation: past.generation.map(|generation| generation.0),
+                at_usec: self.since_1970(past.at),
+                verdict: match past.outcome {
+                    herd::Outcome::Done => control::Verdict::Done,
+                    herd::Outcome::Failed => control::Verdict::Failed,
+                    herd::Outcome::Refused => control::Verdict::Refused,
+                    herd::Outcome::Superseded => control::Verdict::Superseded,
+                    herd::Outcome::Stopped => control::Verdict::Stopped,
+                },
+                reason: past.reason.clone(),
+            }),
+            counters: control::Counters {
+                respawns: herd.respawns(),
+                crashes: counters.crashes,
+                failures: counters.failures,
+                notify_dropped: self.children.dropped,
+                log_lost: self.log.lost(),
+            },
+            workers,
+        }
+    }
+
+    fn worker(&self, worker: WorkerView) -> control::Worker {
+        use herd::{Evidence, WorkerState};
+        control::Worker {
+            id: worker.id.0,
+            slot: worker.slot.0,
+            pid: self.children.pid(worker.id),
+            state: match worker.state {
+                WorkerState::Starting => control::WorkerState::Starting,
+                WorkerState::Ready => control::WorkerState::Ready,
+                WorkerState::Retiring => control::WorkerState::Retiring,
+                WorkerState::Draining | WorkerState::Killed => control::WorkerState::Draining,
+                WorkerState::Swept => control::WorkerState::Ended,
+            },
+            generation: worker.generation.0,
+            evidence: worker.evidence.map(|evidence| match evidence {
+                Evidence::Notified => control::Evidence::Notified,
+                Evidence::Executed => control::Evidence::Executed,
+                Evidence::Assumed => control::Evidence::Assumed,
+            }),
+            age_usec: (herd::Time(poll::now()) - worker.born).0,
+            respawns_of_slot: worker.respawns,
+            last_exit: worker.last.map(|last| last.text),
+            status: self.children.status(worker.id),
+        }
+    }
+
+    fn since_1970(&self, at: herd::Time) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ago = herd::Time(poll::now()) - at;
+        u64::try_from(now.as_micros()).unwrap_or(u64::MAX).saturating_sub(ago.0)
+    }
+}

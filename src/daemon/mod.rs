@@ -1,0 +1,269 @@
+//! The loop: the only place that knows both the core, which decides, and the system, which does.
+//!
+//! A turn is: feed the core everything that has happened, one event after the other; carry out
+//! what it orders, whose outcomes are events again; when there are none left, answer clients, write
+//! the log, and wait for the next deadline or descriptor. Nothing in it blocks but the start of a
+//! worker, for as long as its exec takes.
+//!
+//! Reports are written at the end of a turn, so that a replacement never waits for the journal.
+
+mod children;
+mod clients;
+mod precheck;
+mod source;
+mod start;
+mod systemd;
+mod token;
+
+pub use source::machine;
+pub use start::{Options, run};
+
+use crate::herd::{Action, Event, Generation, Herd, Report, Time};
+use crate::linux::control::{ClientId, Server};
+use crate::linux::poll::{self, Interest, Poll};
+use crate::linux::runtime::RuntimeDir;
+use crate::linux::signals::Signals;
+use crate::linux::sockets::Socket;
+use crate::log::{Log, Priority};
+use crate::wire::control::{Failure, failed};
+use children::Children;
+use precheck::Precheck;
+use source::{Source, Spec};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::time::Duration;
+use systemd::Systemd;
+use token::Token;
+
+/// One running instance.
+struct Daemon {
+    name: String,
+    herd: Herd,
+    /// What has happened and the core has not been told yet.
+    events: VecDeque<Event>,
+    /// Reports to be written at the end of the turn.
+    reports: Vec<Report>,
+    source: Source,
+    specs: BTreeMap<Generation, Spec>,
+    newest: Generation,
+    sockets: Vec<Socket>,
+    children: Children,
+    precheck: Option<Precheck>,
+    /// Who waits for the end of which reload.
+    waiting: BTreeMap<Generation, Vec<ClientId>>,
+    server: Server,
+    signals: Signals,
+    systemd: Systemd,
+    log: Log,
+    poll: Poll,
+    /// A terminal's hang-up stops; without one SIGHUP reloads.
+    has_terminal: bool,
+    exit: Option<u8>,
+    /// Dropped last: the lock on the instance's name.
+    _runtime: RuntimeDir,
+}
+
+impl Daemon {
+    /// Until the core says that it is over; the exit status.
+    fn run(mut self, first: Vec<Action>) -> io::Result<u8> {
+        self.perform(first);
+        let mut ready = Vec::new();
+        loop {
+            self.settle();
+            if let Some(code) = self.exit {
+                return Ok(code);
+            }
+            self.poll.wait(&mut ready, self.timeout())?;
+            let now = poll::now();
+            self.systemd.retry(now);
+            self.children.unmute(&self.poll, now);
+            let mut sources: Vec<(Token, poll::Event)> =
+                ready.iter().filter_map(|&event| Some((Token::of(event.token)?, event))).collect();
+            sources.sort_by_key(|(token, _)| token.rank());
+            for (token, event) in sources {
+                self.receive(token, event);
+                // The next of the kin waits until this one's replacement runs.
+                self.feed();
+            }
+            if self.herd.deadline().is_some_and(|deadline| deadline.0 <= poll::now()) {
+                self.events.push_back(Event::Tick);
+            }
+        }
+    }
+
+    /// Feeds the core until there is nothing it has not heard of, then does what can wait.
+    fn settle(&mut self) {
+        self.feed();
+        self.serve_clients();
+        self.feed();
+        self.children.prepare();
+        for report in std::mem::take(&mut self.reports) {
+            let pid = report.worker().and_then(|worker| self.children.pid(worker));
+            self.log.report(&report, pid);
+        }
+    }
+
+    fn feed(&mut self) {
+        let mut actions = Vec::new();
+        while let Some(event) = self.events.pop_front() {
+            if self.log.wants(Priority::Debug) {
+                self.log.say(Priority::Debug, format_args!("event: {event}"));
+            }
+            self.herd.handle(Time(poll::now()), event, &mut actions);
+            self.perform(std::mem::take(&mut actions));
+        }
+    }
+
+    /// Until when nothing has to be done, if nothing happens.
+    fn timeout(&self) -> Option<Duration> {
+        let now = poll::now();
+        let herd = self.herd.deadline().map(|deadline| deadline.0);
+        let clients = self.server.deadline().and_then(|at| u64::try_from(at.as_micros()).ok());
+        let deadlines = [herd, clients, self.children.deadline(), self.systemd.deadline()];
+        let next = deadlines.into_iter().flatten().min()?;
+        Some(Duration::from_micros(next.saturating_sub(now)))
+    }
+
+    fn receive(&mut self, token: Token, event: poll::Event) {
+        let now = poll::now();
+        match token {
+            Token::Signals => self.take_signals(),
+            Token::Control => self.accept_clients(),
+            Token::Client(id) => self.client_ready(id, event),
+            Token::Process(worker) => {
+                self.events.extend(self.children.ended(&self.poll, worker, now))
+            }
+            Token::Inbox(worker) => self.events.extend(self.children.hear(&self.poll, worker, now)),
+            Token::Check => {
+                let outcome = self.precheck.as_mut().and_then(Precheck::outcome);
+                if outcome.is_some() {
+                    self.end_precheck();
+                }
+                self.events.extend(outcome);
+            }
+        }
+    }
+
+    fn take_signals(&mut self) {
+        while let Ok(Some(received)) = self.signals.read() {
+            match received.signal {
+                libc::SIGCHLD => self.events.extend(self.children.reap()),
+                libc::SIGTERM | libc::SIGQUIT | libc::SIGINT => self.events.push_back(Event::Stop),
+                libc::SIGHUP if self.has_terminal => self.events.push_back(Event::Stop),
+                libc::SIGHUP => self.reload(None),
+                libc::SIGTTIN => self.events.push_back(Event::Scale { by: 1 }),
+                libc::SIGTTOU => self.events.push_back(Event::Scale { by: -1 }),
+                libc::SIGUSR1 => match self.children.reopen() {
+                    0 => self
+                        .log
+                        .say(Priority::Notice, "SIGUSR1: `reopen-signal` is not set, ignoring"),
+                    told => self.log.say(
+                        Priority::Notice,
+                        format_args!("SIGUSR1: told {told} workers to reopen their logs"),
+                    ),
+                },
+                signal => {
+                    let name = u8::try_from(signal).map(crate::herd::signal_name);
+                    let name = name.unwrap_or_else(|_| format!("signal {signal}"));
+                    self.log
+                        .say(Priority::Notice, format_args!("{name} has no use here, ignoring"));
+                }
+            }
+        }
+    }
+
+    /// Reads the settings again; `caller` waits for how it goes.
+    fn reload(&mut self, caller: Option<ClientId>) {
+        match self.read_again() {
+            Ok(spec) => {
+                self.newest = Generation(self.newest.0 + 1);
+                let policy = spec.settings.policy.clone();
+                self.specs.insert(self.newest, spec);
+                if let Some(caller) = caller {
+                    self.waiting.entry(self.newest).or_default().push(caller);
+                }
+                self.events.push_back(Event::Reload { generation: self.newest, policy });
+            }
+            Err(reason) => {
+                if let Some(caller) = caller {
+                    let now = self.clock();
+                    let failure = Failure::ReloadRefused { reason: reason.clone() };
+                    self.server.send(caller, &failed(&failure), now);
+                }
+                let reason = reason.lines().collect::<Vec<_>>().join(" | ");
+                self.events.push_back(Event::Refused { reason });
+            }
+        }
+    }
+
+    fn read_again(&self) -> Result<Spec, String> {
+        let settings = self.source.settings()?;
+        if let Some(old) = self.specs.get(&self.herd.generation())
+            && old.settings.listen != settings.listen
+        {
+            return Err(
+                "`listen` cannot be changed by a reload: restart herder, or change it back"
+                    .to_owned(),
+            );
+        }
+        self.source.bind(settings, &self.sockets)
+    }
+
+    fn perform(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            if self.log.wants(Priority::Debug) {
+                self.log.say(Priority::Debug, format_args!("action: {action}"));
+            }
+            self.carry_out(action);
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Spawn { worker, slot, generation } => {
+                let Some(spec) = self.specs.get(&generation) else { return };
+                let (children, poll) = (&mut self.children, &self.poll);
+                let event = children.spawn(poll, worker, slot, generation, spec, &self.sockets);
+                self.events.push_back(event);
+            }
+            Action::Drain { worker } => self.children.drain(worker),
+            Action::Kill { worker } => self.events.extend(self.children.kill(worker)),
+            Action::Sweep { worker } => self.events.extend(self.children.sweep(worker)),
+            Action::Abandon { worker } => self.children.abandon(worker),
+            Action::Check { generation } => self.start_precheck(generation),
+            Action::Forget { generation } => {
+                self.specs.remove(&generation);
+                if self.precheck.as_ref().is_some_and(|check| check.generation() == generation) {
+                    self.end_precheck();
+                }
+            }
+            Action::Notify(notice) => self.systemd.tell(&notice, poll::now()),
+            Action::Report(report) => self.reports.push(report),
+            Action::Answer { generation, verdict } => self.answer_reload(generation, &verdict),
+            Action::Exit { code } => self.exit = Some(code),
+        }
+    }
+
+    fn start_precheck(&mut self, generation: Generation) {
+        self.end_precheck();
+        let Some(spec) = self.specs.get(&generation) else { return };
+        match Precheck::start(&self.poll, generation, spec, self.children.ignores_sigpipe()) {
+            Ok(precheck) => {
+                self.children.helper = Some(precheck.pid());
+                self.precheck = Some(precheck);
+            }
+            Err(why) => self.events.push_back(Event::Checked { generation, outcome: Err(why) }),
+        }
+    }
+
+    fn end_precheck(&mut self) {
+        self.precheck = None;
+        self.children.helper = None;
+    }
+}
+
+/// Watches what is there from the beginning.
+fn watch(poll: &Poll, signals: &Signals, server: &Server) -> io::Result<()> {
+    poll.add(signals, Token::Signals.into(), Interest::Read)?;
+    poll.add(server, Token::Control.into(), Interest::Read)
+}

@@ -1,0 +1,190 @@
+//! From the command line to a running loop: settings, sockets, runtime directory, first orders.
+//!
+//! Everything that can be wrong is found here, before a worker exists, and ends herder with a
+//! sentence that says what to change.
+
+use super::children::{Children, Inheritance};
+use super::source::{Source, Spec};
+use super::systemd::Systemd;
+use super::{Daemon, watch};
+use crate::config::{Overrides, Settings};
+use crate::error::Error;
+use crate::herd::{Generation, Herd, Notice, Time};
+use crate::launch::Surroundings;
+use crate::linux::child;
+use crate::linux::control::Server;
+use crate::linux::notify::Manager;
+use crate::linux::poll::{self, Poll};
+use crate::linux::runtime::RuntimeDir;
+use crate::linux::signals::{self, Signals};
+use crate::linux::sockets::{self, Socket};
+use crate::log::{Format, Log, Priority};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What `herder run` was asked to do.
+#[derive(Debug)]
+pub struct Options {
+    /// The settings file; none means that the command line says it all.
+    pub file: Option<PathBuf>,
+    /// `--name`
+    pub name: Option<String>,
+    /// What the command line says of settings.
+    pub overrides: Overrides,
+    /// `--log-format`
+    pub log_format: Format,
+    /// `--log-level`
+    pub log_level: Priority,
+}
+
+/// Runs an instance until it ends; its exit status.
+///
+/// # Errors
+///
+/// What kept it from starting.
+pub fn run(options: Options) -> Result<u8, Error> {
+    let environment = |name: &str| std::env::var(name).ok();
+    // The sockets first: no descriptor of our own may stand where systemd put one.
+    let handed_over = sockets::receive(&environment);
+    let mut systemd = Systemd::new(match environment("NOTIFY_SOCKET") {
+        Some(address) => Some(Manager::new(&address)?),
+        None => None,
+    });
+    let started = handed_over.and_then(|sockets| start(options, sockets));
+    match started {
+        Ok((mut daemon, first)) => {
+            daemon.systemd = systemd;
+            daemon.run(first).map_err(|why| Error::system("wait for events", why))
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            systemd.tell(&Notice::Status(format!("cannot start: {first}")), poll::now());
+            Err(error)
+        }
+    }
+}
+
+type Started = (Daemon, Vec<crate::herd::Action>);
+
+fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let signals = Signals::block_and_watch().map_err(|why| Error::system("watch signals", why))?;
+    child::adopt_orphans().map_err(|why| Error::system("become a subreaper", why))?;
+
+    let name = name(&options);
+    let under_systemd = is_systemds_child();
+    let mut log = Log::open(options.log_format, options.log_level, &name, under_systemd)
+        .map_err(|why| Error::system("open the log", why))?;
+    let surroundings = Surroundings::of_this_process(&name)
+        .map_err(|why| Error::system("find its own program and directory", why))?;
+    let source = Source { file: options.file, overrides: options.overrides, surroundings };
+    let settings = source.settings().map_err(Error::Config)?;
+    let runtime = RuntimeDir::open(&name, &environment)?;
+    let sockets = sockets_for(&settings, handed_over)?;
+    let spec = source.bind(settings, &sockets).map_err(Error::Config)?;
+    let control = runtime.control();
+    let server = Server::listen(&control)
+        .map_err(|why| Error::system(format!("listen on {}", control.display()), why))?;
+    let poll = Poll::new().map_err(|why| Error::system("make an epoll set", why))?;
+    watch(&poll, &signals, &server).map_err(|why| Error::system("watch its sockets", why))?;
+
+    let inheritance = Inheritance {
+        die_with_herder: !under_systemd,
+        ignore_sigpipe: signals::sigpipe_was_ignored(),
+        reset_oom_score: is_protected_from_oom(),
+    };
+    let children = Children::new(runtime.notify().to_owned(), inheritance);
+    announce(&mut log, &name, &spec, &sockets, &control);
+
+    let newest = Generation(1);
+    let policy = spec.settings.policy.clone();
+    let watchdog = sd_notify::watchdog_enabled().map(Into::into);
+    let mut first = Vec::new();
+    let now = Time(poll::now());
+    let herd = Herd::start(now, seed(), newest, policy, watchdog, &mut first);
+    let daemon = Daemon {
+        name,
+        herd,
+        events: VecDeque::new(),
+        reports: Vec::new(),
+        source,
+        specs: BTreeMap::from([(newest, spec)]),
+        newest,
+        sockets,
+        children,
+        precheck: None,
+        waiting: BTreeMap::new(),
+        server,
+        signals,
+        systemd: Systemd::new(None),
+        log,
+        poll,
+        has_terminal: fs::File::open("/dev/tty").is_ok(),
+        exit: None,
+        _runtime: runtime,
+    };
+    Ok((daemon, first))
+}
+
+/// `--name`, else the settings file's stem, else `run-PID`.
+fn name(options: &Options) -> String {
+    let stem = options.file.as_deref().and_then(Path::file_stem);
+    let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
+    options.name.clone().or(stem).unwrap_or_else(|| format!("run-{}", std::process::id()))
+}
+
+/// Those systemd handed over, else those the settings name, bound here.
+fn sockets_for(settings: &Settings, handed_over: Vec<Socket>) -> Result<Vec<Socket>, Error> {
+    if handed_over.is_empty() {
+        let listen = settings.listen.iter();
+        return listen.map(|listen| sockets::bind(&listen.name, &listen.address)).collect();
+    }
+    for listen in &settings.listen {
+        let matches = |socket: &Socket| socket.address.as_ref() == Some(&listen.address);
+        if !handed_over.iter().any(matches) {
+            let there: Vec<String> = handed_over.iter().map(ToString::to_string).collect();
+            return Err(Error::Config(format!(
+                "`listen` names {}, but systemd handed over {}: remove `listen`, \
+                 or make the .socket unit's ListenStream= say the same",
+                listen.address,
+                there.join(", "),
+            )));
+        }
+    }
+    Ok(handed_over)
+}
+
+fn announce(log: &mut Log, name: &str, spec: &Spec, sockets: &[Socket], control: &Path) {
+    let list: Vec<String> = sockets.iter().map(ToString::to_string).collect();
+    let list = if list.is_empty() { "no sockets".to_owned() } else { list.join(", ") };
+    let workers = spec.settings.policy.workers;
+    log.say(
+        Priority::Notice,
+        format_args!(
+            "herder {} runs {name}: {workers} workers on {list}",
+            env!("CARGO_PKG_VERSION")
+        ),
+    );
+    log.say(
+        Priority::Info,
+        format_args!("ask it with `herder status {name}`, control socket {}", control.display()),
+    );
+}
+
+/// Whether systemd itself started this process (systemd.exec(5), SYSTEMD_EXEC_PID); a shell under
+/// systemd inherits the other variables.
+fn is_systemds_child() -> bool {
+    std::env::var("SYSTEMD_EXEC_PID").is_ok_and(|pid| pid == std::process::id().to_string())
+}
+
+fn is_protected_from_oom() -> bool {
+    let score = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+    score.trim().parse::<i32>().is_ok_and(|score| score < 0)
+}
+
+/// For the jitter of back-off: any number that differs from instance to instance will do.
+fn seed() -> u64 {
+    u64::from(std::process::id()) ^ poll::now()
+}

@@ -1,0 +1,85 @@
+//! What a ready descriptor is about, as the number it is polled under.
+
+use crate::herd::WorkerId;
+use crate::linux::control::ClientId;
+
+/// A source of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// The signalfd.
+    Signals,
+    /// The control socket: somebody wants to connect.
+    Control,
+    /// The `check` command has ended.
+    Check,
+    /// A worker's pidfd.
+    Process(WorkerId),
+    /// A worker's notify socket.
+    Inbox(WorkerId),
+    /// A client of the control socket.
+    Client(ClientId),
+}
+
+// Ids count up from 0 by one, so the highest bits are free to say what is counted.
+const SHIFT: u32 = 60;
+
+impl From<Token> for u64 {
+    fn from(token: Token) -> u64 {
+        let (kind, id) = match token {
+            Token::Signals => (0, 0),
+            Token::Control => (1, 0),
+            Token::Check => (2, 0),
+            Token::Process(WorkerId(id)) => (3, id),
+            Token::Inbox(WorkerId(id)) => (4, id),
+            Token::Client(ClientId(id)) => (5, id),
+        };
+        kind << SHIFT | id
+    }
+}
+
+impl Token {
+    /// The token of a number that was made from one.
+    pub fn of(number: u64) -> Option<Token> {
+        let id = number & ((1 << SHIFT) - 1);
+        Some(match number >> SHIFT {
+            0 => Token::Signals,
+            1 => Token::Control,
+            2 => Token::Check,
+            3 => Token::Process(WorkerId(id)),
+            4 => Token::Inbox(WorkerId(id)),
+            5 => Token::Client(ClientId(id)),
+            _ => return None,
+        })
+    }
+
+    /// The order in which ready sources are served: what workers do matters more than who asks.
+    pub fn rank(self) -> u8 {
+        match self {
+            Token::Process(_) => 0,
+            Token::Signals => 1,
+            Token::Inbox(_) => 2,
+            Token::Check => 3,
+            Token::Control | Token::Client(_) => 4,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_survive_being_numbers() {
+        for token in [
+            Token::Signals,
+            Token::Control,
+            Token::Check,
+            Token::Process(WorkerId(7)),
+            Token::Inbox(WorkerId(1 << 59)),
+            Token::Client(ClientId(0)),
+        ] {
+            assert_eq!(Token::of(token.into()), Some(token));
+        }
+        assert_eq!(Token::of(u64::MAX), None);
+    }
+}

@@ -1,0 +1,262 @@
+//! What a generation's workers are started with: settings and the sockets at hand, made into one
+//! [`Launch`] that stays as it is while files around it change.
+//!
+//! Starts nothing; it only looks at the file system: where symbolic links lead, what is in
+//! environment files, whether the program can be executed. The non-obvious fact is what is
+//! pinned: symbolic links in the directory and in the directories of the program's path are
+//! followed once, here, so that a worker replaced in the middle of a deploy is still one of the
+//! old release. The last part of the program's path is kept as it is, because programs such as
+//! those of a Python virtual environment find their files by it; and argv[0] is that same path,
+//! because that is where they look.
+
+mod environment;
+mod program;
+mod sockets;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Bound, ListenPid, Problems, Settings, Stdin, Template};
+use crate::herd::{Generation, SlotId, WorkerId};
+use environment::Environment;
+use sockets::Selection;
+
+pub use sockets::Offered;
+
+/// What herder itself was started with, as far as workers inherit it.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The instance's name, for messages.
+    pub instance: String,
+    /// herder's environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// herder's working directory.
+    pub directory: PathBuf,
+    /// herder's own program, which is also the demonstration worker.
+    pub executable: PathBuf,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_this_process(instance: &str) -> io::Result<Surroundings> {
+        Ok(Surroundings {
+            instance: instance.to_owned(),
+            environment: std::env::vars_os().collect(),
+            directory: std::env::current_dir()?,
+            executable: std::env::current_exe()?,
+        })
+    }
+}
+
+/// A generation's specification: all that does not differ from worker to worker is ready made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Where workers work; `None` is where herder does.
+    pub directory: Option<CString>,
+    /// The sockets a worker gets, as indices into those offered: they become 3, 4, ….
+    pub sockets: Vec<usize>,
+    /// The socket that is also standard input, if one is, as an index into those offered.
+    pub stdin: Option<usize>,
+    /// Whether LISTEN_PID is to be set.
+    pub listen_pid: bool,
+    /// What has to succeed before a reload starts its first worker.
+    pub check: Option<Check>,
+    path: CString,
+    argv: Vec<Piece>,
+    environment: Environment,
+}
+
+/// `check`, ready to be executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The program.
+    pub path: CString,
+    /// Its arguments, argv[0] first.
+    pub argv: Vec<CString>,
+}
+
+/// One worker's share of a [`Launch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// The program.
+    pub path: CString,
+    /// Its arguments, argv[0] first.
+    pub argv: Vec<CString>,
+    /// Its environment, without LISTEN_PID: the pid is known only after the fork.
+    pub env: Vec<CString>,
+}
+
+/// A C string, or what makes one for a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Fixed(CString),
+    Varying(Bound),
+}
+
+impl Piece {
+    fn new(bound: Bound) -> Piece {
+        match bound.fixed() {
+            Some(text) => Piece::Fixed(c_string(text)),
+            None => Piece::Varying(bound),
+        }
+    }
+
+    fn render(&self, slot: SlotId, worker: WorkerId, generation: Generation) -> CString {
+        match self {
+            Piece::Fixed(text) => text.clone(),
+            Piece::Varying(bound) => c_string(bound.render(slot.0, worker.0, generation.0)),
+        }
+    }
+}
+
+impl Launch {
+    /// Makes the specification of a generation, or says everything that is in its way.
+    pub fn new(
+        settings: &Settings,
+        offered: &[Offered<'_>],
+        surroundings: &Surroundings,
+    ) -> Result<Launch, Problems> {
+        let mut problems = Problems::default();
+        let sockets = Selection::new(settings, offered, &surroundings.instance, &mut problems);
+        let launch = Launch::build(settings, &sockets, surroundings, &mut problems);
+        match launch {
+            Some(launch) => problems.none_or(launch),
+            None => Err(problems),
+        }
+    }
+
+    /// As [`Launch::new`], for `herder check`: with the sockets that `listen` and `sockets` let
+    /// expect, and placeholders left as they are where these are not known.
+    pub fn preview(
+        settings: &Settings,
+        surroundings: &Surroundings,
+        problems: &mut Problems,
+    ) -> Option<Launch> {
+        Launch::build(settings, &Selection::expected(settings), surroundings, problems)
+    }
+
+    /// `None` if there is a problem, which is then noted.
+    fn build(
+        settings: &Settings,
+        sockets: &Selection,
+        surroundings: &Surroundings,
+        problems: &mut Problems,
+    ) -> Option<Launch> {
+        let before = problems.0.len();
+        let environment = Environment::new(settings, sockets, surroundings, problems);
+        let directory = program::directory(settings, surroundings, problems);
+        let words = bind_command(settings, sockets, problems);
+        let stdin = stdin(settings, sockets, problems);
+        let base = directory.as_deref().unwrap_or(&surroundings.directory);
+        let check = bind_check(settings, base, environment.path(), problems);
+        let (path, argv) = match words.as_slice() {
+            [] => (surroundings.executable.clone(), demonstration()),
+            [first, arguments @ ..] => {
+                let program = fixed(settings, first, problems)?;
+                let search = environment.path();
+                let path = program::find(settings, "command", program, base, search, problems)?;
+                let zeroth = Piece::Fixed(c_string(path.as_os_str().as_bytes()));
+                let arguments = arguments.iter().cloned().map(Piece::new);
+                (path, std::iter::once(zeroth).chain(arguments).collect())
+            }
+        };
+        (problems.0.len() == before).then(|| Launch {
+            directory: directory.map(|path| c_string(path.as_os_str().as_bytes())),
+            sockets: sockets.indices(),
+            stdin,
+            listen_pid: settings.listen_pid == ListenPid::Set && !sockets.is_empty(),
+            path: c_string(path.as_os_str().as_bytes()),
+            argv,
+            environment,
+            check,
+        })
+    }
+
+    /// What the worker of this id gets; its notify socket is at `notify_socket`.
+    pub fn render(
+        &self,
+        slot: SlotId,
+        worker: WorkerId,
+        generation: Generation,
+        notify_socket: &Path,
+    ) -> Rendered {
+        Rendered {
+            path: self.path.clone(),
+            argv: self.argv.iter().map(|piece| piece.render(slot, worker, generation)).collect(),
+            env: self.environment.render(slot, worker, generation, notify_socket),
+        }
+    }
+}
+
+/// Fills in the sockets' placeholders of `command`.
+fn bind_command(settings: &Settings, sockets: &Selection, problems: &mut Problems) -> Vec<Bound> {
+    let at = settings.origins.get("command");
+    let mut bind =
+        |template: &Template| match template.bind(|field, name| sockets.value(field, name)) {
+            Ok(bound) => Some(bound),
+            Err(error) => {
+                problems.add(at, "command", format!("`command`: {error}"));
+                None
+            }
+        };
+    settings.command.iter().filter_map(&mut bind).collect()
+}
+
+/// The program of a command, which has to be the same for every worker.
+fn fixed<'a>(settings: &Settings, program: &'a Bound, problems: &mut Problems) -> Option<&'a str> {
+    let written = program.fixed();
+    if written.is_none() {
+        problems.advise(
+            settings.origins.get("command"),
+            "command",
+            "`command`: the program differs from worker to worker",
+            "use {slot}, {worker} and {generation} only in its arguments",
+        );
+    }
+    written
+}
+
+fn bind_check(
+    settings: &Settings,
+    base: &Path,
+    search: &OsStr,
+    problems: &mut Problems,
+) -> Option<Check> {
+    let (program, arguments) = settings.check.as_ref()?.split_first()?;
+    let path = program::find(settings, "check", program, base, search, problems)?;
+    let path = c_string(path.as_os_str().as_bytes());
+    let arguments = arguments.iter().map(|argument| c_string(argument.as_bytes()));
+    Some(Check { argv: std::iter::once(path.clone()).chain(arguments).collect(), path })
+}
+
+fn stdin(settings: &Settings, sockets: &Selection, problems: &mut Problems) -> Option<usize> {
+    if settings.stdin == Stdin::Null {
+        return None;
+    }
+    let first = sockets.indices().first().copied();
+    if first.is_none() && !sockets.is_assumed() {
+        problems.advise(
+            settings.origins.get("stdin"),
+            "stdin",
+            "`stdin` is \"socket\", and there is no socket",
+            "hand one over (a .socket unit, or `--listen`), or remove `stdin`",
+        );
+    }
+    first
+}
+
+/// `herder demo-worker`
+fn demonstration() -> Vec<Piece> {
+    ["herder", "demo-worker"].map(|word| Piece::Fixed(c_string(word))).into()
+}
+
+/// Settings hold no NUL bytes, and neither does what the kernel hands over as strings; without
+/// them this cannot fail.
+fn c_string(text: impl AsRef<[u8]>) -> CString {
+    let bytes: Vec<u8> = text.as_ref().iter().copied().filter(|byte| *byte != 0).collect();
+    CString::new(bytes).unwrap_or_default()
+}

@@ -1,0 +1,173 @@
+//! The environment workers get: herder's own without what is about herder, then `environment`,
+//! then `environment-file` (which wins, as in systemd.exec(5)), then what herder says itself.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+
+use super::sockets::Selection;
+use super::{Surroundings, c_string};
+use crate::config::{Bound, EnvironmentFile, Place, Problems, Settings, is_set_by_herder};
+use crate::herd::{Generation, SlotId, WorkerId};
+use crate::wire::envfile;
+
+/// Where programs are searched when nobody sets PATH, as systemd does (systemd.exec(5)).
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What `workers = "auto"` may have been taken from.
+const WEB_CONCURRENCY: &str = "WEB_CONCURRENCY";
+
+/// A generation's environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    fixed: Vec<CString>,
+    varying: Vec<(String, Bound)>,
+    path: OsString,
+}
+
+enum Variable {
+    Fixed(OsString),
+    Varying(Bound),
+}
+
+impl Environment {
+    pub fn new(
+        settings: &Settings,
+        sockets: &Selection,
+        surroundings: &Surroundings,
+        problems: &mut Problems,
+    ) -> Environment {
+        let mut variables = inherited(settings, surroundings);
+        add_settings(settings, sockets, &mut variables, problems);
+        for file in &settings.environment_file {
+            add_file(settings, file, surroundings, &mut variables, problems);
+        }
+        let path = match variables.get(OsStr::new("PATH")) {
+            Some(Variable::Fixed(path)) => path.clone(),
+            _ => DEFAULT_PATH.into(),
+        };
+        // Without a socket there is no LISTEN_FDS either, as under systemd.
+        if !sockets.is_empty() {
+            let count = sockets.indices().len().to_string();
+            let names = sockets.names().collect::<Vec<_>>().join(":");
+            variables.insert("LISTEN_FDS".into(), Variable::Fixed(count.into()));
+            variables.insert("LISTEN_FDNAMES".into(), Variable::Fixed(names.into()));
+        }
+        let mut environment = Environment { path, ..Environment::default() };
+        for (name, variable) in variables {
+            match variable {
+                Variable::Fixed(value) => environment.fixed.push(assignment(&name, &value)),
+                // Its name is from the settings, so it is UTF-8.
+                Variable::Varying(bound) => {
+                    environment.varying.push((name.to_string_lossy().into_owned(), bound));
+                }
+            }
+        }
+        environment
+    }
+
+    /// PATH of the workers.
+    pub fn path(&self) -> &OsStr {
+        &self.path
+    }
+
+    /// One worker's environment.
+    pub fn render(
+        &self,
+        slot: SlotId,
+        worker: WorkerId,
+        generation: Generation,
+        notify_socket: &Path,
+    ) -> Vec<CString> {
+        let mut env = Vec::with_capacity(self.fixed.len() + self.varying.len() + 4);
+        env.extend(self.fixed.iter().cloned());
+        for (name, bound) in &self.varying {
+            let value = bound.render(slot.0, worker.0, generation.0);
+            env.push(c_string(format!("{name}={value}")));
+        }
+        env.push(assignment(OsStr::new("NOTIFY_SOCKET"), notify_socket.as_os_str()));
+        env.push(c_string(format!("HERDER_SLOT={}", slot.0)));
+        env.push(c_string(format!("HERDER_WORKER={}", worker.0)));
+        env.push(c_string(format!("HERDER_GENERATION={}", generation.0)));
+        env
+    }
+}
+
+fn assignment(name: &OsStr, value: &OsStr) -> CString {
+    c_string([name.as_bytes(), b"=", value.as_bytes()].concat())
+}
+
+/// herder's environment, less what speaks of herder's own process. JOURNAL_STREAM stays: a
+/// worker's standard error is herder's. WEB_CONCURRENCY goes if it already made the number of
+/// workers, or each of them would multiply itself once more.
+fn inherited(settings: &Settings, surroundings: &Surroundings) -> BTreeMap<OsString, Variable> {
+    let counted = matches!(settings.origins.get("workers"), Some(Place::Environment(_)));
+    surroundings
+        .environment
+        .iter()
+        .filter(|(name, _)| !name.to_str().is_some_and(is_set_by_herder))
+        .filter(|(name, _)| !(counted && name == WEB_CONCURRENCY))
+        .map(|(name, value)| (name.clone(), Variable::Fixed(value.clone())))
+        .collect()
+}
+
+fn add_settings(
+    settings: &Settings,
+    sockets: &Selection,
+    variables: &mut BTreeMap<OsString, Variable>,
+    problems: &mut Problems,
+) {
+    for (name, template) in &settings.environment {
+        match template.bind(|field, socket| sockets.value(field, socket)) {
+            Ok(bound) => {
+                let variable = match bound.fixed() {
+                    Some(text) => Variable::Fixed(text.into()),
+                    None => Variable::Varying(bound),
+                };
+                variables.insert(name.into(), variable);
+            }
+            Err(error) => {
+                let key = format!("environment.{name}");
+                problems.add(settings.origins.get(&key), &key, format!("`{key}`: {error}"));
+            }
+        }
+    }
+}
+
+fn add_file(
+    settings: &Settings,
+    file: &EnvironmentFile,
+    surroundings: &Surroundings,
+    variables: &mut BTreeMap<OsString, Variable>,
+    problems: &mut Problems,
+) {
+    let path = surroundings.directory.join(&file.path);
+    let mut wrong = |message: String| {
+        let place = settings.origins.get("environment-file");
+        problems.add(place, "environment-file", format!("`environment-file`: {message}"));
+    };
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if file.optional && error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => return wrong(format!("cannot read {}: {error}", path.display())),
+    };
+    let Ok(text) = String::from_utf8(bytes) else {
+        return wrong(format!("{} is not UTF-8", path.display()));
+    };
+    match envfile::parse(&text) {
+        Err(error) => wrong(format!("{}, {error}", path.display())),
+        Ok(pairs) => {
+            for (name, value) in pairs {
+                if is_set_by_herder(&name) {
+                    wrong(format!("{}: `{name}` is set by herder; remove it", path.display()));
+                } else {
+                    let value = OsString::from_vec(value.into_bytes());
+                    variables.insert(name.into(), Variable::Fixed(value));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The ends of workers: how each ended, what it left behind, and who buries that.
+//!
+//! Decides nothing: when to signal, and when to give up, is the daemon's. Two facts shape it. A dead
+//! worker stays a zombie until [`reap`], and so long its pid, which is also the number of its
+//! session and process group, belongs to nobody else: so what it left behind is signalled
+//! *before* it is reaped. And herder is a subreaper (PR_SET_CHILD_SUBREAPER(2const)): what a worker
+//! leaves behind becomes herder's own child, to be reaped by herder, too.
+
+use super::sys::{self, Wait};
+use nix::unistd::{Pid, getsid};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+pub use super::sys::RawExit;
+
+/// Makes what workers leave behind herder's children, from now on. Call it before the first one.
+///
+/// # Errors
+///
+/// prctl(2), which does not fail on any supported kernel.
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+/// How the worker behind `pidfd` ended, if it did; it stays a zombie.
+///
+/// # Errors
+///
+/// waitid(2): `ECHILD` if it was reaped before.
+pub fn peek(pidfd: BorrowedFd<'_>) -> io::Result<Option<RawExit>> {
+    sys::waitid(Wait::Pidfd(pidfd), libc::WNOHANG | libc::WNOWAIT)
+}
+
+/// Buries the worker behind `pidfd` if it has ended. After this its pid may be anybody's.
+///
+/// # Errors
+///
+/// waitid(2): `ECHILD` if it was reaped before.
+pub fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<RawExit>> {
+    sys::waitid(Wait::Pidfd(pidfd), libc::WNOHANG)
+}
+
+/// Sends `signal` to the worker behind `pidfd`, and to nothing else. One that has ended needs none.
+///
+/// # Errors
+///
+/// pidfd_send_signal(2): `EPERM`, `EINVAL`.
+pub fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    unless_gone(sys::pidfd_send_signal(pidfd, signal))
+}
+
+/// Sends `signal` to every process in the group that the worker with this pid leads, or led; it must
+/// not have been reaped.
+///
+/// # Errors
+///
+/// kill(2): `EPERM` if it may signal none of them, `EINVAL`, also for a group no worker can lead:
+/// to kill(2), 0 and 1 mean other things.
+pub fn signal_group(group: i32, signal: i32) -> io::Result<()> {
+    if group <= 1 {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    unless_gone(sys::kill_group(group, signal))
+}
+
+fn unless_gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        result => result,
+    }
+}
+
+/// The session of a running process: a datagram may come from a worker, or from one of its helpers.
+/// `None` if there is no such process.
+pub fn session_of(pid: i32) -> Option<i32> {
+    (pid > 0).then(|| getsid(Some(Pid::from_raw(pid))).ok()).flatten().map(Pid::as_raw)
+}
+
+/// Reaps children of herder that are not workers: what workers left behind, now that it has ended.
+/// Call it at SIGCHLD. `is_worker` says whether herder knows a pid as a worker that it has not
+/// reaped; those are left alone, so no worker's end is ever lost. Returns how many orphans still run.
+///
+/// # Errors
+///
+/// `/proc` cannot be read.
+pub fn reap_orphans(is_worker: impl Fn(i32) -> bool) -> io::Result<usize> {
+    let orphans = children()?.into_iter().filter(|pid| !is_worker(*pid));
+    // Each is an unreaped child, so its pid is its own, and waiting for just that one is safe.
+    Ok(orphans
+        .filter(|pid| matches!(sys::waitid(Wait::Pid(*pid), libc::WNOHANG), Ok(None)))
+        .count())
+}
+
+/// Whether anything that a dead worker left in its session or process group still runs. The worker
+/// itself must not have been reaped; `is_worker` is as in [`reap_orphans`].
+///
+/// The usual answer, no, costs one small file: what a dead worker left has an ancestor among
+/// herder's own children that is no worker. Only then all of `/proc` is read.
+///
+/// # Errors
+///
+/// `/proc` cannot be read.
+pub fn has_leftovers(session: i32, is_worker: impl Fn(i32) -> bool) -> io::Result<bool> {
+    if children()?.into_iter().all(is_worker) {
+        return Ok(false);
+    }
+    Ok(!members(session)?.is_empty())
+}
+
+/// Sends `signal` to everything that runs in the session or process group of the worker with this
+/// pid, which must not have been reaped. Returns how many that were; with SIGKILL, call it until there
+/// are none, because they may fork meanwhile.
+///
+/// # Errors
+///
+/// `/proc` cannot be read.
+pub fn signal_session(session: i32, signal: i32) -> io::Result<usize> {
+    let signalled = members(session)?.into_iter().filter(|pid| {
+        // The pidfd pins the process; that it is still the one meant is asked after that.
+        sys::pidfd_open(*pid).is_ok_and(|pidfd| {
+            Process::read(*pid).is_some_and(|process| process.runs_in(session))
+                && sys::pidfd_send_signal(pidfd.as_fd(), signal).is_ok()
+        })
+    });
+    Ok(signalled.count())
+}
+
+fn members(session: i32) -> io::Result<Vec<i32>> {
+    let running = |pid: &i32| Process::read(*pid).is_some_and(|process| process.runs_in(session));
+    Ok(processes()?.filter(running).collect())
+}
+
+/// Pids of herder's children, zombies too. Reliable, which proc_tid_children(5) does not promise in
+/// general, because a child leaves the list only when herder reaps it.
+fn children() -> io::Result<Vec<i32>> {
+    let mut pids = Vec::new();
+    for thread in fs::read_dir("/proc/self/task")? {
+        let Ok(list) = fs::read_to_string(thread?.path().join("children")) else {
+            return children_by_search(); // a kernel without CONFIG_PROC_CHILDREN
+        };
+        pids.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+    }
+    Ok(pids)
+}
+
+fn children_by_search() -> io::Result<Vec<i32>> {
+    let me = std::process::id().cast_signed();
+    let mine = |pid: &i32| Process::read(*pid).is_some_and(|process| process.parent == me);
+    Ok(processes()?.filter(mine).collect())
+}
+
+fn processes() -> io::Result<impl Iterator<Item = i32>> {
+    let names =
+        fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.filter_map(|name| name.parse().ok()))
+}
+
+/// The parts of `/proc/PID/stat` that matter here (proc_pid_stat(5)).
+struct Process {
+    state: char,
+    parent: i32,
+    group: i32,
+    session: i32,
+}
+
+impl Process {
+    fn read(pid: i32) -> Option<Process> {
+        // Bytes: a program may call itself anything.
+        Process::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(stat: &[u8]) -> Option<Process> {
+        // The second field is the program's name in parentheses; it may hold spaces and parentheses.
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let mut number = || fields.next()?.parse().ok();
+        Some(Process { state, parent: number()?, group: number()?, session: number()? })
+    }
+
+    fn runs_in(&self, session: i32) -> bool {
+        (self.session == session || self.group == session) && !matches!(self.state, 'Z' | 'X')
+    }
+}
+
+#[cfg(test)]
+#[path = "child_tests.rs"]
+mod tests;

@@ -1,0 +1,234 @@
+//! One client of the control socket: its buffers, where it is in its call, when its time is over.
+
+use super::{IDLE, MESSAGE, STALLED};
+use crate::wire::varlink::{self, Frames, TooLong};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::{Pid, Uid, getsid};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// Who a client is, as of when it connected (unix(7), SO_PEERCRED).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its process; 0 if that lives in another pid namespace.
+    pub pid: i32,
+    /// Its effective user.
+    pub uid: u32,
+    /// Its effective group.
+    pub gid: u32,
+    /// Its session (setsid(2)); `None` if the process cannot be seen, or is gone by now.
+    pub session: Option<i32>,
+}
+
+impl Peer {
+    fn of(stream: &UnixStream) -> io::Result<Peer> {
+        let credentials = getsockopt(stream, sockopt::PeerCredentials)?;
+        let session = session(stream, credentials.pid());
+        Ok(Peer { pid: credentials.pid(), uid: credentials.uid(), gid: credentials.gid(), session })
+    }
+
+    /// Whether it runs as root or as herder's own user. A worker may, too: compare the session.
+    pub fn is_root_or_self(&self) -> bool {
+        self.uid == 0 || self.uid == Uid::effective().as_raw()
+    }
+}
+
+fn session(stream: &UnixStream, pid: i32) -> Option<i32> {
+    // getsid(0) would be herder's own session.
+    let pid = (pid > 0).then(|| Pid::from_raw(pid))?;
+    let session = getsid(Some(pid)).ok()?;
+    // The number may have been given to another process since. A pidfd tells: it is readable once
+    // its process has ended (pidfd_open(2)). Kernels before 6.5 have no SO_PEERPIDFD.
+    if let Ok(pidfd) = getsockopt(stream, sockopt::PeerPidfd) {
+        let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut ended, PollTimeout::ZERO) != Ok(0) {
+            return None;
+        }
+    }
+    Some(session.as_raw())
+}
+
+/// What to poll a client for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// Until something can be read.
+    pub read: bool,
+    /// Until something can be written.
+    pub write: bool,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    stream: UnixStream,
+    peer: Peer,
+    input: Frames,
+    output: Vec<u8>,
+    /// A call was taken and not answered yet.
+    waiting: bool,
+    /// The client will send no more; what it has sent is still answered.
+    ended: bool,
+    /// No further call is taken.
+    closing: bool,
+    /// Nobody is left to read an answer.
+    gone: bool,
+    /// When the client last did what was expected of it.
+    since: Duration,
+}
+
+impl Client {
+    pub(super) fn new(stream: UnixStream, now: Duration) -> io::Result<Client> {
+        stream.set_nonblocking(true)?;
+        Ok(Client {
+            peer: Peer::of(&stream)?,
+            stream,
+            input: Frames::new(MESSAGE),
+            output: Vec::new(),
+            waiting: false,
+            ended: false,
+            closing: false,
+            gone: false,
+            since: now,
+        })
+    }
+
+    pub(super) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    pub(super) fn interest(&self) -> Interest {
+        Interest { read: self.may_read(), write: !self.output.is_empty() }
+    }
+
+    /// Whether it makes sense to keep the connection.
+    pub(super) fn is_alive(&self) -> bool {
+        if self.gone {
+            self.has_call()
+        } else if self.ended || self.closing {
+            self.is_busy() || self.has_call()
+        } else {
+            true
+        }
+    }
+
+    /// Whether [`take_call`](Client::take_call) has something to do.
+    pub(super) fn has_call(&self) -> bool {
+        !self.closing && !self.is_busy() && self.input.has_next()
+    }
+
+    /// When to drop the client, if it does nothing until then.
+    pub(super) fn expires(&self) -> Option<Duration> {
+        if self.waiting || self.has_call() {
+            None
+        } else if self.output.is_empty() && self.input.is_empty() {
+            Some(self.since + IDLE)
+        } else {
+            Some(self.since + STALLED)
+        }
+    }
+
+    /// Takes in what can be read at once.
+    pub(super) fn read(&mut self, now: Duration) {
+        let mut buffer = [0; 16 * 1024];
+        let outcome = if self.may_read() { self.stream.read(&mut buffer) } else { Ok(0) };
+        match outcome {
+            Ok(0) => {
+                // A client may close its half and still read (shutdown(2)); a busy one is looked at
+                // only because it may have hung up altogether.
+                self.ended |= self.may_read();
+                self.gone |= self.has_hung_up();
+            }
+            Ok(length) => {
+                if self.input.is_empty() {
+                    self.since = now;
+                }
+                self.input.push(&buffer[..length]);
+            }
+            Err(error) if is_temporary(&error) => {}
+            Err(_) => self.gone = true,
+        }
+    }
+
+    /// The next call, if its turn has come.
+    pub(super) fn take_call(&mut self, now: Duration) -> Option<Vec<u8>> {
+        if !self.has_call() {
+            return None;
+        }
+        self.waiting = true;
+        match self.input.next_message() {
+            Ok(message) => message,
+            Err(TooLong) => {
+                self.answer(&varlink::invalid_parameter("message longer than 64 KiB"), now);
+                self.hang_up(now);
+                None
+            }
+        }
+    }
+
+    /// Sends the answer to the call that was taken.
+    pub(super) fn answer(&mut self, reply: &[u8], now: Duration) {
+        if self.waiting {
+            self.waiting = false;
+            self.since = now;
+            self.output.extend_from_slice(reply);
+            self.write(now);
+        }
+    }
+
+    /// Sends what the client has room for.
+    pub(super) fn write(&mut self, now: Duration) {
+        while !self.output.is_empty() {
+            match self.stream.write(&self.output) {
+                Ok(length) => {
+                    self.output.drain(..length);
+                    self.since = now;
+                }
+                Err(error) if is_temporary(&error) => return,
+                Err(_) => {
+                    self.output.clear();
+                    self.gone = true;
+                    self.closing = true;
+                }
+            }
+        }
+        // A burst of replies must not leave its memory behind.
+        self.output = Vec::new();
+    }
+
+    /// Takes no further call.
+    pub(super) fn hang_up(&mut self, now: Duration) {
+        self.waiting = false;
+        self.closing = true;
+        self.write(now);
+    }
+
+    /// Input is left in the kernel while there is a call to be answered first.
+    fn may_read(&self) -> bool {
+        !self.closing && !self.ended && !self.is_busy() && !self.input.has_next()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.waiting || !self.output.is_empty()
+    }
+
+    /// POLLHUP says that neither direction is open any more (poll(2)).
+    fn has_hung_up(&self) -> bool {
+        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::empty())];
+        let hung_up = PollFlags::POLLHUP | PollFlags::POLLERR;
+        poll(&mut fds, PollTimeout::ZERO).is_ok()
+            && fds[0].revents().is_some_and(|events| events.intersects(hung_up))
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+fn is_temporary(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

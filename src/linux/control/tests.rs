@@ -1,0 +1,259 @@
+//! Real sockets, made-up time.
+
+use super::*;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
+const START: Duration = Duration::from_secs(1000);
+
+struct Scene {
+    server: Server,
+    path: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+fn scene() -> Scene {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("control");
+    Scene { server: Server::listen(&path).unwrap(), path, _dir: dir }
+}
+
+impl Scene {
+    fn connect(&mut self) -> (UnixStream, ClientId) {
+        let stream = UnixStream::connect(&self.path).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let accepted = self.server.accept(START);
+        assert_eq!(accepted.len(), 1);
+        (stream, accepted[0])
+    }
+
+    /// A turn of the loop in which every client is looked at.
+    fn turn(&mut self, now: Duration) -> Vec<(ClientId, String)> {
+        let ids: Vec<ClientId> = self.server.clients.keys().copied().collect();
+        for id in ids {
+            self.server.readable(id, now);
+            self.server.writable(id, now);
+        }
+        let text = |call: Call| (call.client, String::from_utf8_lossy(&call.message).into_owned());
+        self.server.calls(now).into_iter().map(text).collect()
+    }
+}
+
+fn read_to_nul(stream: &mut UnixStream) -> String {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while stream.read(&mut byte).unwrap() == 1 && byte[0] != 0 {
+        bytes.push(byte[0]);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+fn is_closed(stream: &mut UnixStream) -> bool {
+    let mut rest = Vec::new();
+    match stream.read_to_end(&mut rest) {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+    }
+}
+
+#[test]
+fn a_call_is_answered_and_the_connection_stays() {
+    let mut scene = scene();
+    let (mut stream, id) = scene.connect();
+    for _ in 0..3 {
+        stream.write_all(b"ask\0").unwrap();
+        assert_eq!(scene.turn(START), [(id, "ask".to_owned())]);
+        scene.server.send(id, b"answer\0", START);
+        assert_eq!(read_to_nul(&mut stream), "answer");
+    }
+}
+
+#[test]
+fn calls_are_taken_one_at_a_time_and_in_order() {
+    let mut scene = scene();
+    let (mut stream, id) = scene.connect();
+    stream.write_all(b"one\0two\0three\0").unwrap();
+    for call in ["one", "two", "three"] {
+        assert_eq!(scene.turn(START), [(id, call.to_owned())]);
+        assert!(scene.turn(START).is_empty(), "{call} is not answered yet");
+        assert_eq!(scene.server.interest(id), Some(Interest { read: false, write: false }));
+        scene.server.send(id, format!("{call}!\0").as_bytes(), START);
+        let more = call != "three";
+        assert_eq!(scene.server.deadline() == Some(Duration::ZERO), more);
+    }
+    for answer in ["one!", "two!", "three!"] {
+        assert_eq!(read_to_nul(&mut stream), answer);
+    }
+}
+
+#[test]
+fn the_peer_is_known() {
+    let mut scene = scene();
+    let (mut stream, _) = scene.connect();
+    stream.write_all(b"x\0").unwrap();
+    let id = scene.server.clients.keys().copied().next().unwrap();
+    scene.server.readable(id, START);
+    let peer = scene.server.calls(START).remove(0).peer;
+    assert_eq!(peer.pid, std::process::id().cast_signed());
+    assert_eq!(peer.uid, nix::unistd::geteuid().as_raw());
+    assert_eq!(peer.session, nix::unistd::getsid(None).ok().map(nix::unistd::Pid::as_raw));
+    assert!(peer.is_root_or_self());
+    assert!(!Peer { uid: 12345, ..peer }.is_root_or_self());
+}
+
+#[test]
+fn half_a_call_gets_ten_seconds_however_it_trickles() {
+    let mut scene = scene();
+    let (mut stream, _) = scene.connect();
+    for second in 0..10 {
+        stream.write_all(b"x").unwrap();
+        let now = START + Duration::from_secs(second);
+        assert!(scene.turn(now).is_empty());
+        scene.server.expire(now);
+        assert_eq!(scene.server.deadline(), Some(START + STALLED));
+    }
+    scene.server.expire(START + STALLED);
+    assert!(is_closed(&mut stream));
+    assert_eq!(scene.server.deadline(), None);
+}
+
+#[test]
+fn a_silent_client_gets_a_minute_and_one_that_waits_all_the_time_it_takes() {
+    let mut scene = scene();
+    let (mut silent, _) = scene.connect();
+    let (mut waiting, id) = scene.connect();
+    waiting.write_all(b"reload\0").unwrap();
+    assert_eq!(scene.turn(START).len(), 1);
+    assert_eq!(scene.server.deadline(), Some(START + IDLE));
+    scene.server.expire(START + IDLE);
+    assert!(is_closed(&mut silent));
+    assert_eq!(scene.server.deadline(), None);
+    scene.server.expire(START + IDLE * 100);
+    scene.server.send(id, b"done\0", START + IDLE * 100);
+    assert_eq!(read_to_nul(&mut waiting), "done");
+}
+
+#[test]
+fn an_endless_call_is_refused_and_the_client_dropped() {
+    let mut scene = scene();
+    let (mut stream, _) = scene.connect();
+    let (mut other, other_id) = scene.connect();
+    stream.set_nonblocking(true).unwrap();
+    // In the end herder hangs up, which is how the writing fails.
+    while !scene.server.clients.is_empty() && scene.server.clients.len() > 1 {
+        let _ = stream.write(&[b'x'; 4096]);
+        scene.turn(START);
+    }
+    stream.set_nonblocking(false).unwrap();
+    assert!(read_to_nul(&mut stream).contains("longer than 64 KiB"));
+    other.write_all(b"still here\0").unwrap();
+    assert_eq!(scene.turn(START), [(other_id, "still here".to_owned())]);
+}
+
+#[test]
+fn a_client_that_does_not_read_its_reply_is_dropped() {
+    let mut scene = scene();
+    let (mut stream, id) = scene.connect();
+    stream.write_all(b"ask\0").unwrap();
+    scene.turn(START);
+    scene.server.send(id, &vec![b'x'; 4 << 20], START);
+    assert_eq!(scene.server.interest(id), Some(Interest { read: false, write: true }));
+    assert_eq!(scene.server.deadline(), Some(START + STALLED));
+    // Reading some buys time.
+    stream.read_exact(&mut [0; 64 << 10]).unwrap();
+    let later = START + Duration::from_secs(5);
+    scene.server.writable(id, later);
+    assert_eq!(scene.server.deadline(), Some(later + STALLED));
+    scene.server.expire(later + STALLED);
+    assert_eq!(scene.server.interest(id), None);
+    assert!(is_closed(&mut stream));
+}
+
+#[test]
+fn a_half_closed_client_is_answered_first() {
+    let mut scene = scene();
+    let (mut stream, id) = scene.connect();
+    stream.write_all(b"one\0two\0rest").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    for call in ["one", "two"] {
+        let mut calls = scene.turn(START);
+        if calls.is_empty() {
+            calls = scene.turn(START);
+        }
+        assert_eq!(calls, [(id, call.to_owned())]);
+        scene.server.send(id, b"yes\0", START);
+        assert_eq!(read_to_nul(&mut stream), "yes");
+    }
+    scene.turn(START);
+    assert!(is_closed(&mut stream));
+    assert!(scene.server.clients.is_empty());
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_nothing_behind() {
+    let mut scene = scene();
+    let (mut stream, id) = scene.connect();
+    stream.write_all(b"reload\0").unwrap();
+    assert_eq!(scene.turn(START).len(), 1);
+    drop(stream);
+    scene.turn(START);
+    assert_eq!(scene.server.interest(id), None);
+    scene.server.send(id, b"too late\0", START);
+
+    // … but what it had asked for before it left is done.
+    let (mut stream, id) = scene.connect();
+    stream.write_all(b"oneway\0never\0").unwrap();
+    drop(stream);
+    assert_eq!(scene.turn(START), [(id, "oneway".to_owned())]);
+    for _ in 0..3 {
+        scene.server.send(id, b"", START);
+        scene.turn(START);
+    }
+    assert!(scene.server.clients.is_empty());
+}
+
+#[test]
+fn garbage_ends_its_own_connection_only() {
+    let mut scene = scene();
+    let (mut stream, id) = scene.connect();
+    let (_other, other_id) = scene.connect();
+    stream.write_all(b"\xff\xfe\0more\0").unwrap();
+    assert_eq!(scene.turn(START).len(), 1);
+    scene.server.hang_up(id, START);
+    assert!(is_closed(&mut stream));
+    assert!(scene.server.fd(id).is_none() && scene.server.fd(other_id).is_some());
+}
+
+#[test]
+fn the_sixty_fifth_client_is_closed_and_numbers_are_not_used_again() {
+    let mut scene = scene();
+    let mut streams = Vec::new();
+    for number in 0..CLIENTS {
+        let (stream, id) = scene.connect();
+        assert_eq!(id, ClientId(number as u64));
+        streams.push(stream);
+    }
+    let mut refused = UnixStream::connect(&scene.path).unwrap();
+    assert!(scene.server.accept(START).is_empty());
+    assert!(is_closed(&mut refused));
+    drop(streams.pop());
+    scene.turn(START);
+    let (_stream, id) = scene.connect();
+    assert_eq!(id, ClientId(CLIENTS as u64));
+}
+
+#[test]
+fn what_a_dead_herder_left_is_removed_and_a_file_is_not() {
+    let scene = scene();
+    let path = scene.path.clone();
+    // A second listener at the same path, as after a crash that left the file.
+    let again = Server::listen(&path).unwrap();
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o666);
+    drop(again);
+    assert!(!path.exists());
+    fs::write(&path, "precious").unwrap();
+    let error = Server::listen(&path).unwrap_err();
+    assert!(error.to_string().contains("not a socket"), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+}

@@ -1,0 +1,21 @@
+//! **Does**: everything that touches the system, one kernel interface per file.
+//!
+//! Nothing here decides, logs or knows of slots and generations: the functions do what they are
+//! told and return what happened. Descriptors are close-on-exec from birth; what a worker gets is
+//! decided in [`spawn`], explicitly.
+
+#[allow(unsafe_code)]
+mod sys;
+
+pub mod child;
+pub mod control;
+pub mod journal;
+pub mod notify;
+pub mod poll;
+pub mod runtime;
+pub mod signals;
+pub mod sockets;
+pub mod spawn;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,95 @@
+//! Signals to herder, read from a descriptor like everything else (signalfd(2)).
+//!
+//! Decides nothing: what a signal means is herder(8)'s table, in the daemon. No handler is ever
+//! installed. The order matters: [`Signals::block_and_watch`] comes before anything that a signal could find
+//! half done, and before READY=1, at which systemd 262 requires SIGHUP to be caught or blocked.
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+pub use super::sys::{LAST_SIGNAL, sigpipe_was_ignored};
+
+/// All that herder answers to. Others keep their default effect: SIGWINCH is ignored by the kernel,
+/// SIGPIPE by Rust's start-up code; SIGTSTP and SIGCONT are the terminal's.
+const WATCHED: [Signal; 9] = [
+    Signal::SIGTERM,
+    Signal::SIGQUIT,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGCHLD,
+];
+
+/// A signal that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its number (signal(7)).
+    pub signal: i32,
+    /// Who sent it; 0 when the kernel did, or a process outside this pid namespace.
+    pub sender: i32,
+}
+
+/// The signals that came and were not read yet. Equal ones are merged, as signals are.
+#[derive(Debug)]
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// Blocks the signals herder answers to and opens the descriptor that reports them. Call it
+    /// once, in the one thread there is.
+    ///
+    /// # Errors
+    ///
+    /// signalfd(2): no descriptors or memory left.
+    pub fn block_and_watch() -> io::Result<Signals> {
+        let mask = SigSet::from_iter(WATCHED);
+        mask.thread_block()?;
+        Ok(Signals(SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
+    }
+
+    /// The next signal, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// read(2), which fails for nothing that can happen to a signalfd.
+    pub fn read(&self) -> io::Result<Option<Received>> {
+        // The kernel's structure says both as unsigned numbers; neither is ever that large.
+        Ok(self.0.read_signal()?.map(|info| Received {
+            signal: info.ssi_signo.cast_signed(),
+            sender: info.ssi_pid.cast_signed(),
+        }))
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::raise;
+
+    /// In a thread of its own: the mask is the thread's, and raise(3) sends to that thread only.
+    #[test]
+    fn every_watched_signal_is_read_once_and_kills_nobody() {
+        let read = std::thread::spawn(|| {
+            let signals = Signals::block_and_watch().unwrap();
+            WATCHED.map(|signal| {
+                raise(signal).unwrap();
+                raise(signal).unwrap();
+                let first = signals.read().unwrap();
+                assert_eq!(signals.read().unwrap(), None, "{signal}: merged, as signals are");
+                first.map(|received| (received.signal, received.sender))
+            })
+        });
+        let me = std::process::id().cast_signed();
+        assert_eq!(read.join().unwrap(), WATCHED.map(|signal| Some((signal as i32, me))));
+    }
+}

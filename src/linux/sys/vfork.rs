@@ -1,0 +1,320 @@
+//! A new process, as vfork(2) makes it, and the calls it makes before it executes its program.
+//!
+//! Decides nothing: what to do in the child, and in which order, is `spawn`'s. The one non-obvious
+//! fact: until it executes its program the child runs *in herder's memory*, while herder waits. What it
+//! may do to its own process is offered by [`InChild`], which exists nowhere else.
+
+use super::{LAST_SIGNAL, SIGSET_SIZE, checked, set_signal_mask};
+use std::cell::Cell;
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::Mutex;
+
+/// A null-terminated array of C strings for execve(2), made before there is a child: after that
+/// nothing may be allocated.
+#[derive(Debug)]
+pub struct Strings<'a>(Vec<*const c_char>, PhantomData<&'a CStr>);
+
+impl<'a> Strings<'a> {
+    /// The array of `strings`, and of the `slot`'s when there is one.
+    pub fn new(
+        strings: impl IntoIterator<Item = &'a CStr>,
+        slot: Option<&'a PidSlot>,
+    ) -> Strings<'a> {
+        let slot = slot.map(|slot| slot.text.as_ptr().cast());
+        let strings = strings.into_iter().map(CStr::as_ptr);
+        Strings(slot.into_iter().chain(strings).chain([ptr::null()]).collect(), PhantomData)
+    }
+}
+
+/// `NAME=` and room for the digits of a pid that is known only in the child (sd_listen_fds(3)).
+#[derive(Debug)]
+pub struct PidSlot {
+    text: Box<[Cell<u8>]>,
+    digits_at: usize,
+}
+
+impl PidSlot {
+    /// A variable of this name, empty so far.
+    pub fn new(name: &str) -> PidSlot {
+        let text = name.bytes().chain([b'=']).chain([0; 11]).map(Cell::new).collect();
+        PidSlot { text, digits_at: name.len() + 1 }
+    }
+
+    /// Fills in the digits. Neither allocates nor panics.
+    pub fn write(&self, pid: i32) {
+        let mut rest = pid.unsigned_abs();
+        let count = rest.checked_ilog10().unwrap_or(0) as usize + 1;
+        // The last byte stays the NUL: a pid has at most ten digits.
+        for cell in self.text.iter().skip(self.digits_at).take(count.min(10)).rev() {
+            cell.set(b'0' + (rest % 10) as u8);
+            rest /= 10;
+        }
+    }
+}
+
+/// The stack of the next child: mapped once, below it a page that faults.
+struct Stack(*mut c_void);
+
+// SAFETY: the mapping belongs to whoever holds the lock around the only `Stack`, on any thread.
+unsafe impl Send for Stack {}
+
+impl Stack {
+    const GUARD: usize = 64 << 10; // the largest page size of any Linux machine
+    const SIZE: usize = Stack::GUARD + (64 << 10);
+
+    fn map() -> io::Result<Stack> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
+        let usable = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new private mapping at an address of the kernel's choice.
+        let base = unsafe { libc::mmap(ptr::null_mut(), Stack::SIZE, usable, flags, -1, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the pages were mapped just above and nobody uses them.
+        checked(unsafe { libc::mprotect(base, Stack::GUARD, libc::PROT_NONE) }.into())?;
+        Ok(Stack(base))
+    }
+
+    /// Stacks grow down; the end of a page is aligned as every ABI wants it.
+    fn top(&self) -> *mut c_void {
+        self.0.wrapping_byte_add(Stack::SIZE)
+    }
+}
+
+/// The system call that makes the child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// clone3(2): the only one that can place a child in a cgroup.
+    Clone3,
+    /// clone(2): where a seccomp filter answers clone3 with `ENOSYS`, because it cannot look into a
+    /// structure (`RestrictNamespaces=`, systemd.exec(5); container engines), and on machines
+    /// for which [`clone3`] is not written.
+    Clone,
+}
+
+const CHILD_FLAGS: c_int = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD;
+
+/// Runs `child` in a new process, as vfork(2) does: in this process's memory but on a stack of its
+/// own, while this thread waits until it has executed a program or exited. Returns its pid and
+/// pidfd then.
+///
+/// So `child` is like a call that this thread makes: what it writes is seen afterwards. It should
+/// neither allocate nor lock (with several threads another one may hold that lock), and it cannot
+/// return: if it does, the process exits. Its descriptor table is a copy (no `CLONE_FILES`), its
+/// signal dispositions too (no `CLONE_SIGHAND`). It starts with every signal blocked: no handler of
+/// this process can run in it.
+pub fn vfork(method: Method, child: &mut dyn FnMut(&InChild)) -> io::Result<(i32, OwnedFd)> {
+    static STACK: Mutex<Option<Stack>> = Mutex::new(None);
+    let mut stack = STACK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let stack = match &mut *stack {
+        Some(stack) => stack,
+        none => none.insert(Stack::map()?),
+    };
+    let mut child = child;
+    let data = (&raw mut child).cast::<c_void>();
+    let mut pidfd: c_int = -1;
+    let mask = set_signal_mask(u64::MAX);
+    let result = match method {
+        Method::Clone3 => clone3(stack, data, &mut pidfd),
+        Method::Clone => {
+            let flags = CHILD_FLAGS | libc::SIGCHLD;
+            // SAFETY: the stack is ours alone (the lock) and unused, `data` is what `enter` wants,
+            // and both outlive the child's use of them because this thread waits (CLONE_VFORK).
+            checked(unsafe { libc::clone(enter, stack.top(), flags, data, &raw mut pidfd) }.into())
+        }
+    };
+    set_signal_mask(mask);
+    let pid = result?;
+    // SAFETY: CLONE_PIDFD has stored a new descriptor here; it is close-on-exec.
+    Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
+
+/// The first function on the child's stack.
+extern "C" fn enter(data: *mut c_void) -> c_int {
+    // SAFETY: `data` is the `&mut &mut dyn FnMut` of `vfork`, which waits and does not touch it.
+    let child = unsafe { &mut *data.cast::<&mut dyn FnMut(&InChild)>() };
+    child(&InChild(()));
+    // SAFETY: ends this process without running anything of herder's.
+    unsafe { libc::_exit(127) }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn clone3(stack: &Stack, data: *mut c_void, pidfd: &mut c_int) -> io::Result<i32> {
+    // SAFETY: all zeroes is a valid clone_args: nothing asked for.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = CHILD_FLAGS as u64;
+    args.pidfd = (&raw mut *pidfd) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    args.stack = stack.0 as u64;
+    args.stack_size = Stack::SIZE as u64;
+    // SAFETY: as with clone(2) above: the stack is ours alone, `data` is what `enter` wants, and
+    // this thread waits. `args` describes itself by its size.
+    let result = unsafe { clone3_on_stack(&raw const args, size_of_val(&args), enter, data) };
+    match i32::try_from(result) {
+        Ok(pid) if pid > 0 => Ok(pid),
+        Ok(error) => Err(io::Error::from_raw_os_error(-error)),
+        Err(_) => Err(io::Error::from_raw_os_error(libc::ENOSYS)),
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn clone3(_: &Stack, _: *mut c_void, _: &mut c_int) -> io::Result<i32> {
+    Err(io::Error::from_raw_os_error(libc::ENOSYS))
+}
+
+/// clone3(2), as glibc's own (not exported) wrapper makes it: the child begins on its new, empty
+/// stack, so it must not return from here, it calls `run`. Returns -errno.
+///
+/// # Safety
+/// `args` must be valid and name a stack nobody else uses; `run(data)` must not return.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+unsafe extern "C" fn clone3_on_stack(
+    args: *const libc::clone_args,
+    size: usize,
+    run: extern "C" fn(*mut c_void) -> c_int,
+    data: *mut c_void,
+) -> c_long {
+    std::arch::naked_asm!(
+        "mov r8, rcx", // the system call overwrites rcx and r11, and nothing else
+        "mov eax, {clone3}",
+        "syscall",
+        "test rax, rax",
+        "jz 2f",
+        "ret",
+        "2: xor ebp, ebp", // the outermost frame, for debuggers
+        "mov rdi, r8",
+        "call rdx",
+        "ud2",
+        clone3 = const libc::SYS_clone3,
+    )
+}
+
+/// The new process between clone and exec, and what it may do to itself: proof for these methods
+/// that the descriptors they replace and the signals they reset are not herder's.
+#[derive(Debug)]
+pub struct InChild(());
+
+impl InChild {
+    /// Every signal's disposition becomes the default. Only ignored ones would survive exec, but a
+    /// handler must not run in the memory shared with herder either.
+    pub fn reset_signals(&self) {
+        // The kernel's own struct sigaction, of at most 32 bytes: all zeroes is SIG_DFL everywhere.
+        let default = [0_u64; 4];
+        for signal in 1..=LAST_SIGNAL {
+            let no_old = ptr::null_mut::<c_void>();
+            // SAFETY: `default` is as large as the kernel's structure; SIGKILL and SIGSTOP are
+            // refused with EINVAL, and already at their default. Not glibc's call: it refuses 32, 33.
+            unsafe {
+                libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), no_old, SIGSET_SIZE)
+            };
+        }
+    }
+
+    /// Ignores SIGPIPE.
+    pub fn ignore_sigpipe(&self) {
+        // SAFETY: installs no handler.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    }
+
+    /// Blocks no signal. What was pending is delivered.
+    pub fn unblock_signals(&self) {
+        set_signal_mask(0);
+    }
+
+    /// Makes the process the leader of a session and a process group of its own (setsid(2)).
+    pub fn new_session(&self) -> io::Result<()> {
+        // SAFETY: takes nothing.
+        checked(unsafe { libc::setsid() }.into()).map(drop)
+    }
+
+    /// SIGKILL when herder ends (PR_SET_PDEATHSIG(2const)); an error if `herder` has already.
+    pub fn die_with(&self, herder: i32) -> io::Result<()> {
+        // SAFETY: takes integers.
+        checked(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }.into())?;
+        // SAFETY: takes nothing.
+        let parent = unsafe { libc::getppid() };
+        if parent == herder { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
+    }
+
+    /// chdir(2).
+    pub fn change_directory(&self, path: &CStr) -> io::Result<()> {
+        // SAFETY: `path` is a C string.
+        checked(unsafe { libc::chdir(path.as_ptr()) }.into()).map(drop)
+    }
+
+    /// open(2) with `flags`; not close-on-exec.
+    pub fn open(&self, path: &CStr, flags: c_int) -> io::Result<RawFd> {
+        // SAFETY: `path` is a C string.
+        checked(unsafe { libc::open(path.as_ptr(), flags) }.into())
+    }
+
+    /// write(2).
+    pub fn write(&self, fd: RawFd, bytes: &[u8]) -> io::Result<()> {
+        // SAFETY: reads as many bytes as there are.
+        checked(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) } as c_long).map(drop)
+    }
+
+    /// A copy of `fd` numbered `from` or higher, close-on-exec.
+    pub fn copy_above(&self, fd: RawFd, from: RawFd) -> io::Result<RawFd> {
+        // SAFETY: takes integers.
+        checked(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, from) }.into())
+    }
+
+    /// Makes `fd` survive exec under the number `target`.
+    pub fn pass_as(&self, fd: RawFd, target: RawFd) -> io::Result<()> {
+        // dup2(2) of a descriptor onto itself does nothing, and would leave FD_CLOEXEC set.
+        let result = if fd == target {
+            // SAFETY: takes integers.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }
+        } else {
+            // SAFETY: takes integers; what `target` was is closed in this process only.
+            unsafe { libc::dup2(fd, target) }
+        };
+        checked(result.into()).map(drop)
+    }
+
+    /// Marks every descriptor from `first` on close-on-exec (close_range(2)).
+    pub fn close_from(&self, first: RawFd) -> io::Result<()> {
+        let flags = libc::CLOSE_RANGE_CLOEXEC;
+        // SAFETY: takes integers.
+        checked(unsafe { libc::syscall(libc::SYS_close_range, first, c_uint::MAX, flags) })
+            .map(drop)
+    }
+
+    /// The pid of this process.
+    pub fn pid(&self) -> i32 {
+        // SAFETY: takes nothing; glibc has not cached it since 2.25.
+        unsafe { libc::getpid() }
+    }
+
+    /// execve(2). Returns why not.
+    pub fn execute(&self, path: &CStr, argv: &Strings<'_>, env: &Strings<'_>) -> io::Error {
+        // SAFETY: `Strings` are null-terminated arrays of C strings that outlive this borrow.
+        unsafe { libc::execve(path.as_ptr(), argv.0.as_ptr(), env.0.as_ptr()) };
+        io::Error::last_os_error()
+    }
+}
+
+/// Makes clone3(2) fail with `errno` in this thread, as a seccomp filter does it (seccomp(2)).
+#[cfg(test)]
+pub fn refuse_clone3(errno: i32) {
+    let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let answer = libc::SECCOMP_RET_ERRNO | errno.cast_unsigned();
+    let mut filter = [
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the number of the call
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_clone3 as u32),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, answer),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+    nix::sys::prctl::set_no_new_privs().expect("PR_SET_NO_NEW_PRIVS");
+    let mode = libc::SECCOMP_MODE_FILTER;
+    // SAFETY: the program and its four statements outlive the call.
+    let result = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
+    checked(result.into()).expect("PR_SET_SECCOMP");
+}

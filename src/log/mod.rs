@@ -1,0 +1,331 @@
+//! herder's own log: to the journal, or as lines of text or JSON on standard error.
+//!
+//! Workers' output never comes here: they write to the journal themselves. Nothing in here waits.
+//! An entry that is not taken at once is lost, counted, and the count goes out with the next one
+//! that is taken, because a journald or a terminal that hangs must not stop a herd.
+
+mod line;
+mod report;
+mod stderr;
+
+pub use line::{harmless, timestamp};
+
+use crate::herd::Report;
+use crate::linux::journal::Journal;
+use crate::wire::journal;
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+use std::time::SystemTime;
+use stderr::Stderr;
+
+/// How much an entry matters; the numbers are syslog's (syslog(3)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Something failed, and somebody should look.
+    Error = 3,
+    /// Something is wrong, and herder copes.
+    Warning = 4,
+    /// Something everybody who runs the service wants to know.
+    Notice = 5,
+    /// The normal life of workers.
+    Info = 6,
+    /// For whoever develops or debugs herder.
+    Debug = 7,
+}
+
+/// Where entries go (`--log-format`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The journal if standard error is connected to it, else text.
+    Auto,
+    /// The journal.
+    Journal,
+    /// Lines to read, on standard error.
+    Text,
+    /// Lines of JSON, on standard error.
+    Json,
+}
+
+/// Something to be logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// How much it matters.
+    pub priority: Priority,
+    /// For people.
+    pub message: String,
+    /// What kind of event this is, as herder.catalog explains it: 32 hexadecimal digits.
+    pub message_id: Option<&'static str>,
+    /// For machines: names as in systemd.journal-fields(7).
+    pub fields: Vec<(&'static str, String)>,
+}
+
+impl Entry {
+    /// An entry that is only a message.
+    pub fn new(priority: Priority, message: impl Into<String>) -> Entry {
+        Entry { priority, message: message.into(), message_id: None, fields: Vec::new() }
+    }
+
+    /// Adds a field.
+    pub fn with(mut self, name: &'static str, value: impl ToString) -> Entry {
+        self.fields.push((name, value.to_string()));
+        self
+    }
+}
+
+/// The command that brings a failed instance back: a start limit also closes its socket
+/// (systemd.socket(5), TriggerLimit and `service-start-limit-hit`).
+pub fn recovery(instance: &str) -> String {
+    format!(
+        "systemctl reset-failed herder@{instance}.socket herder@{instance}.service \
+         && systemctl start herder@{instance}.socket"
+    )
+}
+
+/// The log of one herder.
+#[derive(Debug)]
+pub struct Log {
+    sink: Sink,
+    level: Priority,
+    instance: String,
+    recovery: Option<String>,
+    lost: u64,
+    unreported: u64,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Journal(Journal),
+    Text(Stderr),
+    Json(Stderr),
+}
+
+impl Log {
+    /// Opens the log of an instance for entries up to `level`. `under_systemd` says that the
+    /// instance runs as `herder@INSTANCE.service`: messages about its failure then end with the
+    /// command that recovers it.
+    pub fn open(
+        format: Format,
+        level: Priority,
+        instance: &str,
+        under_systemd: bool,
+    ) -> io::Result<Log> {
+        let sink = match format {
+            Format::Auto if libsystemd::logging::connected_to_journal() => {
+                Sink::Journal(Journal::open()?)
+            }
+            Format::Journal => Sink::Journal(Journal::open()?),
+            Format::Auto | Format::Text => Sink::Text(Stderr::open()),
+            Format::Json => Sink::Json(Stderr::open()),
+        };
+        let recovery = under_systemd.then(|| recovery(instance));
+        Ok(Log { sink, level, instance: instance.to_owned(), recovery, lost: 0, unreported: 0 })
+    }
+
+    /// Whether entries of this priority are wanted. Spares building one that is not.
+    pub fn wants(&self, priority: Priority) -> bool {
+        priority <= self.level
+    }
+
+    /// Entries lost so far.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Logs a message.
+    pub fn say(&mut self, priority: Priority, message: impl fmt::Display) {
+        if self.wants(priority) {
+            self.write(Entry::new(priority, message.to_string()));
+        }
+    }
+
+    /// Logs what the core reports; `pid` is that of the worker it is about, if there is one.
+    pub fn report(&mut self, report: &Report, pid: Option<u32>) {
+        let entry = report::entry(report, pid, self.recovery.as_deref());
+        self.write(entry);
+    }
+
+    /// Logs an entry, if its priority is wanted.
+    pub fn write(&mut self, mut entry: Entry) {
+        if !self.wants(entry.priority) {
+            return;
+        }
+        entry.fields.push(("HERDER_INSTANCE", self.instance.clone()));
+        if self.unreported > 0 {
+            entry.fields.push(("HERDER_LOST", self.unreported.to_string()));
+        }
+        // What a worker said must not be taken for something herder said.
+        entry.message = line::harmless(&entry.message);
+        for (_, value) in &mut entry.fields {
+            *value = line::harmless(value);
+        }
+        if self.deliver(&entry) {
+            self.unreported = 0;
+        } else {
+            self.unreported += 1;
+            self.lost += 1;
+        }
+    }
+
+    /// `false` if nobody took it.
+    fn deliver(&mut self, entry: &Entry) -> bool {
+        match &mut self.sink {
+            Sink::Journal(journal) => journal.send(native(entry).as_bytes()).is_ok(),
+            Sink::Text(stderr) => {
+                let colour = stderr.is_colourful();
+                stderr.write(line::text(entry, SystemTime::now(), colour, self.unreported))
+            }
+            Sink::Json(stderr) => stderr.write(line::json(entry, SystemTime::now())),
+        }
+    }
+}
+
+/// The entry in the journal's native protocol.
+fn native(entry: &Entry) -> journal::Entry {
+    let mut native = journal::Entry::new();
+    native
+        .field("MESSAGE", &entry.message)
+        .field("PRIORITY", &(entry.priority as u8).to_string())
+        .field("SYSLOG_IDENTIFIER", "herder");
+    if let Some(id) = entry.message_id {
+        native.field("MESSAGE_ID", id);
+    }
+    for (name, value) in &entry.fields {
+        native.field(name, value);
+    }
+    native
+}
+
+const PRIORITIES: [(Priority, &str); 5] = [
+    (Priority::Error, "error"),
+    (Priority::Warning, "warning"),
+    (Priority::Notice, "notice"),
+    (Priority::Info, "info"),
+    (Priority::Debug, "debug"),
+];
+
+const FORMATS: [(Format, &str); 4] = [
+    (Format::Auto, "auto"),
+    (Format::Journal, "journal"),
+    (Format::Text, "text"),
+    (Format::Json, "json"),
+];
+
+/// The value of this name, or an error that lists the names there are.
+fn by_name<T: Copy>(known: &[(T, &str)], name: &str) -> Result<T, String> {
+    known.iter().find(|(_, word)| *word == name).map(|(value, _)| *value).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|(_, word)| *word).collect();
+        format!("expected one of {}", names.join(", "))
+    })
+}
+
+impl FromStr for Priority {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Priority, String> {
+        by_name(&PRIORITIES, name)
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Format, String> {
+        by_name(&FORMATS, name)
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = PRIORITIES.iter().find(|(priority, _)| priority == self).map(|(_, word)| *word);
+        f.pad(word.unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = FORMATS.iter().find(|(format, _)| format == self).map(|(_, word)| *word);
+        f.pad(word.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixDatagram;
+    use std::time::Duration;
+
+    fn log_to(path: &std::path::Path, level: Priority) -> Log {
+        Log {
+            sink: Sink::Journal(Journal::at(path).unwrap()),
+            level,
+            instance: "web".to_owned(),
+            recovery: Some(recovery("web")),
+            lost: 0,
+            unreported: 0,
+        }
+    }
+
+    fn receive(journald: &UnixDatagram) -> String {
+        journald.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut buffer = [0; 8192];
+        let length = journald.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    }
+
+    #[test]
+    fn the_journal_gets_fields() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let journald = UnixDatagram::bind(&path).unwrap();
+        let mut log = log_to(&path, Priority::Info);
+        log.say(Priority::Debug, "not wanted");
+        log.write(Entry::new(Priority::Warning, "careful").with("HERDER_SLOT", 3));
+        assert_eq!(
+            receive(&journald),
+            "MESSAGE=careful\nPRIORITY=4\nSYSLOG_IDENTIFIER=herder\nHERDER_SLOT=3\nHERDER_INSTANCE=web\n"
+        );
+    }
+
+    #[test]
+    fn losses_are_counted_and_told_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let mut log = log_to(&path, Priority::Info);
+        log.say(Priority::Notice, "lost");
+        log.say(Priority::Notice, "lost");
+        assert_eq!(log.lost(), 2);
+        let journald = UnixDatagram::bind(&path).unwrap();
+        log.say(Priority::Notice, "first");
+        log.say(Priority::Notice, "second");
+        assert!(receive(&journald).contains("HERDER_LOST=2\n"));
+        assert!(!receive(&journald).contains("HERDER_LOST"));
+        assert_eq!(log.lost(), 2);
+    }
+
+    #[test]
+    fn a_worker_cannot_add_a_field_or_an_escape_sequence() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let journald = UnixDatagram::bind(&path).unwrap();
+        let mut log = log_to(&path, Priority::Info);
+        log.say(Priority::Notice, "evil\nPRIORITY=0\x1b[2J");
+        let entry = receive(&journald);
+        assert!(entry.starts_with("MESSAGE\n"), "{entry:?}");
+        assert!(entry.contains("\\u{1b}[2J") && !entry.contains('\x1b'), "{entry:?}");
+    }
+
+    #[test]
+    fn names_read_back() {
+        for (priority, name) in PRIORITIES {
+            assert_eq!(name.parse(), Ok(priority));
+            assert_eq!(priority.to_string(), name);
+        }
+        for (format, name) in FORMATS {
+            assert_eq!(name.parse(), Ok(format));
+            assert_eq!(format.to_string(), name);
+        }
+        let error = "loud".parse::<Priority>().unwrap_err();
+        assert_eq!(error, "expected one of error, warning, notice, info, debug");
+    }
+}

@@ -1,0 +1,163 @@
+//! What the core reports, as log entries: priority, MESSAGE_ID, fields.
+//!
+//! Each MESSAGE_ID stands for one kind of event for ever; `herder.catalog` explains it to whoever
+//! runs `journalctl -x`. A test holds the two together.
+
+use super::{Entry, Priority};
+use crate::herd::{Exit, Manner, Report, SlotId, Span, WorkerId, signal_name};
+
+/// The entry for a report. A message about a failed instance ends with the `recovery` command.
+pub fn entry(report: &Report, pid: Option<u32>, recovery: Option<&str>) -> Entry {
+    let (priority, id) = kind(report);
+    let mut entry = with_fields(Entry::new(priority, report.to_string()), report);
+    entry.message_id = Some(id);
+    if let Some(pid) = pid {
+        if matches!(report, Report::Started { .. }) {
+            entry.message.push_str(&format!(", pid {pid}"));
+        }
+        entry = entry.with("HERDER_PID", pid);
+    }
+    if let (true, Some(command)) = (is_failure_of_the_instance(report), recovery) {
+        entry.message.push_str(&format!("; to recover: {command}"));
+    }
+    entry
+}
+
+fn is_failure_of_the_instance(report: &Report) -> bool {
+    match report {
+        Report::Escalating { .. } => true,
+        Report::Stopped { code, took: _ } => *code != 0,
+        _ => false,
+    }
+}
+
+/// How much it matters, and what it is called for ever.
+fn kind(report: &Report) -> (Priority, &'static str) {
+    use Priority::{Error, Info, Notice, Warning};
+    match report {
+        Report::Started { .. } => (Info, "bae9390874b542e6b9dac6efc7a26e92"),
+        Report::Ready { .. } => (Info, "a6cc626602104117bf6a3eb0cd9c5c69"),
+        Report::Retiring { .. } => (Info, "a03429b15ec74703b30b8f90ae007887"),
+        Report::Ended { manner, .. } => {
+            let priority = match manner {
+                Manner::Ordered | Manner::Retired => Info,
+                Manner::BeforeReady | Manner::Young | Manner::Crashed => Warning,
+            };
+            (priority, "822bf6189fec44ddb6f605ef22136af3")
+        }
+        Report::TimedOut { .. } => (Warning, "0f170551085443a997ac142c755d46a3"),
+        Report::NotStarted { .. } => (Warning, "39f3cf2fc4e6410b8d31ba0961fcaf5b"),
+        Report::BackingOff { .. } => (Warning, "fe62d4ebf76f466bbd8ea637f7ca7e21"),
+        Report::Killed { .. } => (Warning, "b5f941c0a36641d6b99a31f2f8199a10"),
+        Report::RemainderKilled { .. } => (Warning, "23a0b19a00e04f4ea35f0cca4a15ff1d"),
+        Report::Unkillable { .. } => (Error, "3cac521a43804468ae35c2ec50d7cc0d"),
+        Report::Serving { .. } => (Notice, "add77e4c7dfa4a91ae050175c3322815"),
+        Report::Degraded { .. } => (Warning, "140269122ee347f7b4e0e6d9b7aeea89"),
+        Report::Recovered { .. } => (Notice, "1aea76b45f884497a42888e56ecdc00f"),
+        Report::Scaled { .. } => (Notice, "4b2d71e8130848a187daca3b22508d7c"),
+        Report::ReloadStarted { .. } => (Notice, "0dc80a7ca92b407e8693b44293b16927"),
+        Report::CanaryPassed { .. } => (Info, "1e222a02cce34859873e9d5fcbce4154"),
+        Report::Reloaded { .. } => (Notice, "ca1d84c87aa340c89071fdd92be85fc1"),
+        Report::ReloadFailed { .. } => (Error, "7214ef56503841fb800233975414902a"),
+        Report::RolledBack { complete, .. } => {
+            (if *complete { Notice } else { Error }, "9fd34f92b774474ca324f76c9b2ede95")
+        }
+        Report::ReloadRefused { .. } => (Error, "ffcb386d1a9a4877af75e5aa5ec2a8d9"),
+        Report::ReloadSuperseded { .. } => (Notice, "8fa0aa540f2348ec8e232774d5f99c21"),
+        Report::Escalating { .. } => (Error, "83be18106ec34e59944d30a476c9f096"),
+        Report::Stopping { .. } => (Notice, "48b319529f0d490abbd1753481d03ad3"),
+        Report::Stopped { code, .. } => {
+            (if *code == 0 { Notice } else { Error }, "97512d4739f24fecb50811d11285ae2c")
+        }
+    }
+}
+
+fn with_fields(entry: Entry, report: &Report) -> Entry {
+    match report {
+        Report::Started { worker, slot, generation } => {
+            place(entry, *worker, *slot).with("HERDER_GENERATION", generation.0)
+        }
+        Report::Ready { worker, slot, evidence, after } => {
+            time(place(entry, *worker, *slot), *after).with("HERDER_EVIDENCE", evidence)
+        }
+        Report::Retiring { worker, slot }
+        | Report::RemainderKilled { worker, slot }
+        | Report::Unkillable { worker, slot } => place(entry, *worker, *slot),
+        Report::Ended { worker, slot, exit, manner, lived } => {
+            time(place(entry, *worker, *slot), *lived)
+                .with("HERDER_EXIT", exit_word(*exit))
+                .with("HERDER_MANNER", manner_word(*manner))
+        }
+        Report::TimedOut { worker, slot, after } | Report::Killed { worker, slot, after } => {
+            time(place(entry, *worker, *slot), *after)
+        }
+        Report::NotStarted { worker, slot, why } => {
+            place(entry, *worker, *slot).with("HERDER_REASON", why)
+        }
+        Report::BackingOff { slot, failures, delay } => {
+            time(entry, *delay).with("HERDER_SLOT", slot.0).with("HERDER_FAILURES", failures)
+        }
+        Report::Serving { ready, wanted } => {
+            entry.with("HERDER_READY", ready).with("HERDER_WANTED", wanted)
+        }
+        Report::Degraded { ready, wanted, why } => entry
+            .with("HERDER_READY", ready)
+            .with("HERDER_WANTED", wanted)
+            .with("HERDER_REASON", why),
+        Report::Recovered { wanted, after } => time(entry, *after).with("HERDER_WANTED", wanted),
+        Report::Scaled { from, to } => {
+            entry.with("HERDER_WANTED_BEFORE", from).with("HERDER_WANTED", to)
+        }
+        Report::ReloadStarted { from, to } => {
+            entry.with("HERDER_GENERATION_BEFORE", from.0).with("HERDER_GENERATION", to.0)
+        }
+        Report::CanaryPassed { worker, to } => {
+            entry.with("HERDER_WORKER", worker.0).with("HERDER_GENERATION", to.0)
+        }
+        Report::Reloaded { to, took } => time(entry, *took).with("HERDER_GENERATION", to.0),
+        Report::ReloadFailed { to, reason } => {
+            entry.with("HERDER_GENERATION", to.0).with("HERDER_REASON", reason)
+        }
+        Report::RolledBack { to, complete: _ } => entry.with("HERDER_GENERATION", to.0),
+        Report::ReloadRefused { reason } => entry.with("HERDER_REASON", reason),
+        Report::ReloadSuperseded { old, new } => {
+            entry.with("HERDER_GENERATION_BEFORE", old.0).with("HERDER_GENERATION", new.0)
+        }
+        Report::Escalating { code, reason } => {
+            entry.with("HERDER_CODE", code).with("HERDER_REASON", reason)
+        }
+        Report::Stopping { workers } => entry.with("HERDER_WORKERS", workers),
+        Report::Stopped { code, took } => time(entry, *took).with("HERDER_CODE", code),
+    }
+}
+
+fn place(entry: Entry, worker: WorkerId, slot: SlotId) -> Entry {
+    entry.with("HERDER_SLOT", slot.0).with("HERDER_WORKER", worker.0)
+}
+
+/// How long it took, it lived, or it has to wait.
+fn time(entry: Entry, span: Span) -> Entry {
+    entry.with("HERDER_USEC", span.0)
+}
+
+/// `1`, `SIGKILL`
+fn exit_word(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => code.to_string(),
+        Exit::Signal { number, core: _ } => signal_name(number),
+    }
+}
+
+fn manner_word(manner: Manner) -> &'static str {
+    match manner {
+        Manner::Ordered => "ordered",
+        Manner::BeforeReady => "before-ready",
+        Manner::Young => "young",
+        Manner::Crashed => "crashed",
+        Manner::Retired => "retired",
+    }
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

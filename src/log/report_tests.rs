@@ -1,0 +1,157 @@
+//! The catalog explains every kind of entry, and speaks only of fields the entry has.
+
+use super::*;
+use crate::herd::{Evidence, Generation};
+use std::collections::{BTreeMap, BTreeSet};
+
+const CATALOG: &str = include_str!("../../systemd/herder.catalog");
+
+/// One of each.
+fn reports() -> Vec<Report> {
+    let (worker, slot, span) = (WorkerId(7), SlotId(3), Span::secs(4));
+    let (old, new) = (Generation(1), Generation(2));
+    let text = || "because".to_owned();
+    vec![
+        Report::Started { worker, slot, generation: new },
+        Report::Ready { worker, slot, evidence: Evidence::Notified, after: span },
+        Report::Retiring { worker, slot },
+        Report::Ended { worker, slot, exit: Exit::Code(1), manner: Manner::Crashed, lived: span },
+        Report::TimedOut { worker, slot, after: span },
+        Report::NotStarted { worker, slot, why: text() },
+        Report::BackingOff { slot, failures: 5, delay: span },
+        Report::Killed { worker, slot, after: span },
+        Report::RemainderKilled { worker, slot },
+        Report::Unkillable { worker, slot },
+        Report::Serving { ready: 3, wanted: 4 },
+        Report::Degraded { ready: 3, wanted: 4, why: text() },
+        Report::Recovered { wanted: 4, after: span },
+        Report::Scaled { from: 4, to: 5 },
+        Report::ReloadStarted { from: old, to: new },
+        Report::CanaryPassed { worker, to: new },
+        Report::Reloaded { to: new, took: span },
+        Report::ReloadFailed { to: new, reason: text() },
+        Report::RolledBack { to: old, complete: true },
+        Report::ReloadRefused { reason: text() },
+        Report::ReloadSuperseded { old, new },
+        Report::Escalating { code: 69, reason: text() },
+        Report::Stopping { workers: 4 },
+        Report::Stopped { code: 0, took: span },
+    ]
+}
+
+/// The catalog's entries by their id: header and text.
+fn catalog() -> BTreeMap<&'static str, &'static str> {
+    let mut entries = BTreeMap::new();
+    for entry in CATALOG.split("\n-- ").skip(1) {
+        let (id, text) = entry.split_once('\n').unwrap();
+        assert!(entries.insert(id, text).is_none(), "{id} is explained twice");
+    }
+    entries
+}
+
+fn is_id(word: &str) -> bool {
+    word.len() == 32 && word.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+#[test]
+fn every_kind_of_report_has_an_id_of_its_own() {
+    let ids: BTreeSet<&str> = reports().iter().map(|report| kind(report).1).collect();
+    assert_eq!(ids.len(), reports().len());
+    assert!(ids.iter().all(|id| is_id(id)));
+    let in_source: BTreeSet<&str> =
+        include_str!("report.rs").split('"').filter(|word| is_id(word)).collect();
+    assert_eq!(ids, in_source, "reports() has one of each");
+}
+
+#[test]
+fn the_catalog_explains_every_kind_of_report_and_no_other() {
+    let entries = catalog();
+    let explained: BTreeSet<&str> = entries.keys().copied().collect();
+    let reported: BTreeSet<&str> = reports().iter().map(|report| kind(report).1).collect();
+    assert_eq!(explained, reported);
+    for (id, text) in entries {
+        let (header, body) = text.split_once("\n\n").unwrap();
+        for line in ["Subject: ", "Defined-By: herder", "Support: ", "Documentation: "] {
+            assert!(header.contains(line), "{id} has no {line}");
+        }
+        assert!(body.trim().len() > 80, "{id} explains nothing");
+        assert!(text.lines().all(|line| line.len() <= 100), "{id} has a long line");
+    }
+}
+
+#[test]
+fn the_catalog_uses_only_fields_the_entry_has() {
+    for report in reports() {
+        let entry = entry(&report, Some(4711), None);
+        let text = catalog()[kind(&report).1];
+        let mut fields: BTreeSet<&str> = entry.fields.iter().map(|(name, _)| *name).collect();
+        // The log adds these to every entry; a pid is only known of an entry about one worker.
+        fields.extend(["HERDER_INSTANCE", "MESSAGE"]);
+        if !fields.contains("HERDER_WORKER") {
+            fields.remove("HERDER_PID");
+        }
+        for (at, _) in text.match_indices("@HERDER_") {
+            let used = text[at + 1..].split('@').next().unwrap();
+            assert!(fields.contains(used), "{report:?}: the catalog uses @{used}@");
+        }
+    }
+}
+
+#[test]
+fn every_field_is_one_journald_takes() {
+    for report in reports() {
+        let entry = entry(&report, Some(4711), None);
+        let names: BTreeSet<&str> = entry.fields.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.len(), entry.fields.len(), "{report:?} has a field twice");
+        assert!(names.into_iter().all(crate::wire::journal::is_field_name));
+    }
+}
+
+#[test]
+fn what_says_that_the_instance_failed_says_how_to_recover_it() {
+    let command = super::super::recovery("web");
+    assert_eq!(
+        command,
+        "systemctl reset-failed herder@web.socket herder@web.service \
+         && systemctl start herder@web.socket"
+    );
+    let message = |report: &Report| entry(report, None, Some(&command)).message;
+    let failed = Report::Stopped { code: 69, took: Span::ZERO };
+    assert!(message(&failed).ends_with(&command));
+    for report in reports() {
+        let escalating = matches!(report, Report::Escalating { .. });
+        assert_eq!(message(&report).ends_with(&command), escalating, "{report:?}");
+        let id = kind(&report).1;
+        if escalating || matches!(report, Report::Stopped { .. }) {
+            let text = catalog()[id].replace('\n', " ");
+            assert!(
+                text.contains("systemctl reset-failed herder@@HERDER_INSTANCE@.socket"),
+                "{id}"
+            );
+            assert!(text.contains("systemctl start herder@@HERDER_INSTANCE@.socket"), "{id}");
+        }
+    }
+}
+
+#[test]
+fn a_worker_is_found_by_its_pid() {
+    let report =
+        Report::Started { worker: WorkerId(7), slot: SlotId(3), generation: Generation(1) };
+    let entry = entry(&report, Some(4711), None);
+    assert_eq!(entry.message, "worker 7 (slot 3, generation 1) started, pid 4711");
+    assert!(entry.fields.contains(&("HERDER_PID", "4711".to_owned())));
+}
+
+#[test]
+fn an_ending_is_told_in_words_and_as_a_field() {
+    let exit = Exit::Signal { number: 9, core: false };
+    let (worker, slot) = (WorkerId(7), SlotId(3));
+    let report = Report::Ended { worker, slot, exit, manner: Manner::Young, lived: Span::secs(2) };
+    let entry = entry(&report, None, None);
+    assert_eq!(entry.priority, Priority::Warning);
+    for field in
+        [("HERDER_EXIT", "SIGKILL"), ("HERDER_MANNER", "young"), ("HERDER_USEC", "2000000")]
+    {
+        assert!(entry.fields.contains(&(field.0, field.1.to_owned())), "{field:?}");
+    }
+}

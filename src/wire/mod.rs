@@ -1,0 +1,11 @@
+//! **Speaks**: bytes to types and back, no transport. Pure, like the core.
+
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod control;
+pub mod envfile;
+pub mod journal;
+pub mod listen;
+pub mod notify;
+pub mod varlink;

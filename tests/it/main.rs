@@ -1,0 +1,1 @@
+//! Real processes, with a stand-in for systemd.

@@ -1,0 +1,193 @@
+"""What the scenarios share: the installed package, instances of herder@, conditions with a deadline, the journal.
+
+A scenario is a program that runs as root in a machine of its own and ends with an exception when something is wrong.
+Nothing here cleans up: the machine is thrown away.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import time
+
+FILES = pathlib.Path("/herder-test")
+SCRIPTS = FILES / "scripts"
+WEB = f"/usr/bin/python3 {SCRIPTS}/workers/web.py"
+SYSTEMD = int(subprocess.check_output(["systemctl", "--version"], text=True).split()[1])
+
+
+def run(*command, check=True, seconds=90, quiet=False):
+    """Runs a command to its end; what it printed, both streams, is in .stdout, and in the log unless quiet."""
+    print("$", *command)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds)
+    if done.stdout and not quiet:
+        print(done.stdout.rstrip())
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)}: exit status {done.returncode}")
+    return done
+
+
+def systemctl(*arguments, check=True, seconds=90):
+    return run("systemctl", *arguments, check=check, seconds=seconds)
+
+
+def wait_for(condition, what, seconds=30):
+    """Returns the first true value of condition(); it is asked often, because nothing here could announce itself."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+    return value
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def equal(value, wanted, what):
+    expect(value == wanted, f"{what}: {value!r} instead of {wanted!r}")
+
+
+def contains(text, part):
+    expect(part in text, f"no {part!r} in:\n{text}")
+
+
+def write(path, text, mode=0o644):
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def install():
+    """As an administrator does it: the units, the manual and the program under test all come from the package."""
+    run("dpkg", "--install", *map(str, FILES.glob("*.deb")))
+
+
+def journal(*matches):
+    """Entries as dictionaries, oldest first; matches as journalctl takes them."""
+    lines = subprocess.check_output(["journalctl", "--boot", "--output=json", "--all", "--no-pager", *matches], text=True)
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def messages(*matches):
+    return "\n".join(str(entry.get("MESSAGE", "")) for entry in journal(*matches))
+
+
+def processes_of(unit):
+    """The pids in a unit's cgroup, none when there is no such cgroup any more."""
+    group = systemctl_value(unit, "ControlGroup")
+    found = []
+    for procs in pathlib.Path("/sys/fs/cgroup", group.lstrip("/")).rglob("cgroup.procs") if group else []:
+        try:
+            found += [int(pid) for pid in procs.read_text().split()]
+        except OSError:
+            pass
+    return found
+
+
+def systemctl_value(unit, name):
+    return subprocess.check_output(["systemctl", "show", "--property", name, "--value", unit], text=True).strip()
+
+
+class Instance:
+    """herder@NAME with its settings file and the drop-ins of its socket and service."""
+
+    def __init__(self, name, settings, listen=("127.0.0.1:8000",), socket="", service=""):
+        self.name = name
+        self.service, self.socket = f"herder@{name}.service", f"herder@{name}.socket"
+        self.file = pathlib.Path(f"/etc/herder/{name}.toml")
+        self.runtime = pathlib.Path(f"/run/herder/{name}")
+        self.configure(settings)
+        if listen:
+            addresses = "".join(f"ListenStream={address}\n" for address in listen)
+            self.drop_in(self.socket, f"[Socket]\n{addresses}{socket}\n")
+        if service:
+            self.drop_in(self.service, service)
+        systemctl("daemon-reload")
+
+    def configure(self, settings):
+        write(self.file, settings)
+
+    def drop_in(self, unit, text, name="test"):
+        write(f"/etc/systemd/system/{unit}.d/{name}.conf", text)
+
+    def listen(self):
+        systemctl("start", self.socket)
+
+    def start(self, **options):
+        return systemctl("start", self.service, **options)
+
+    def reload(self, **options):
+        return systemctl("reload", self.service, **options)
+
+    def show(self, name):
+        return systemctl_value(self.service, name)
+
+    @property
+    def state(self):
+        return self.show("ActiveState")
+
+    @property
+    def main_pid(self):
+        return int(self.show("MainPID"))
+
+    @property
+    def status(self):
+        """The line that herder gave systemd."""
+        return self.show("StatusText")
+
+    def at_full_strength(self, workers, seconds=30):
+        """So many workers, all ready; returns their pids."""
+        self.wait_for_status(f"{workers}/{workers} ready", seconds)
+        return wait_for(lambda: len(pids := self.workers()) == workers and pids, f"{workers} workers, not {self.workers()}", seconds)
+
+    def workers(self):
+        """The pids of herder's children."""
+        main = self.main_pid
+        try:
+            return sorted(map(int, pathlib.Path(f"/proc/{main}/task/{main}/children").read_text().split()))
+        except FileNotFoundError:
+            return []
+
+    def wait_until(self, state, seconds=30):
+        wait_for(lambda: self.state == state, f"{self.service} is {state}", seconds)
+
+    def wait_for_status(self, part, seconds=30):
+        return wait_for(lambda: part in self.status and self.status, f"{part!r} in the status of {self.service}, which is {self.status!r}", seconds)
+
+    def messages(self):
+        """What herder and systemd said about the service."""
+        return messages("--unit", self.service)
+
+
+class Release:
+    """An application deployed as the manual advises: directories in /srv/app/releases and a link, /srv/app/current."""
+
+    root = pathlib.Path("/srv/app")
+    settings = 'directory = "/srv/app/current"\ncommand = ["./run"]\nready = "notify"\n'
+
+    @classmethod
+    def deploy(cls, version, script=f"exec {WEB}"):
+        """Workers of this release answer with its name, unless the script does something else."""
+        directory = cls.root / "releases" / version
+        write(directory / "run", f"#!/bin/sh\nexport WEB_TEXT={version}\n{script}\n", 0o755)
+        link = cls.root / "next"
+        link.symlink_to(directory)
+        link.rename(cls.root / "current")
+
+
+def started_at(pid):
+    """With the pid this names a process for good: field 22 of proc_pid_stat(5)."""
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+
+
+def alive(pid):
+    return os.path.exists(f"/proc/{pid}")
+
+
+def environ_of(pid):
+    pairs = pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(pair.split("=", 1) for pair in pairs if pair)

@@ -1,0 +1,117 @@
+//! A throw-away machine that runs one scenario: a container with a systemd of its own as PID 1.
+//!
+//! Its processes, mounts and cgroup are gone when [`Machine::run`] returns, however the scenario or the tests end: the
+//! container lives in PID and mount namespaces whose first process dies with the thread that started it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+
+use crate::cgroup::Cgroup;
+use crate::output_of;
+use crate::scenario::Scenario;
+
+/// The cached directories that `prepare` prints.
+#[derive(Debug)]
+pub struct Trees(Vec<(String, PathBuf)>);
+
+impl Trees {
+    pub fn prepare(here: &Path) -> Result<Self, String> {
+        let lines = output_of(&mut Command::new(here.join("prepare")))?;
+        let split =
+            |line: &str| line.split_once(' ').map(|(name, path)| (name.to_owned(), path.into()));
+        Ok(Self(lines.lines().filter_map(split).collect()))
+    }
+
+    fn path(&self, name: &str) -> Result<&Path, String> {
+        let found = self.0.iter().find(|(tree, _)| tree == name);
+        found.map(|(_, path)| path.as_path()).ok_or_else(|| format!("prepare made no tree {name}"))
+    }
+}
+
+pub struct Machine<'a> {
+    pub version: &'a str,
+    pub here: &'a Path,
+    pub trees: &'a Trees,
+    /// What goes into its `/herder-test`.
+    pub files: &'a [PathBuf],
+}
+
+impl Machine<'_> {
+    /// Boots, runs, and says everything it knows about a failure.
+    pub fn run(&self, scenario: &Scenario) -> Result<(), String> {
+        let work = tempfile::tempdir()
+            .map_err(|error| format!("cannot make a temporary directory: {error}"))?;
+        let cgroup = self.parent.child(&format!("{}-{}", scenario.name, self.version))?;
+        let ended = self.boot(scenario, work.path(), &cgroup);
+        cgroup.remove();
+        let read = |name: &str| fs::read_to_string(work.join("out").join(name)).unwrap_or_default();
+        let result = read("result");
+        match ended {
+            Ok(()) if result.trim() == "success 0" => Ok(()),
+            ended => {
+                let end = ended
+                    .err()
+                    .unwrap_or_else(|| format!("the scenario ended with “{}”", result.trim()));
+                let parts = [
+                    ("journal", read("journal")),
+                    ("console", read("console")),
+                    ("scenario", read("log")),
+                ];
+                let shown =
+                    parts.map(|(name, text)| format!("──── {name} ────\n{}\n", text.trim_end()));
+                Err(format!(
+                    "{}──── {} on systemd {} ────\n{end}",
+                    shown.concat(),
+                    scenario.name,
+                    self.version
+                ))
+            }
+        }
+    }
+
+    /// Returns when the machine is off.
+    fn boot(&self, scenario: &Scenario, work: &Path, cgroup: &Cgroup) -> Result<(), String> {
+        let (space, out) = (work.join("space"), work.join("out"));
+        for directory in [&space, &out] {
+            fs::create_dir_all(directory)
+                .map_err(|error| format!("{}: {error}", directory.display()))?;
+        }
+        let console =
+            File::create(out.join("console")).map_err(|error| format!("console: {error}"))?;
+        let console_too = console.try_clone().map_err(|error| format!("console: {error}"))?;
+        let layers = format!(
+            "{}:{}",
+            self.trees.path("python")?.display(),
+            self.trees.path(self.version)?.display()
+        );
+
+        // Into its cgroup first; then --pdeathsig and --kill-child make one chain from this thread to the machine.
+        let enter = "echo 0 > \"$0/cgroup.procs\"; exec setpriv --pdeathsig KILL \
+                     unshare --mount --pid --fork --kill-child --mount-proc -- \"$@\"";
+        let mut command = Command::new("sh");
+        command.arg("-ec").arg(enter).arg(cgroup.path());
+        command
+            .arg(self.here.join("boot"))
+            .arg(layers)
+            .args([&space, &out])
+            .arg(&scenario.name)
+            .args(self.files);
+        command.stdin(Stdio::null()).stdout(console).stderr(console_too);
+
+        let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+        let (tell, ended) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || tell.send(child.wait()));
+            match ended.recv_timeout(scenario.at_most) {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(format!("cannot wait for the machine: {error}")),
+                Err(_) => {
+                    cgroup.kill();
+                    Err(format!("not done within {:?}, killed", scenario.at_most))
+                }
+            }
+        })
+    }
+}

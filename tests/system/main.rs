@@ -1,0 +1,160 @@
+//! herder as its package installs it, under a real systemd as PID 1.
+//!
+//! Every file in `scenarios/` is one test on each systemd version: a throw-away machine (`machine.rs`) boots, runs it as a
+//! unit and powers off. The machines are Debian trees that `prepare` makes and caches; what they install is the `.deb` that
+//! `HERDER_DEB` names. `tests/run` sets all of it up.
+//!
+//! Needs root, `systemd-nspawn` and `mmdebstrap`. Where they are missing the tests say so and count as ignored, except in CI
+//! (`CI` set), where they fail.
+
+mod cgroup;
+mod machine;
+mod package;
+mod scenario;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::{Arc, OnceLock};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use nix::sys::signal::{SigSet, Signal};
+use tempfile::TempDir;
+
+use cgroup::Cgroup;
+use machine::{Machine, Trees};
+use scenario::Scenario;
+
+const VERSIONS: [&str; 2] = ["252", "257"];
+/// A machine is idle most of the time, and two of them fit on two cores.
+const IN_PARALLEL: usize = 2;
+
+/// What every test needs; made when the first one runs, so that `--list` costs nothing.
+struct Setup {
+    trees: Trees,
+    files: Vec<PathBuf>,
+    cgroup: Cgroup,
+    work: TempDir,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(IN_PARALLEL);
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/system");
+    let missing = missing();
+    if let (Some(reason), false) = (&missing, arguments.list) {
+        eprintln!("the system tests cannot run here: {reason}");
+    }
+    let in_ci = std::env::var_os("CI").is_some();
+    let ignored = missing.is_some() && !in_ci;
+    let setup: Arc<OnceLock<Result<Setup, String>>> = Arc::default();
+    clean_up_when_interrupted(Arc::clone(&setup));
+
+    let mut trials = package::trials(in_ci);
+    for scenario in Scenario::all(&here.join("scenarios")) {
+        for version in VERSIONS {
+            if !scenario.runs_on(version) {
+                continue;
+            }
+            let (scenario, setup, here, missing) =
+                (scenario.clone(), Arc::clone(&setup), here.clone(), missing.clone());
+            let name = format!("{}_on_{version}", scenario.name);
+            let run = move || {
+                if let Some(reason) = missing {
+                    return Err(Failed::from(format!("cannot run here: {reason}")));
+                }
+                let setup = setup.get_or_init(|| Setup::make(&here)).as_ref()?;
+                let machine = Machine {
+                    version,
+                    here: &here,
+                    trees: &setup.trees,
+                    files: &setup.files,
+                    parent: &setup.cgroup,
+                };
+                machine.run(&scenario).map_err(Failed::from)
+            };
+            trials.push(Trial::test(name, run).with_ignored_flag(ignored));
+        }
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if let Some(Ok(setup)) = setup.get() {
+        setup.clean_up();
+    }
+    conclusion.exit_code()
+}
+
+impl Setup {
+    fn make(here: &Path) -> Result<Self, String> {
+        let mut files = vec![package::from("HERDER_DEB")?];
+        files.extend(
+            ["listenfd-worker", "misbehave"]
+                .map(example)
+                .into_iter()
+                .collect::<Result<Vec<_>, _>>()?,
+        );
+        let work = tempfile::tempdir()
+            .map_err(|error| format!("cannot make a temporary directory: {error}"))?;
+        Ok(Self { trees: Trees::prepare(here)?, files, cgroup: Cgroup::for_this_run()?, work })
+    }
+
+    fn clean_up(&self) {
+        self.cgroup.remove();
+        if let Err(error) = std::fs::remove_dir_all(self.work.path()) {
+            eprintln!("cannot remove {}: {error}, ignoring", self.work.path().display());
+        }
+    }
+}
+
+/// Cargo builds examples beside the directory that this test lies in.
+fn example(name: &str) -> Result<PathBuf, String> {
+    let this = std::env::current_exe().map_err(|error| format!("this program's path: {error}"))?;
+    let built = this
+        .ancestors()
+        .nth(2)
+        .map(|profile| profile.join("examples").join(name))
+        .filter(|path| path.is_file());
+    built.ok_or_else(|| format!("the example {name} is not built: cargo build --examples"))
+}
+
+/// Why no machine can be booted here, if so.
+fn missing() -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("booting a machine needs root".into());
+    }
+    let programs = ["systemd-nspawn", "mmdebstrap", "setpriv", "unshare", "flock", "python3"];
+    let absent: Vec<_> = programs.into_iter().filter(|program| !is_installed(program)).collect();
+    (!absent.is_empty()).then(|| format!("{} not installed", absent.join(", ")))
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}
+
+/// Ctrl-C and SIGTERM: the machines die with this process (PR_SET_PDEATHSIG), but cgroups and directories have to be removed by somebody.
+fn clean_up_when_interrupted(setup: Arc<OnceLock<Result<Setup, String>>>) {
+    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+    if let Err(error) = signals.thread_block() {
+        eprintln!("cannot block signals: {error}, ignoring");
+        return;
+    }
+    std::thread::spawn(move || {
+        if let Ok(signal) = signals.wait() {
+            if let Some(Ok(setup)) = setup.get() {
+                setup.clean_up();
+            }
+            std::process::exit(128 + signal as i32);
+        }
+    });
+}
+
+/// The last line of a failed command says what it was; its output has gone to the terminal.
+fn output_of(command: &mut Command) -> Result<String, String> {
+    let output = command
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|error| format!("{command:?}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{command:?}: {}", output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|error| format!("{command:?}: {error}"))
+}

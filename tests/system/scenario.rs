@@ -1,0 +1,51 @@
+//! What the harness knows of a scenario: its name, and what the comments at its head say.
+//!
+//! `# systemd: 257` restricts it to one version, `# seconds: 240` gives it more than the usual time.
+
+use std::path::Path;
+use std::time::Duration;
+
+const USUAL_SECONDS: u64 = 120;
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub name: String,
+    only_on: Option<String>,
+    pub at_most: Duration,
+}
+
+impl Scenario {
+    /// Every scenario in `directory`, by name.
+    pub fn all(directory: &Path) -> Vec<Self> {
+        let entries = std::fs::read_dir(directory).expect("the directory of scenarios");
+        let mut all: Vec<_> = entries
+            .map(|entry| entry.expect("an entry of the scenarios").path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "py"))
+            .map(|path| Self::read(&path))
+            .collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).expect("a scenario is readable");
+        let head = |key: &str| {
+            let comments = text.lines().take_while(|line| line.starts_with('#'));
+            comments
+                .filter_map(|line| line.strip_prefix("# ")?.strip_prefix(key))
+                .map(|value| value.trim().to_owned())
+                .next()
+        };
+        let seconds = head("seconds:")
+            .map_or(USUAL_SECONDS, |value| value.parse().expect("a number of seconds"));
+        Self {
+            name: path.file_stem().expect("a file name").to_string_lossy().into_owned(),
+            only_on: head("systemd:"),
+            at_most: Duration::from_secs(seconds),
+        }
+    }
+
+    pub fn runs_on(&self, version: &str) -> bool {
+        self.only_on.as_deref().is_none_or(|only| only == version)
+    }
+}

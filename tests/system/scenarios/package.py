@@ -1,0 +1,69 @@
+"""The package: its units are clean, its examples work as shipped, and purging it leaves nothing."""
+
+import pathlib
+import subprocess
+
+from lab import FILES, SYSTEMD, Instance, WEB, contains, equal, expect, install, messages, run, systemctl, wait_for, write
+from load import get
+
+IGNORED = ("/var/lib/dpkg", "/var/log", "/var/cache", "/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", str(FILES), "/root",
+           "/var/lib/systemd/catalog", "/var/lib/private", "/var/lib/systemd/timers", "/etc/.pwd.lock")
+
+
+def everything():
+    prune = [word for path in IGNORED for word in ("-path", path, "-prune", "-o")]
+    return set(subprocess.check_output(["find", "/", *prune, "-print"], text=True).splitlines())
+
+
+before = everything()
+install()
+EXAMPLES = pathlib.Path("/usr/share/doc/herder/examples")
+
+# The manual's steps: the example drop-ins with the name filled in, then enable.
+for example, to in {"listen.conf": "herder@NAME.socket.d/listen.conf", "service.conf": "herder@NAME.service.d/service.conf",
+                    "admin.socket": "NAME-admin.socket"}.items():
+    write("/etc/systemd/system/" + to.replace("NAME", "site"), (EXAMPLES / example).read_text().replace("NAME", "site"))
+site = Instance("site", f"command = {WEB.split()!r}\nworkers = 2\n", listen=())
+
+# Nothing to complain about but keys that 252 does not know, and the manual pages of systemd, which these machines lack.
+verified = run("systemd-analyze", "verify", site.service, site.socket, "herder-rearm@site.service", "site-admin.socket", check=False).stdout
+known = ("Unknown key 'RestartSteps'", "Unknown key 'RestartMaxDelaySec'", "Unknown key 'RestartMode'") if SYSTEMD < 254 else ()
+complaints = [line for line in verified.splitlines() if "Command 'man" not in line and not any(key in line for key in known)]
+equal(complaints, [], "complaints of systemd-analyze verify")
+# Trap 4: an unknown Type= would have become simple.
+equal((site.show("Type"), site.show("CanReload")), ("notify", "yes"), "the type, and whether it can reload")
+security = run("systemd-analyze", "security", "--no-pager", site.service, quiet=True).stdout.strip().splitlines()[-1]
+expect(float(security.split(": ")[1].split()[0]) <= 2.5, security)
+
+systemctl("enable", "--now", site.service, "site-admin.socket")
+equal(get("127.0.0.1:8080").status, 200, "an answer on the address of the example")
+equal(get("/run/site-admin.sock").status, 200, "an answer on the second socket")
+site.at_full_strength(2)
+run("herder", "status", "site")
+
+# Trap 24: the socket, the service and both can be restarted, in any order of words.
+for units in ([site.socket], [site.service], [site.service, site.socket], [site.socket, site.service]):
+    systemctl("restart", *units)
+    equal(get("127.0.0.1:8080").status, 200, f"an answer after the restart of {units}")
+
+# journalctl -x knows the entries of herder.
+contains(run("journalctl", "--catalog", "--boot", "--no-pager", "--unit", site.service, quiet=True).stdout, "-- Subject: ")
+expect(any("herder" in line for line in run("journalctl", "--list-catalog", quiet=True).stdout.splitlines()), "no entry of herder in the catalog")
+
+# Installing it again, as an upgrade does, touches no running instance.
+site.wait_until("active")
+main = site.main_pid
+install()
+equal(site.main_pid, main, "herder's pid after an upgrade")
+site.reload()
+
+run("dpkg", "--purge", "herder")
+equal(site.state, "inactive", "the instance after the package was removed")
+for path in ("/etc/systemd/system/herder@site.socket.d", "/etc/systemd/system/herder@site.service.d", "/etc/systemd/system/site-admin.socket",
+             "/etc/herder"):
+    run("rm", "-r", path)
+systemctl("disable", "site-admin.socket", check=False)
+run("find", "/etc/systemd/system", "-name", "*site-admin.socket", "-delete")
+run("find", "/etc/systemd/system", "-type", "d", "-empty", "-delete")
+left = {path for path in everything() - before if "__pycache__" not in path}
+equal(sorted(left), [], "what the package left behind")

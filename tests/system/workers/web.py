@@ -1,0 +1,141 @@
+#!/usr/bin/python3
+"""A small correct HTTP worker for systemd's protocols: it tells what it was started with, and drains on SIGTERM.
+
+Paths: / answers at once, /info says what herder handed over, /slow?SECONDS answers late.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+
+# Before anything else opens a descriptor; the listing's own is gone when it is looked at.
+OPEN_AT_START = {}
+for number in os.listdir("/proc/self/fd"):
+    try:
+        OPEN_AT_START[number] = os.readlink(f"/proc/self/fd/{number}")
+    except FileNotFoundError:
+        pass
+with open("/proc/self/status") as status:
+    STATUS = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
+
+from systemd import daemon  # noqa: E402
+
+NAMES = daemon.listen_fds_with_names(unset_environment=False)
+TEXT = os.environ.get("WEB_TEXT", "hello")
+
+
+def info():
+    return {
+        "pid": os.getpid(), "ppid": os.getppid(), "sid": os.getsid(0), "uid": os.getuid(), "cwd": os.getcwd(), "text": TEXT,
+        "fds": NAMES, "open": OPEN_AT_START, "environ": dict(os.environ), "status": STATUS,
+        "oom_score_adj": int(open("/proc/self/oom_score_adj").read()),
+    }
+
+
+class Connections:
+    """The threads that serve, and which of them only wait for a next request."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.idle = set()
+        self.threads = set()
+        self.draining = False
+
+    def serve(self, connection):
+        thread = threading.Thread(target=self.talk, args=(connection,))
+        with self.lock:
+            self.threads.add(thread)
+        thread.start()
+
+    def talk(self, connection):
+        with connection:
+            while self.exchange(connection):
+                pass
+        with self.lock:
+            self.threads.discard(threading.current_thread())
+
+    def exchange(self, connection):
+        """One request; whether another may follow."""
+        request = self.receive(connection)
+        if not request:
+            return False
+        target = request.split(" ", 2)[1]
+        path, _, query = target.partition("?")
+        if path == "/slow":
+            # A test wants to know that the request has arrived.
+            open(os.path.join(os.environ["RUNTIME_DIRECTORY"], "slow-request"), "w").close()
+            time.sleep(float(query))
+        body = (json.dumps(info()) if path == "/info" else f"{TEXT} from {os.getpid()}\n").encode()
+        last = self.draining or "connection: close" in request.lower()
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: {'close' if last else 'keep-alive'}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+        return not last
+
+    def receive(self, connection):
+        data = b""
+        with self.lock:
+            # A connection accepted before the drain began is still waiting for its first request: that one is served.
+            self.idle.add(connection)
+        try:
+            while b"\r\n\r\n" not in data:
+                part = connection.recv(65536)
+                if not part:
+                    return None
+                data += part
+        except OSError:
+            return None
+        finally:
+            with self.lock:
+                self.idle.discard(connection)
+        return data.decode()
+
+    def drain(self):
+        with self.lock:
+            self.draining = True
+        # Clients get the time to send what they are about to; then idle connections end.
+        deadline = time.monotonic() + 1
+        while self.threads and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with self.lock:
+            for connection in self.idle:
+                connection.shutdown(socket.SHUT_RD)
+            threads = list(self.threads)
+        for thread in threads:
+            thread.join()
+
+
+def main():
+    listeners = [socket.socket(fileno=fd) for fd in NAMES]
+    for listener in listeners:
+        # Others accept from the same queue: between select and accept the connection may be gone.
+        listener.setblocking(False)
+    wake, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    connections = Connections()
+    daemon.notify("READY=1\nSTATUS=serving")
+    while True:
+        readable, _, _ = select.select([wake, *listeners], [], [])
+        if wake in readable:
+            break
+        for listener in readable:
+            try:
+                connection, _ = listener.accept()
+            except BlockingIOError:
+                continue
+            connection.setblocking(True)
+            connections.serve(connection)
+    for listener in listeners:
+        listener.close()
+    connections.drain()
+    daemon.notify("STOPPING=1")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
