@@ -70,7 +70,7 @@ fn reload_trouble(instance: &Instance, timeout: Option<Duration>, trouble: Troub
     let name = &instance.name;
     match trouble {
         Trouble::Failure(Failure::ReloadFailed { generation: _, reason, pid }) => {
-            let said = pid.map(|pid| unit::last_lines(pid)).unwrap_or_default();
+            let said = pid.map(unit::last_lines).unwrap_or_default();
             Error::Failed(format!("{name}: reload failed: {}{said}", harmless(&reason)))
         }
         Trouble::Failure(Failure::ReloadRefused { reason }) => Error::Failed(format!(

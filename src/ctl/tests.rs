@@ -23,7 +23,7 @@ fn herd(answer: Option<Vec<u8>>) -> Herd {
         let client = server.accept(now)[0];
         loop {
             server.readable(client, now);
-            for call in server.calls(now) {
+            if let Some(call) = server.calls(now).pop() {
                 let Received::Call { method, oneway: false } = control::receive(&call.message)
                 else {
                     panic!("not a call");

@@ -69,7 +69,7 @@ fn the_children_of_herder_are_found_with_and_without_help_from_the_kernel() {
         "linux::child::tests::the_children_of_herder_are_found_with_and_without_help_from_the_kernel",
         "exec \"$@\"",
         || {
-            assert_eq!(children().unwrap(), []);
+            assert!(children().unwrap().is_empty());
             let [running, dead] = ["exec sleep 1000", "exit 1"].map(Shell::start);
             dead.wait();
             let mut expected = vec![running.pid, dead.pid];

@@ -29,9 +29,9 @@ impl Manager {
     /// [`Error::Config`] for any other form, [`Error::System`] without descriptors or memory.
     pub fn new(notify_socket: &str) -> Result<Manager, Error> {
         let address = match notify_socket.strip_prefix('@') {
-            Some(name) => SocketAddr::from_abstract_name(name),
+            Some(name) if !name.is_empty() => SocketAddr::from_abstract_name(name),
             None if notify_socket.starts_with('/') => SocketAddr::from_pathname(notify_socket),
-            None => {
+            _ => {
                 return Err(Error::Config(format!(
                     "NOTIFY_SOCKET={notify_socket}: herder notifies over a UNIX socket only, /PATH or @NAME; \
                      unset the variable, or start herder from a service manager on this machine"

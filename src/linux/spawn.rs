@@ -101,10 +101,10 @@ impl SpawnError {
     /// The whole sentence, with the path it is about: “cannot execute /srv/app/run: No such file or
     /// directory”. Looks at the file system to tell a missing program from a missing interpreter.
     pub fn explain(&self, program: &Program) -> String {
-        let about = match self.stage {
-            Stage::Execute => Some(program.path.as_c_str()),
-            Stage::ChangeDirectory => program.directory.as_deref(),
-            _ => None,
+        let (about, to) = match self.stage {
+            Stage::Execute => (Some(program.path.as_c_str()), ""),
+            Stage::ChangeDirectory => (program.directory.as_deref(), " to"),
+            _ => (None, ""),
         };
         let Some(about) = about.map(CStr::to_string_lossy) else { return self.to_string() };
         let why = nix::errno::Errno::from_raw(self.errno).desc();
@@ -116,7 +116,7 @@ impl SpawnError {
             libc::ENOEXEC => "; a script needs a first line such as #!/bin/sh",
             _ => "",
         };
-        format!("cannot {} {about}: {why}{more}", self.stage)
+        format!("cannot {}{to} {about}: {why}{more}", self.stage)
     }
 }
 

@@ -253,7 +253,7 @@ fn what_fails_says_at_which_stage_and_why() {
     program.directory = Some(c("/no/such/directory"));
     let error = spawn(&program, &[]).unwrap_err();
     assert_eq!(error, SpawnError { stage: Stage::ChangeDirectory, errno: libc::ENOENT });
-    let sentence = "cannot change directory /no/such/directory: No such file or directory";
+    let sentence = "cannot change directory to /no/such/directory: No such file or directory";
     assert_eq!(error.explain(&program), sentence);
 }
 

@@ -1,6 +1,7 @@
 //! **Speaks**: bytes to types and back, no transport. Pure, like the core.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod address;
 pub mod control;

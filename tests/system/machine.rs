@@ -40,11 +40,10 @@ pub struct Machine<'a> {
 
 impl Machine<'_> {
     /// Boots, runs, and says everything it knows about a failure.
-    pub fn run(&self, scenario: &Scenario) -> Result<(), String> {
-        let work = tempfile::tempdir()
-            .map_err(|error| format!("cannot make a temporary directory: {error}"))?;
-        let cgroup = self.parent.child(&format!("{}-{}", scenario.name, self.version))?;
-        let ended = self.boot(scenario, work.path(), &cgroup);
+    pub fn run(&self, scenario: &Scenario, parent: &Cgroup, work: &Path) -> Result<(), String> {
+        let name = format!("{}-{}", scenario.name, self.version);
+        let (cgroup, work) = (parent.child(&name)?, work.join(name));
+        let ended = self.boot(scenario, &work, &cgroup);
         cgroup.remove();
         let read = |name: &str| fs::read_to_string(work.join("out").join(name)).unwrap_or_default();
         let result = read("result");

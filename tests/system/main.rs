@@ -63,14 +63,10 @@ fn main() -> ExitCode {
                     return Err(Failed::from(format!("cannot run here: {reason}")));
                 }
                 let setup = setup.get_or_init(|| Setup::make(&here)).as_ref()?;
-                let machine = Machine {
-                    version,
-                    here: &here,
-                    trees: &setup.trees,
-                    files: &setup.files,
-                    parent: &setup.cgroup,
-                };
-                machine.run(&scenario).map_err(Failed::from)
+                let machine =
+                    Machine { version, here: &here, trees: &setup.trees, files: &setup.files };
+                let ran = machine.run(&scenario, &setup.cgroup, setup.work.path());
+                ran.map_err(Failed::from)
             };
             trials.push(Trial::test(name, run).with_ignored_flag(ignored));
         }

@@ -13,7 +13,7 @@ systemctl("start", web.socket, "admin.socket")
 equal(web.state, "inactive", "the service before the first connection")
 
 first = get("127.0.0.1:8000", "/info").json()
-equal(web.state, "active", "the service after the first answer")
+web.wait_until("active")
 workers = web.at_full_strength(3)
 expect(first["pid"] in workers, f"{first['pid']} answered, which is none of {workers}")
 

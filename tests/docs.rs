@@ -1,0 +1,393 @@
+//! Documents are tests: what the manual, the README and the examples say is what the code does, and
+//! what the code has is in the manual.
+
+use clap::{Command, CommandFactory, Parser};
+use herder::cli::Cli;
+use herder::config::{self, KEYS, Machine, Overrides};
+use herder::error::Error;
+use herder::wire::listen::HERDERS_OWN;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
+
+/// A set of names whose difference from another reads well in a failure.
+type Names = BTreeSet<String>;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|why| panic!("{path}: {why}"))
+}
+
+fn names<T: ToString>(names: impl IntoIterator<Item = T>) -> Names {
+    names.into_iter().map(|name| name.to_string()).collect()
+}
+
+/// Text of a man page without roff's escapes.
+fn plain(roff: &str) -> String {
+    roff.replace("\\(ga", "`").replace("\\-", "-").replace("\\&", "").replace("\\e", "\\")
+}
+
+/// The section of that title of a man page.
+fn section<'a>(page: &'a str, title: &str) -> &'a str {
+    let start =
+        page.find(&format!(".Sh {title}\n")).unwrap_or_else(|| panic!("no section {title}"));
+    let body = &page[start + 1..];
+    body.find("\n.Sh ").map_or(body, |end| &body[..end])
+}
+
+/// What follows `macro` at the start of a line of a man page: `.It Ic` → `workers`, …
+fn items<'a>(page: &'a str, start: &str) -> impl Iterator<Item = &'a str> {
+    page.lines().filter_map(move |line| line.strip_prefix(start)?.strip_prefix(' '))
+}
+
+// herder.toml(5) and the table of settings
+
+/// The rows of the table: key, type, default, since, reload.
+fn settings_table(page: &str) -> Vec<[String; 5]> {
+    let start = page.find("\n.TS\n").expect("no table");
+    let end = page.find("\n.TE\n").expect("no end of the table");
+    let text = plain(&page[start..end]).replace("T{\n", "").replace("\nT}", "");
+    let rows = text.lines().filter(|line| line.contains('\t')).skip(1);
+    rows.map(|row| {
+        let cells: Vec<String> = row.split('\t').map(str::to_owned).collect();
+        cells.try_into().unwrap_or_else(|cells| panic!("not five cells: {cells:?}"))
+    })
+    .collect()
+}
+
+#[test]
+fn the_table_of_settings_is_the_table_in_the_code() {
+    let in_code: Vec<[String; 5]> = KEYS
+        .iter()
+        .map(|key| {
+            let reload = if key.reloadable { "yes" } else { "no" };
+            [key.name, key.kind, key.default, key.since, reload].map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(settings_table(&read("man/herder.toml.5")), in_code);
+}
+
+#[test]
+fn every_setting_is_explained() {
+    let page = read("man/herder.toml.5");
+    let explained: Vec<&str> = items(&page, ".It Ic").collect();
+    let keys = names(KEYS.iter().map(|key| key.name.split('.').next().unwrap_or_default()));
+    assert_eq!(names(&explained), keys);
+    assert_eq!(explained.len(), keys.len(), "one is explained twice");
+}
+
+// herder(8) and the command line
+
+fn subcommands() -> Vec<Command> {
+    Cli::command().get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect()
+}
+
+#[test]
+fn every_command_and_option_is_in_the_manual_and_the_reverse() {
+    let page = read("man/herder.8");
+    let description = section(&page, "DESCRIPTION");
+    assert_eq!(
+        names(items(description, ".It Cm")),
+        names(subcommands().iter().map(Command::get_name))
+    );
+
+    let mut options = names(["help", "version"]);
+    let mut letters = names(["h", "V"]);
+    for command in subcommands() {
+        let arguments: Vec<_> =
+            command.get_arguments().filter(|argument| !argument.is_positional()).collect();
+        for argument in &arguments {
+            options.extend(argument.get_long().map(str::to_owned));
+            letters.extend(argument.get_short().map(String::from));
+        }
+        // The synopsis of this command has each of them, by its letter if there is one.
+        let synopsis = section(&page, "SYNOPSIS");
+        let own = synopsis
+            .split("\n.Nm\n")
+            .find_map(|text| text.strip_prefix(&format!(".Cm {}\n", command.get_name())));
+        let own = own.unwrap_or_else(|| panic!("no synopsis of {}", command.get_name()));
+        for argument in arguments.iter().filter(|argument| argument.get_id() != "help") {
+            let flag = match (argument.get_short(), argument.get_long()) {
+                (Some(letter), _) => letter.to_string(),
+                (None, Some(long)) => format!("-{long}"),
+                (None, None) => continue,
+            };
+            assert!(
+                own.contains(&format!("Fl {flag}")),
+                "{}: no {flag} in:\n{own}",
+                command.get_name()
+            );
+        }
+    }
+    // `.It Fl n , Fl -name Ar NAME`
+    let rows = items(description, ".It").flat_map(|row| row.split("Fl ").skip(1));
+    let flags: Vec<&str> = rows.filter_map(|text| text.split_whitespace().next()).collect();
+    assert_eq!(names(flags.iter().filter_map(|flag| flag.strip_prefix('-'))), options);
+    assert_eq!(names(flags.iter().filter(|flag| flag.len() == 1)), letters);
+}
+
+/// The blocks of a document between lines that begin and end one.
+fn blocks<'a>(text: &'a str, begin: &str, end: &str) -> Vec<&'a str> {
+    text.split(begin).skip(1).filter_map(|rest| rest.split(end).next()).collect()
+}
+
+const ROFF_BLOCK: (&str, &str) = ("\n.Bd -literal -offset indent\n", "\n.Ed");
+
+/// The command lines of `herder` in a block, without what the shell takes.
+fn command_lines(block: &str) -> Vec<Vec<String>> {
+    let lines = block.lines().filter_map(|line| {
+        let line = line.trim().split(" #").next()?;
+        line.strip_prefix("cargo run --release -- ").or(line.strip_prefix("herder "))
+    });
+    let words = lines
+        .map(|line| line.split_whitespace().take_while(|word| !["&", "|", "&&"].contains(word)));
+    words.map(|words| ["herder"].into_iter().chain(words).map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn every_command_line_shown_is_one_that_herder_takes() {
+    let mut lines = Vec::new();
+    for file in ["README.md", "examples/django/README.md"] {
+        lines.extend(blocks(&read(file), "```sh\n", "```").into_iter().flat_map(command_lines));
+    }
+    for page in ["man/herder.8", "man/herder.toml.5"] {
+        let text = plain(&read(page));
+        lines.extend(blocks(&text, ROFF_BLOCK.0, ROFF_BLOCK.1).into_iter().flat_map(command_lines));
+    }
+    assert!(lines.len() > 5, "{lines:?}");
+    for line in lines {
+        let answer = Cli::try_parse_from(&line);
+        assert!(
+            answer.is_ok(),
+            "{}\n{}",
+            line.join(" "),
+            answer.err().map(|error| error.to_string()).unwrap_or_default()
+        );
+    }
+}
+
+// Numbers and names in the code, and the lists of the manual
+
+/// The sources, without their tests.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+                files.push((path, code.to_owned()));
+            }
+        }
+    }
+    files
+}
+
+/// The string literals of the sources below a path, each with what stands before it.
+fn literals(below: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (_, code) in sources().iter().filter(|(path, _)| path.starts_with(root().join(below))) {
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let parts: Vec<&str> = line.split('"').collect();
+            found.extend(
+                parts.windows(2).step_by(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())),
+            );
+        }
+    }
+    found
+}
+
+/// The variables named in a text of a man page.
+fn variables(roff: &str) -> Names {
+    let marked = roff.lines().filter_map(|line| line.split_once("Ev ")?.1.split(" Ta ").next());
+    let words = marked.flat_map(|text| text.split([' ', ',']));
+    names(words.filter(|word| {
+        word.len() > 1 && word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_')
+    }))
+}
+
+#[test]
+fn every_environment_variable_is_in_the_manual_and_the_reverse() {
+    let read_by = ["env(", "var(", "var_os(", "environment("];
+    let in_code = literals("src")
+        .into_iter()
+        .filter(|(before, _)| read_by.iter().any(|call| before.ends_with(call)));
+    let mut in_code = names(in_code.map(|(_, name)| name));
+    in_code.remove("CARGO_PKG_VERSION");
+    // Read in a way of their own, and by the crates sd-notify and libsystemd.
+    in_code.extend(["PATH", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"].map(str::to_owned));
+    let page = read("man/herder.8");
+    assert_eq!(in_code, variables(section(&page, "ENVIRONMENT")));
+
+    let mut told = names(HERDERS_OWN);
+    told.extend(["HERDER_SLOT", "HERDER_WORKER", "HERDER_GENERATION"].map(str::to_owned));
+    assert_eq!(told, variables(section(&page, "WHAT A WORKER GETS")));
+}
+
+#[test]
+fn every_field_of_the_journal_is_in_the_manual_and_the_reverse() {
+    let in_log = literals("src/log").into_iter().map(|(_, text)| text);
+    let in_code = names(in_log.filter(|text| text.starts_with("HERDER_")));
+    let page = read("man/herder.8");
+    let rows = items(section(&page, "LOGGING"), ".It Li");
+    let in_manual = rows.filter_map(|row| row.split_once("= Ta")).map(|(field, _)| field);
+    assert_eq!(in_code, names(in_manual));
+}
+
+#[test]
+fn every_signal_is_in_the_manual_and_the_reverse() {
+    let code = read("src/linux/signals.rs");
+    let watched = &code[code.find("const WATCHED").expect("WATCHED")..];
+    let watched = &watched[..watched.find(';').and_then(|_| watched.find("];")).expect("its end")];
+    let mut in_code =
+        names(watched.split("Signal::").skip(1).filter_map(|text| text.split(',').next()));
+    in_code.remove("SIGCHLD"); // from workers
+    in_code.extend(["SIGWINCH", "SIGPIPE"].map(str::to_owned)); // ignored without being asked for
+
+    let page = read("man/herder.8");
+    let rows = items(section(&page, "SIGNALS"), ".It").filter_map(|row| row.split_once(" Ta "));
+    let in_manual =
+        rows.flat_map(|(signals, _)| signals.split(", ")).filter(|name| name.starts_with("SIG"));
+    assert_eq!(in_code, names(in_manual));
+}
+
+/// The rows of the tables of exit statuses in herder(8): what they are and what they mean.
+fn exit_statuses(table: &str) -> BTreeSet<(u8, String)> {
+    let joined = table.replace("\n.Nm", " herder");
+    let rows = joined.lines().filter_map(|line| line.strip_prefix(".It "));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split(" Ta").map(str::trim).collect();
+        let code = cells[0].parse().unwrap_or_else(|_| panic!("no exit status: {row}"));
+        (code, cells[2].replace("Nm", "herder"))
+    })
+    .collect()
+}
+
+#[test]
+fn every_exit_status_is_in_the_manual_and_the_readme() {
+    let system = std::io::Error::from(std::io::ErrorKind::Other);
+    let text = String::new;
+    let errors = [
+        Error::Usage(text()),
+        Error::Config(text()),
+        Error::system("", system),
+        Error::Failed(text()),
+        Error::NotRunning(text()),
+        Error::Denied(text()),
+    ];
+    let mut in_code: BTreeSet<u8> = errors.iter().map(Error::exit_status).collect();
+    for line in read("src/herd/ending.rs").lines() {
+        let value = line.strip_prefix("const ").and_then(|rest| rest.split_once(": u8 = "));
+        in_code.extend(value.map(|(_, code)| code.trim_end_matches(';').parse::<u8>().unwrap()));
+    }
+    in_code.extend([0, 70]); // success, and a panic
+
+    let page = read("man/herder.8");
+    let tables: Vec<&str> = section(&page, "EXIT STATUS").split("\n.El").collect();
+    let (of_run, of_others) = (exit_statuses(tables[0]), exit_statuses(tables[1]));
+    assert_eq!(in_code, of_run.iter().chain(&of_others).map(|row| row.0).collect());
+
+    let readme = read("README.md");
+    let rows = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
+    let in_readme: BTreeSet<(u8, String)> =
+        rows.filter_map(|(code, text)| Some((code.parse().ok()?, text.to_owned()))).collect();
+    let of_run = of_run
+        .into_iter()
+        .map(|(code, text)| (code, text.split(';').next().unwrap_or_default().to_owned()));
+    assert_eq!(in_readme, of_run.collect());
+}
+
+// Examples and the README
+
+fn load(file: &str, text: &str) -> config::Settings {
+    let machine = Machine { cpus: 2, web_concurrency: None };
+    config::load(Some((file, text)), &Overrides::default(), &machine)
+        .unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn the_example_settings_are_right_as_shipped_and_with_every_comment_removed() {
+    let text = read("examples/herder.toml");
+    load("examples/herder.toml", &text);
+    let uncommented: String = text
+        .lines()
+        .map(|line| {
+            line.strip_prefix('#')
+                .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+                .unwrap_or(line)
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert!(uncommented.contains("\nworkers = "), "nothing was uncommented");
+    load("examples/herder.toml, uncommented", &uncommented);
+    // “What is commented out shows the default”, where there is one.
+    for line in uncommented.lines().filter_map(|line| line.split_once(" = ")) {
+        let (name, value) = line;
+        let key =
+            KEYS.iter().find(|key| key.name == name && key.default.starts_with(['"', '1', '0']));
+        assert!(key.is_none_or(|key| key.default == value), "{name} = {value}");
+    }
+}
+
+#[test]
+fn the_settings_of_the_django_example_and_those_in_documents_are_right() {
+    load("examples/django/herder.toml", &read("examples/django/herder.toml"));
+    for file in ["README.md", "examples/django/README.md"] {
+        for text in blocks(&read(file), "```toml\n", "```") {
+            let least_indented: String =
+                text.lines().map(|line| format!("{}\n", line.trim_start())).collect();
+            load(file, &least_indented);
+        }
+    }
+    for page in ["man/herder.8", "man/herder.toml.5"] {
+        for text in blocks(&plain(&read(page)), ROFF_BLOCK.0, ROFF_BLOCK.1) {
+            if text.contains(" = ") {
+                load(page, text);
+            }
+        }
+    }
+}
+
+#[test]
+fn herder_check_passes_the_example() {
+    let example = root().join("examples/herder.toml");
+    let output = process::Command::new(env!("CARGO_BIN_EXE_herder"))
+        .arg("check")
+        .arg(example)
+        .output()
+        .unwrap();
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+    assert!(out.contains("workers"), "{out}");
+}
+
+#[test]
+fn what_documents_point_to_is_there() {
+    let folders = ["src/", "tests/", "examples/", "systemd/", "man/"];
+    for file in ["README.md", "examples/django/README.md", "SECURITY.md", "CHANGELOG.md"] {
+        let text = read(file);
+        let paths = text
+            .split(['`', ' ', '\n'])
+            .filter(|word| folders.iter().any(|folder| word.starts_with(folder)));
+        let links = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+            .filter(|to| !to.contains("://"));
+        for path in paths.chain(links) {
+            assert!(root().join(path).exists(), "{file} names {path}, which is not there");
+        }
+    }
+}
