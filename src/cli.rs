@@ -35,7 +35,7 @@ Examples:
   systemctl edit --full herder@web.socket; systemctl enable --now herder@web.socket
         As a service, with /etc/herder/web.toml
   systemctl reload herder@web
-        Replace every worker, one by one; fails with the reason and changes nothing if the new ones do
+        Replace every worker, one by one; if the new ones fail, so does this, with the reason
 
 Files:
   /etc/herder/NAME.toml      settings of herder@NAME.service
@@ -47,7 +47,9 @@ Exit status of `run` and `check`:
   71 the system refused                   75 no worker became ready in time
   78 settings wrong, or the command cannot be executed
 Exit status of `reload` and `status`:
-  0 done   1 failed or refused   3 not running   4 no such instance or no permission   64 wrong command line
+  0 done                                  1 failed or refused
+  3 not running                           4 no such instance, or no permission
+  64 wrong command line
 
 Manual: herder(8), herder.toml(5)";
 
@@ -89,7 +91,7 @@ pub struct Run {
 }
 
 const RUN_HELP: &str = "\
-Sockets come from systemd (sd_listen_fds(3)); --listen is for where there is none. Workers get them as
+Sockets come from systemd (sd_listen_fds(3)); --listen is for where there is none. Workers get them as \
 descriptors 3, 4, … with LISTEN_FDS, LISTEN_FDNAMES and LISTEN_PID, and a NOTIFY_SOCKET of their own.
 
 Placeholders in CMD and in `environment`:
@@ -107,7 +109,7 @@ Signals:
 Examples:
   herder run /etc/herder/web.toml
   herder run --listen 8000 -w 2 -s ready=notify -- /srv/app/run
-  herder run --listen web=127.0.0.1:8000 --listen admin=/run/admin.sock -- /srv/app/run --fd {fd:web}
+  herder run -l web=127.0.0.1:8000 -l admin=/run/admin.sock -- /srv/app/run {fd:web}
   herder run -w 8 -- /srv/app/queue-worker --id {slot}
 
 Manual: herder(8), herder.toml(5)";
@@ -115,8 +117,8 @@ Manual: herder(8), herder.toml(5)";
 /// `herder check`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every problem is told at once, with its line and column, and the exit status is 78. Otherwise the
-settings in effect are printed as TOML, each with where it came from, and after them what workers
+Every problem is told at once, with its line and column, and the exit status is 78. Otherwise the \
+settings in effect are printed as TOML, each with where it came from, and after them what workers \
 will run, where and as whom, which sockets they expect, and how many processes there can be.
 
 Example:
@@ -164,8 +166,8 @@ impl SettingsOptions {
 /// `herder reload`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Reads the settings again and replaces every worker, one by one, without dropping a connection. Returns
-when all new workers are ready (0), or when the reload failed and the old ones were put back (1, with
+Reads the settings again and replaces every worker, one by one, without dropping a connection. Returns \
+when all new workers are ready (0), or when the reload failed and the old ones were put back (1, with \
 the reason). `systemctl reload herder@NAME` does the same.
 
 Exit status: 0 done, 1 failed or refused, 3 not running, 4 no such instance or no permission")]

@@ -57,6 +57,9 @@ pub fn run() -> Result<(), Error> {
                 }
             });
         }
+        if env::var("HERDER_WORKER").as_deref() == Ok("1") {
+            println!("the demonstration is at {addresses}");
+        }
         tell(&[NotifyState::Ready, NotifyState::Status(&format!("serving {addresses}"))])?;
         end.wait().map_err(|why| Error::system("wait for a signal", why))?;
         drop(keep_going);
@@ -112,7 +115,10 @@ fn take_sockets() -> Result<(Vec<Door>, String), Error> {
         if getsockopt(&socket.fd, sockopt::SockType) != Ok(SockType::Stream) {
             continue;
         }
-        addresses.push(address.to_string());
+        addresses.push(match &address {
+            Address::Inet(address) => format!("http://{address}"),
+            Address::Unix(_) | Address::Abstract(_) => address.to_string(),
+        });
         let door = match address {
             Address::Inet(_) => Door::Inet(TcpListener::from(socket.fd)),
             Address::Unix(_) | Address::Abstract(_) => Door::Unix(UnixListener::from(socket.fd)),

@@ -6,7 +6,7 @@
 //! pinned: symbolic links in the directory and in the directories of the program's path are
 //! followed once, here, so that a worker replaced in the middle of a deploy is still one of the
 //! old release. The last part of the program's path is kept as it is, because programs such as
-//! those of a Python virtual environment find their files by it; and argv[0] is that same path,
+//! those of a Python virtual environment find their files by it; and `argv[0]` is that same path,
 //! because that is where they look.
 
 mod environment;
@@ -75,7 +75,7 @@ pub struct Launch {
 pub struct Check {
     /// The program.
     pub path: CString,
-    /// Its arguments, argv[0] first.
+    /// Its arguments, `argv[0]` first.
     pub argv: Vec<CString>,
 }
 
@@ -84,7 +84,7 @@ pub struct Check {
 pub struct Rendered {
     /// The program.
     pub path: CString,
-    /// Its arguments, argv[0] first.
+    /// Its arguments, `argv[0]` first.
     pub argv: Vec<CString>,
     /// Its environment, without LISTEN_PID: the pid is known only after the fork.
     pub env: Vec<CString>,

@@ -287,9 +287,9 @@ pub fn is_set_by_herder(name: &str) -> bool {
     OWN.contains(&name) || name.starts_with("HERDER_")
 }
 
-/// A TOML string.
+/// A TOML string on one line. JSON's escapes are TOML's; only DEL is forbidden there and not here.
 pub fn quote(text: impl AsRef<str>) -> String {
-    toml::Value::from(text.as_ref()).to_string()
+    serde_json::Value::from(text.as_ref()).to_string().replace('\u{7f}', "\\u007f")
 }
 
 /// What to do about a key nobody knows.

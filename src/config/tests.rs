@@ -71,7 +71,7 @@ fn every_key_is_described_and_only_listen_needs_a_restart() {
 #[test]
 fn what_is_shown_reads_back() {
     let mut text: Vec<_> = KEYS.iter().map(|key| assignment(key, key.example)).collect();
-    text.push("environment.BRACES = \"{{ {slot} }}\"".to_owned());
+    text.push("environment.BRACES = \"{{ {slot} }}\\n\\u007f\\\\'\"".to_owned());
     text.retain(|line| !line.starts_with("ready-after") && !line.starts_with("environment = "));
     for text in [text.join("\n"), String::new(), "stop-timeout = \"1d 1h 1min 1s 1ms 1us\"".into()]
     {

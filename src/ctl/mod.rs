@@ -15,6 +15,7 @@ use crate::log::harmless;
 use crate::wire::control::{self, Failure, Status};
 use client::{Connection, Trouble};
 use find::{Instance, Places};
+use nix::sys::signal::{SigSet, Signal};
 use serde_json::Value;
 use std::io::{self, Write};
 use std::time::{Duration, Instant, SystemTime};
@@ -30,11 +31,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// said; [`Error::NotRunning`] or [`Error::Denied`] if nobody could be asked.
 pub fn reload(instance: Option<&str>, timeout: Option<Duration>) -> Result<(), Error> {
     let instance = Places::of_system().find(instance)?;
+    // systemd gives MAINPID to ExecReload= and the like. When it stops a unit that is reloading, it
+    // sends SIGTERM there too, and takes any end but a clean one for a failure of the service.
+    let for_systemd = std::env::var_os("MAINPID").is_some();
+    if for_systemd {
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGTERM);
+        signals.thread_block().map_err(|why| Error::system("block SIGTERM", why))?;
+    }
     let mut connection = connect(&instance)?;
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let reply = connection
-        .call(control::RELOAD, deadline)
-        .map_err(|trouble| reload_trouble(&instance, timeout, trouble))?;
+    let reply = match connection.call(control::RELOAD, deadline) {
+        Ok(reply) => reply,
+        Err(Trouble::Failure(Failure::Stopped)) if for_systemd => return Ok(()),
+        Err(trouble) => return Err(reload_trouble(&instance, timeout, trouble)),
+    };
     let message = reply.get("message").and_then(Value::as_str).unwrap_or("reloaded");
     print(&format!("{}: {}\n", instance.name, harmless(message)))
 }
@@ -115,6 +126,9 @@ fn general_trouble(instance: &Instance, trouble: Trouble) -> Error {
         Trouble::Failure(
             Failure::ReloadFailed { reason, .. } | Failure::ReloadRefused { reason },
         ) => Error::Failed(format!("{name}: {}", harmless(&reason))),
+        Trouble::Failure(Failure::Stopped) => {
+            Error::Failed(format!("{name}: herder is stopping, the reload came to nothing"))
+        }
         Trouble::Foreign(what) => foreign(instance, &what),
         Trouble::Late | Trouble::Closed => {
             Error::Failed(format!("{name}: no answer from {}", instance.control.display()))

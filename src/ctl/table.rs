@@ -21,9 +21,12 @@ const HEADINGS: [&str; 10] = [
 /// Columns that hold numbers and are aligned to the right.
 const NUMBERS: [bool; 10] = [true, true, true, false, true, false, true, true, false, false];
 
-/// The width to fit the table to, if the environment says so.
+/// The width to fit the table to: that of the terminal, unless `COLUMNS` says otherwise. In a pipe
+/// nothing is cut.
 pub fn width() -> Option<usize> {
-    std::env::var("COLUMNS").ok()?.parse().ok().filter(|&columns| columns >= 20)
+    let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    asked.or_else(terminal).filter(|&columns| columns >= 20)
 }
 
 /// The whole of `herder status`.

@@ -71,7 +71,8 @@ impl Daemon {
             }
             Received::Call { method: Method::Reload, oneway } => {
                 if let Err(reason) = self.may_change(call.peer) {
-                    self.log.say(Priority::Warning, format_args!("reload refused: {reason}"));
+                    // Anybody may try, as often as they like: that must not fill the journal.
+                    self.log.say(Priority::Debug, format_args!("reload refused: {reason}"));
                     let reply = control::failed(&Failure::NotPermitted { reason });
                     return self.server.send(id, if oneway { &[] } else { &reply }, now);
                 }
@@ -119,9 +120,7 @@ impl Daemon {
             Verdict::Superseded { by } => {
                 control::failed(&failed(format!("superseded: a reload to {by} took over"), None))
             }
-            Verdict::Stopped => {
-                control::failed(&failed("stopped: herder is stopping".to_owned(), None))
-            }
+            Verdict::Stopped => control::failed(&Failure::Stopped),
         };
         for id in self.waiting.remove(&generation).unwrap_or_default() {
             let now = self.clock();

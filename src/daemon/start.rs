@@ -18,7 +18,7 @@ use crate::linux::poll::{self, Poll};
 use crate::linux::runtime::RuntimeDir;
 use crate::linux::signals::{self, Signals};
 use crate::linux::sockets::{self, Socket};
-use crate::log::{Format, Log, Priority};
+use crate::log::{self, Format, Log, Priority};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,7 @@ pub fn run(options: Options) -> Result<u8, Error> {
         Some(address) => Some(Manager::new(&address)?),
         None => None,
     });
+    let name = name(&options);
     let started = handed_over.and_then(|sockets| start(options, sockets));
     match started {
         Ok((mut daemon, first)) => {
@@ -61,7 +62,7 @@ pub fn run(options: Options) -> Result<u8, Error> {
             let text = error.to_string();
             let first = text.lines().next().unwrap_or_default();
             systemd.tell(&Notice::Status(format!("cannot start: {first}")), poll::now());
-            Err(error)
+            Err(with_recovery(error, &name))
         }
     }
 }
@@ -126,6 +127,17 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         _runtime: runtime,
     };
     Ok((daemon, first))
+}
+
+/// Under systemd a start that fails also ends in a start limit, which closes the port: the message
+/// says how to come back from there.
+fn with_recovery(error: Error, name: &str) -> Error {
+    match error {
+        Error::Config(text) if is_systemds_child() => {
+            Error::Config(format!("{text}\nwhen it is corrected: {}", log::recovery(name)))
+        }
+        error => error,
+    }
 }
 
 /// `--name`, else the settings file's stem, else `run-PID`.

@@ -190,8 +190,12 @@ mod tests {
     #[test]
     fn the_bound_leaves_room_for_a_canary() {
         assert_eq!(Policy::default().most_processes(4), 9);
-        let frugal =
-            Policy { max_surge: Amount::Number(0), max_draining: Some(0), ..Policy::default() };
+        let frugal = Policy {
+            max_surge: Amount::Number(0),
+            max_unavailable: Amount::Number(1),
+            max_draining: Some(0),
+            ..Policy::default()
+        };
         assert_eq!(frugal.most_processes(0), 1);
         assert_eq!(frugal.most_processes(4), 4);
     }

@@ -245,3 +245,18 @@ fn without_a_command_herder_is_its_own_worker() {
     assert_eq!(rendered.path.to_str().unwrap(), "/usr/bin/herder");
     assert_eq!(strings(&rendered.argv), ["herder", "demo-worker"]);
 }
+
+#[test]
+fn the_check_of_a_reload_belongs_to_the_release_too() {
+    let place = Place::new();
+    let launch =
+        place.launch("check = [\"bin/run\", \"--check\"]\ndirectory = \"ROOT/current\"").unwrap();
+    let check = launch.check.unwrap();
+    assert!(check.path.to_str().unwrap().ends_with("/releases/1/bin/run"));
+    assert_eq!(strings(&check.argv), [check.path.to_str().unwrap(), "--check"]);
+    let told = place.launch("check = [\"/no/such/program\"]").unwrap_err();
+    assert!(
+        told.starts_with("shop.toml:1:1: `check`: cannot execute /no/such/program: "),
+        "{told}"
+    );
+}

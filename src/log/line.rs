@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub const LINE: usize = 4096;
 
 /// `2026-11-23T08:15:00.123Z warning message`
-pub fn text(entry: &Entry, now: SystemTime, colour: bool, lost: u64) -> String {
+pub fn text(entry: &Entry, now: SystemTime, colour: bool) -> String {
     let (dim, paint, plain) = match (colour, entry.priority) {
         (false, _) => ("", "", ""),
         (true, Priority::Error) => ("\x1b[2m", "\x1b[1;31m", "\x1b[0m"),
@@ -20,9 +20,6 @@ pub fn text(entry: &Entry, now: SystemTime, colour: bool, lost: u64) -> String {
     // Further lines are indented, so that none of them looks like an entry.
     let message = entry.message.replace('\n', "\n    ");
     let mut line = format!("{dim}{time}{plain} {paint}{:<7}{plain} {message}", entry.priority);
-    if lost > 0 {
-        line.push_str(&format!(" ({lost} log entries before this one were lost)"));
-    }
     if line.len() >= LINE {
         shorten(&mut line, LINE - 1 - "…".len());
         line.push('…');
@@ -132,19 +129,16 @@ mod tests {
     fn a_line_says_when_how_bad_and_what() {
         let entry = Entry::new(Priority::Warning, "slot 2 failed 3 times in a row");
         assert_eq!(
-            text(&entry, now(), false, 0),
+            text(&entry, now(), false),
             "2026-11-23T08:00:00.123Z warning slot 2 failed 3 times in a row\n"
         );
-        assert!(text(&entry, now(), true, 0).contains("\x1b[33mwarning\x1b[0m slot"));
-        assert!(
-            text(&entry, now(), false, 2).ends_with("(2 log entries before this one were lost)\n")
-        );
+        assert!(text(&entry, now(), true).contains("\x1b[33mwarning\x1b[0m slot"));
     }
 
     #[test]
     fn a_second_line_cannot_be_taken_for_an_entry() {
         let entry = Entry::new(Priority::Info, "one\n2026-11-23T08:00:00.123Z error two");
-        let line = text(&entry, now(), false, 0);
+        let line = text(&entry, now(), false);
         assert_eq!(line.lines().nth(1).unwrap(), "    2026-11-23T08:00:00.123Z error two");
     }
 
@@ -152,7 +146,7 @@ mod tests {
     fn no_line_is_longer_than_a_pipe_takes_at_once() {
         for letter in ["x", "é", "\u{1F411}", "\"", "\\"] {
             let entry = Entry::new(Priority::Info, letter.repeat(5000)).with("HERDER_SLOT", 1);
-            let line = text(&entry, now(), true, 3);
+            let line = text(&entry, now(), true);
             assert!(line.len() <= LINE && line.ends_with("…\n"));
             let line = json(&entry, now());
             assert!(line.len() <= LINE);

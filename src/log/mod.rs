@@ -153,6 +153,8 @@ impl Log {
         entry.fields.push(("HERDER_INSTANCE", self.instance.clone()));
         if self.unreported > 0 {
             entry.fields.push(("HERDER_LOST", self.unreported.to_string()));
+            let before = format!(" ({} log entries before this one were lost)", self.unreported);
+            entry.message.push_str(&before);
         }
         // What a worker said must not be taken for something herder said.
         entry.message = line::harmless(&entry.message);
@@ -173,7 +175,7 @@ impl Log {
             Sink::Journal(journal) => journal.send(native(entry).as_bytes()).is_ok(),
             Sink::Text(stderr) => {
                 let colour = stderr.is_colourful();
-                stderr.write(line::text(entry, SystemTime::now(), colour, self.unreported))
+                stderr.write(line::text(entry, SystemTime::now(), colour))
             }
             Sink::Json(stderr) => stderr.write(line::json(entry, SystemTime::now())),
         }

@@ -102,6 +102,7 @@ pub fn failed(failure: &Failure) -> Vec<u8> {
         Failure::ReloadRefused { reason } => {
             varlink::error("io.herder.Control.ReloadRefused", &json!({ "reason": reason }))
         }
+        Failure::Stopped => varlink::error("io.herder.Control.Stopped", &json!({})),
         Failure::NotPermitted { reason } => {
             varlink::error("io.herder.Control.NotPermitted", &json!({ "reason": reason }))
         }
@@ -125,6 +126,8 @@ pub enum Failure {
         /// What to change.
         reason: String,
     },
+    /// herder is stopping; the reload came to nothing.
+    Stopped,
     /// The caller may not do this.
     NotPermitted {
         /// Who may.
@@ -144,6 +147,7 @@ impl Failure {
                 pid: number("pid").and_then(|pid| u32::try_from(pid).ok()),
             }),
             "io.herder.Control.ReloadRefused" => Some(Failure::ReloadRefused { reason: reason() }),
+            "io.herder.Control.Stopped" => Some(Failure::Stopped),
             "io.herder.Control.NotPermitted" => Some(Failure::NotPermitted { reason: reason() }),
             _ => None,
         }

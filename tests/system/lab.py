@@ -184,6 +184,13 @@ def started_at(pid):
     return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
 
 
+def capable(name):
+    """Whether root has this capability here: the host may lack it, and so its containers."""
+    number = {"CAP_SYS_RESOURCE": 24}[name]
+    line = next(line for line in open("/proc/self/status") if line.startswith("CapBnd:"))
+    return bool(int(line.split()[1], 16) >> number & 1)
+
+
 def alive(pid):
     return os.path.exists(f"/proc/{pid}")
 

@@ -40,13 +40,28 @@ def ask(connection, path, keep_alive=False):
     head, body = data.split(b"\r\n\r\n", 1)
     lines = head.decode().split("\r\n")
     headers = {key.lower(): value.strip() for key, value in (line.split(":", 1) for line in lines[1:])}
-    length = int(headers["content-length"])
-    while len(body) < length:
+    def more():
         part = connection.recv(65536)
         if not part:
-            raise ValueError(f"cut after {len(body)} of {length} bytes")
-        body += part
+            raise ValueError(f"cut after {len(body)} bytes of the body")
+        return part
+
+    if headers.get("transfer-encoding") == "chunked":
+        while not body.endswith(b"0\r\n\r\n"):
+            body += more()
+        body = unchunk(body)
+    else:
+        while len(body) < int(headers["content-length"]):
+            body += more()
     return Answer(int(lines[0].split()[1]), headers, body)
+
+
+def unchunk(body):
+    whole, at = b"", 0
+    while size := int(body[at : (line := body.index(b"\r\n", at))], 16):
+        whole += body[line + 2 : line + 2 + size]
+        at = line + 2 + size + 2
+    return whole
 
 
 def get(address, path="/"):

@@ -80,11 +80,7 @@ impl Machine<'_> {
         let console =
             File::create(out.join("console")).map_err(|error| format!("console: {error}"))?;
         let console_too = console.try_clone().map_err(|error| format!("console: {error}"))?;
-        let layers = format!(
-            "{}:{}",
-            self.trees.path("python")?.display(),
-            self.trees.path(self.version)?.display()
-        );
+        let tree = self.trees.path(self.version)?;
 
         // Into its cgroup first; then --pdeathsig and --kill-child make one chain from this thread to the machine.
         let enter = "echo 0 > \"$0/cgroup.procs\"; exec setpriv --pdeathsig KILL \
@@ -93,7 +89,7 @@ impl Machine<'_> {
         command.arg("-ec").arg(enter).arg(cgroup.path());
         command
             .arg(self.here.join("boot"))
-            .arg(layers)
+            .arg(tree)
             .args([&space, &out])
             .arg(&scenario.name)
             .args(self.files);

@@ -8,7 +8,7 @@ use libtest_mimic::{Failed, Trial};
 use crate::output_of;
 
 /// Files of both packages; `.gz` is what Debian adds to manual pages.
-const FILES: [&str; 20] = [
+const FILES: [&str; 21] = [
     "/usr/bin/herder",
     "/usr/lib/systemd/catalog/herder.catalog",
     "/usr/lib/systemd/system/herder-rearm@.service",
@@ -18,6 +18,7 @@ const FILES: [&str; 20] = [
     "/usr/share/doc/herder/README.md",
     "/usr/share/doc/herder/SECURITY.md",
     "/usr/share/doc/herder/examples/admin.socket",
+    "/usr/share/doc/herder/examples/django/README.md",
     "/usr/share/doc/herder/examples/django/herder.toml",
     "/usr/share/doc/herder/examples/django/project/__init__.py",
     "/usr/share/doc/herder/examples/django/project/asgi.py",

@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import signal
 
-from lab import Instance, contains, equal, expect, install, wait_for
+from lab import Instance, contains, expect, install, wait_for
 from load import Load, get
 
 install()
@@ -28,6 +28,11 @@ def page():
     return get("127.0.0.1:8000").body.decode()
 
 
+def replaced(workers):
+    """After a reload: those that were told to drain have ended."""
+    return wait_for(lambda: len(pids := site.workers()) == workers and pids, f"{workers} workers")
+
+
 deploy("1")
 # The shipped settings, but for the number of workers, which is no test of this machine's size.
 settings = (EXAMPLE / "herder.toml").read_text().replace('workers = "auto"', "workers = 3")
@@ -41,13 +46,13 @@ with Load("127.0.0.1:8000") as load:
         load.more(1000)
         deploy(str(generation))
         site.reload()
+        replaced(3)
         contains(page(), f"generation {generation}")
     load.more(1000)
 load.expect_no_failure(3000)
-expect(set(before).isdisjoint(wait_for(lambda: len(pids := site.workers()) == 3 and pids, "three workers")), "workers were not replaced")
+expect(set(before).isdisjoint(replaced(3)), "workers were not replaced")
 
 # A release that Django cannot import is never given a request.
-good = page
 (deploy("broken") / "project/urls.py").write_text("import nothing\n")
 with Load("127.0.0.1:8000") as load:
     load.more(200)

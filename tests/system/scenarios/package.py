@@ -41,13 +41,20 @@ equal(get("/run/site-admin.sock").status, 200, "an answer on the second socket")
 site.at_full_strength(2)
 run("herder", "status", "site")
 
+# An instance without sockets: systemd says in the journal that its socket unit is empty, unless that is masked.
+Instance("queue", f"command = {WEB.split()!r}\nworkers = 1\nsockets = []\n", listen=())
+systemctl("mask", "herder@queue.socket")
+systemctl("enable", "--now", "herder@queue.service", check=False)
+systemctl("start", "herder@queue.service")
+print(messages("--unit", "herder@queue.socket"), messages("--unit", "herder@queue.service"))
+
 # Trap 24: the socket, the service and both can be restarted, in any order of words.
 for units in ([site.socket], [site.service], [site.service, site.socket], [site.socket, site.service]):
     systemctl("restart", *units)
     equal(get("127.0.0.1:8080").status, 200, f"an answer after the restart of {units}")
 
 # journalctl -x knows the entries of herder.
-contains(run("journalctl", "--catalog", "--boot", "--no-pager", "--unit", site.service, quiet=True).stdout, "-- Subject: ")
+contains(run("journalctl", "--catalog", "--boot", "--no-pager", "--unit", site.service, quiet=True).stdout, "Defined-By: herder")
 expect(any("herder" in line for line in run("journalctl", "--list-catalog", quiet=True).stdout.splitlines()), "no entry of herder in the catalog")
 
 # Installing it again, as an upgrade does, touches no running instance.

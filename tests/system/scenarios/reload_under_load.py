@@ -20,10 +20,10 @@ with Load("127.0.0.1:8000", 2) as fresh, Load("/run/web.sock", 1) as unix, Load(
         reloads += 1
         Release.deploy(f"r{reloads + 1}")
         web.reload()
-        # Synchronous: every new connection after it is answered by the new release.
+        # It returns when the last old worker has been told to drain; that one may still finish what it has begun.
+        after = set(wait_for(lambda: len(pids := web.workers()) == 4 and pids, "the end of the drained workers"))
         for _ in range(20):
             equal(get("127.0.0.1:8000").body.split()[0].decode(), f"r{reloads + 1}", f"the release after reload {reloads}")
-        after = set(wait_for(lambda: len(pids := web.workers()) == 4 and pids, "the end of the drained workers"))
         equal(after & set(before), set(), f"workers that reload {reloads} left alone")
         before = after
         fresh.more(1000)
