@@ -61,7 +61,11 @@ fn run(steps: &mut dyn Iterator<Item = String>) -> Outcome {
             "die" => return die(value()?.parse()?),
             // Blocked and never taken: it stays pending, which to the sender is the same.
             "ignore-term" => SigSet::from(Signal::SIGTERM).thread_block()?,
-            "grandchild" => drop(Command::new(env::current_exe()?).arg("ignore-term").spawn()?),
+            "grandchild" => {
+                // It ends one day, also when whoever should have killed it did not.
+                let steps = ["ignore-term", "wait", "120000", "exit", "0"];
+                Command::new(env::current_exe()?).args(steps).spawn()?;
+            }
             "note" => {
                 let mut file = OpenOptions::new().create(true).append(true).open(value()?)?;
                 writeln!(file, "{}", process::id())?;

@@ -1,6 +1,9 @@
 //! Documents are tests: what the manual, the README and the examples say is what the code does, and
 //! what the code has is in the manual.
 
+// clippy.toml allows it in tests, but does not know a helper of tests for one.
+#![allow(clippy::unwrap_used)]
+
 use clap::{Command, CommandFactory, Parser};
 use herder::cli::Cli;
 use herder::config::{self, KEYS, Machine, Overrides};

@@ -197,9 +197,11 @@ impl Children {
     }
 
     /// Sends what a dead worker left behind its stop signal, and reaps the worker if that is nothing.
-    pub fn sweep(&mut self, worker: WorkerId) -> Option<Event> {
+    pub fn sweep(&mut self, poll: &Poll, worker: WorkerId) -> Option<Event> {
         let child = self.children.get_mut(&worker)?;
         child.state = Life::Swept;
+        // The pidfd of the dead stays readable for ever.
+        let _ = poll.remove(&child.process.pidfd);
         let _ = child::signal_group(child.process.pid, child.stop_signal);
         self.bury(worker)
     }
@@ -251,20 +253,15 @@ impl Children {
         self.helper == Some(pid) || self.children.values().any(|child| child.process.pid == pid)
     }
 
-    /// A worker's process has ended: what it said last, and how it ended.
-    pub fn ended(&mut self, poll: &Poll, worker: WorkerId, now: u64) -> Vec<Event> {
-        let mut events = self.hear(poll, worker, now);
-        let Some(child) = self.children.get_mut(&worker) else { return events };
+    /// A worker's process has ended, and how.
+    pub fn ended(&mut self, worker: WorkerId) -> Option<Event> {
+        let child = self.children.get_mut(&worker)?;
         if child.state != Life::Running {
-            return events;
+            return None;
         }
-        if let Ok(Some(exit)) = child::peek(child.process.pidfd.as_fd()) {
-            child.state = Life::Ended;
-            // Its pidfd stays readable for ever.
-            let _ = poll.remove(&child.process.pidfd);
-            events.push(Event::Exited { worker, exit: how(exit) });
-        }
-        events
+        let exit = child::peek(child.process.pidfd.as_fd()).ok()??;
+        child.state = Life::Ended;
+        Some(Event::Exited { worker, exit: how(exit) })
     }
 
     /// What a worker has to say.

@@ -18,7 +18,8 @@ mod token;
 pub use source::machine;
 pub use start::{Options, run};
 
-use crate::herd::{Action, Event, Generation, Herd, Report, Time};
+use crate::herd::{Action, Event, Generation, Herd, Notice, Report, Time};
+use crate::linux::give_back_code;
 use crate::linux::control::{ClientId, Server};
 use crate::linux::poll::{self, Interest, Poll};
 use crate::linux::runtime::RuntimeDir;
@@ -131,7 +132,7 @@ impl Daemon {
             Token::Control => self.accept_clients(),
             Token::Client(id) => self.client_ready(id, event),
             Token::Process(worker) => {
-                self.events.extend(self.children.ended(&self.poll, worker, now))
+                self.events.extend(self.children.ended(worker))
             }
             Token::Inbox(worker) => self.events.extend(self.children.hear(&self.poll, worker, now)),
             Token::Check => {
@@ -228,7 +229,7 @@ impl Daemon {
             }
             Action::Drain { worker } => self.children.drain(worker),
             Action::Kill { worker } => self.events.extend(self.children.kill(worker)),
-            Action::Sweep { worker } => self.events.extend(self.children.sweep(worker)),
+            Action::Sweep { worker } => self.events.extend(self.children.sweep(&self.poll, worker)),
             Action::Abandon { worker } => self.children.abandon(worker),
             Action::Check { generation } => self.start_precheck(generation),
             Action::Forget { generation } => {
@@ -237,7 +238,13 @@ impl Daemon {
                     self.end_precheck();
                 }
             }
-            Action::Notify(notice) => self.systemd.tell(&notice, poll::now()),
+            Action::Notify(notice) => {
+                self.systemd.tell(&notice, poll::now());
+                // Starting up, or a reload, is over: what only that needed can go.
+                if notice == Notice::Ready {
+                    give_back_code();
+                }
+            }
             Action::Report(report) => self.reports.push(report),
             Action::Answer { generation, verdict } => self.answer_reload(generation, &verdict),
             Action::Exit { code } => self.exit = Some(code),

@@ -55,9 +55,10 @@ impl Token {
     /// The order in which ready sources are served: what workers do matters more than who asks.
     pub fn rank(self) -> u8 {
         match self {
-            Token::Process(_) => 0,
-            Token::Signals => 1,
-            Token::Inbox(_) => 2,
+            // What a worker said comes before its end: it said it earlier.
+            Token::Inbox(_) => 0,
+            Token::Process(_) => 1,
+            Token::Signals => 2,
             Token::Check => 3,
             Token::Control | Token::Client(_) => 4,
         }

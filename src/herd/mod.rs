@@ -143,7 +143,7 @@ impl Herd {
         if self.exited {
             return;
         }
-        let late = self.deadline().map_or(Span::ZERO, |deadline| now - deadline);
+        let late = self.lateness(now);
         self.now = self.now.max(now);
         self.prove();
         self.record(event);

@@ -22,6 +22,8 @@ const STATUS_EVERY: Span = Span::secs(1);
 pub(super) struct Told {
     status: Status,
     status_at: Option<Time>,
+    /// The line has changed since, and the next may not be sent yet.
+    status_waits: bool,
     next_extend: Option<Time>,
     watchdog: Option<Watchdog>,
 }
@@ -44,6 +46,7 @@ impl Told {
         Told {
             status: Status::default(),
             status_at: None,
+            status_waits: false,
             next_extend: Some(now + EXTEND_EVERY),
             watchdog: watchdog.map(|interval| Watchdog { interval, next: None }),
         }
@@ -63,6 +66,12 @@ impl Status {
 }
 
 impl Herd {
+    /// How late this turn comes for what was due; of interest only to the watchdog.
+    pub(super) fn lateness(&self, now: Time) -> Span {
+        let due = self.told.watchdog.as_ref().and_then(|_| self.deadline());
+        due.map_or(Span::ZERO, |due| now - due)
+    }
+
     pub(super) fn tell(&mut self, late: Span) {
         if self.exited {
             return;
@@ -70,8 +79,11 @@ impl Herd {
         self.tell_ready();
         self.tell_degraded();
         self.ask_for_patience();
-        if self.told.status_at.is_none_or(|at| at + STATUS_EVERY <= self.now) {
-            self.tell_status_now();
+        let status = self.status();
+        self.told.status_waits = status != self.told.status;
+        let may_be_sent = self.told.status_at.is_none_or(|at| at + STATUS_EVERY <= self.now);
+        if may_be_sent && self.told.status_waits {
+            self.send_status(status);
         }
         self.ping(late);
     }
@@ -152,11 +164,16 @@ impl Herd {
     pub(super) fn tell_status_now(&mut self) {
         let status = self.status();
         if status != self.told.status {
-            let text = status.at(self.now);
-            self.told.status = status;
-            self.told.status_at = Some(self.now);
-            self.order(Action::Notify(Notice::Status(text)));
+            self.send_status(status);
         }
+    }
+
+    fn send_status(&mut self, status: Status) {
+        let text = status.at(self.now);
+        self.told.status = status;
+        self.told.status_at = Some(self.now);
+        self.told.status_waits = false;
+        self.order(Action::Notify(Notice::Status(text)));
     }
 
     /// The status line as it reads now.
@@ -272,8 +289,8 @@ impl Herd {
     }
 
     pub(super) fn tell_deadline(&self) -> Option<Time> {
-        let pending = self.status() != self.told.status;
-        let status = self.told.status_at.filter(|_| pending).map(|at| at + STATUS_EVERY);
+        let waits = self.told.status_waits;
+        let status = self.told.status_at.filter(|_| waits).map(|at| at + STATUS_EVERY);
         let ping = self.told.watchdog.as_ref().and_then(|watchdog| watchdog.next);
         [status, self.told.next_extend, ping].into_iter().flatten().min()
     }

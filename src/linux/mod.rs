@@ -19,3 +19,5 @@ pub mod spawn;
 
 #[cfg(test)]
 mod testing;
+
+pub use sys::code::give_back_code;

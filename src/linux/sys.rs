@@ -2,7 +2,7 @@
 //! do not offer, or not soundly enough.
 //!
 //! Decides nothing. The calls that make a new process, and those it makes before it executes its
-//! program, are in [`vfork`], the only other file with `unsafe` in it.
+//! program, are in [`vfork`]; [`code`] gives memory back. Nothing else has `unsafe` in it.
 
 use std::ffi::{c_int, c_long, c_uint};
 use std::io;
@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub mod code;
 pub mod vfork;
 
 /// Signals are numbered from 1 to this (signal(7)).

@@ -51,7 +51,7 @@ fails_with_78(secret, "/etc/herder/secret.toml")
 
 # No permission in the runtime directory.
 write("/run/herder/other/file", "")
-forbidden = Instance("forbidden", COMMAND, listen=(), service="[Service]\nRuntimeDirectory=\nEnvironment=RUNTIME_DIRECTORY=/run/herder/other\n")
+forbidden = Instance("forbidden", COMMAND, listen=(), service="[Service]\nRestart=no\nRuntimeDirectory=\nEnvironment=RUNTIME_DIRECTORY=/run/herder/other\n")
 expect(forbidden.start(check=False).returncode != 0, "herder started without its runtime directory")
 contains(forbidden.messages(), "/run/herder/other")
 
