@@ -213,7 +213,7 @@ impl Daemon {
             }),
             age_usec: (herd::Time(poll::now()) - worker.born).0,
             respawns_of_slot: worker.respawns,
-            last_exit: worker.last.map(|last| last.text),
+            last_exit: worker.last.map(|last| last.to_string()),
             status: self.children.status(worker.id),
         }
     }

@@ -19,8 +19,8 @@ pub use source::machine;
 pub use start::{Options, run};
 
 use crate::herd::{Action, Event, Generation, Herd, Notice, Report, Time};
-use crate::linux::give_back_code;
 use crate::linux::control::{ClientId, Server};
+use crate::linux::give_back_code;
 use crate::linux::poll::{self, Interest, Poll};
 use crate::linux::runtime::RuntimeDir;
 use crate::linux::signals::Signals;
@@ -97,6 +97,9 @@ impl Daemon {
         self.feed();
         self.serve_clients();
         self.feed();
+        let mut actions = Vec::new();
+        self.herd.tell(Time(poll::now()), &mut actions);
+        self.perform(actions);
         self.children.prepare();
         for report in std::mem::take(&mut self.reports) {
             let pid = report.worker().and_then(|worker| self.children.pid(worker));
@@ -131,9 +134,7 @@ impl Daemon {
             Token::Signals => self.take_signals(),
             Token::Control => self.accept_clients(),
             Token::Client(id) => self.client_ready(id, event),
-            Token::Process(worker) => {
-                self.events.extend(self.children.ended(worker))
-            }
+            Token::Process(worker) => self.events.extend(self.children.ended(worker)),
             Token::Inbox(worker) => self.events.extend(self.children.hear(&self.poll, worker, now)),
             Token::Check => {
                 let outcome = self.precheck.as_mut().and_then(Precheck::outcome);

@@ -5,13 +5,16 @@
 //! log or random source, which is why `tests/sim` can run it through millions of crashes, reloads
 //! and stops under simulated time.
 //!
-//! Each turn has the same four steps, each a file:
+//! Each event is handled in the same three steps, each a file:
 //!
 //! 1. `record`: the event and every deadline that has come become *facts*; nothing is started.
 //! 2. `rollout`: a reload under way takes its next step, or is over.
 //! 3. `settle`: compares what is wanted with what is there and orders the difference. The one
 //!    place where a worker is started, and the one where a serving worker is drained.
-//! 4. `tell`: what systemd should know of it.
+//!
+//! And once all events of a turn have been handled, so that nothing urgent waits for it:
+//!
+//! 4. `tell`: what systemd should know of it ([`Herd::tell`]).
 //!
 //! `ending` is the way out: a stop, or an escalation when the workers keep dying. The words are
 //! those of herder(8); the states of a worker are drawn in `worker`.
@@ -143,7 +146,7 @@ impl Herd {
         if self.exited {
             return;
         }
-        let late = self.lateness(now);
+        self.told.late = self.told.late.max(self.lateness(now));
         self.now = self.now.max(now);
         self.prove();
         self.record(event);
@@ -153,7 +156,17 @@ impl Herd {
         let sweeps = self.sweeps.drain(..).map(|worker| Action::Sweep { worker });
         self.out.extend(sweeps);
         self.conclude();
-        self.tell(late);
+        actions.append(&mut self.out);
+    }
+
+    /// Ends a turn: tells systemd what it should know by now. To be called once there are no more
+    /// events to [`handle`](Herd::handle), before waiting for the [`deadline`](Herd::deadline).
+    pub fn tell(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if self.exited {
+            return;
+        }
+        self.now = self.now.max(now);
+        self.tell_systemd();
         actions.append(&mut self.out);
     }
 

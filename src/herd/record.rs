@@ -4,7 +4,9 @@ use super::policy::Ready;
 use super::report::{Evidence, Manner, Report};
 use super::slot::Ending;
 use super::worker::{State, Worker};
-use super::{Action, Asked, Cause, Event, Exit, Herd, SlotId, Span, SpawnFailure, Time, WorkerId};
+use super::{
+    Action, Asked, Cause, Event, Exit, Generation, Herd, SlotId, Span, SpawnFailure, Time, WorkerId,
+};
 
 /// How much longer than `start-timeout` a worker may ask for with EXTEND_TIMEOUT_USEC.
 const MOST_EXTENSION: u64 = 10;
@@ -113,14 +115,14 @@ impl Herd {
         }
         let generation = worker.generation();
         self.forget_worker(id);
-        let text = failure.text.clone();
-        self.slot(slot).vacate(Ending { text, exit: None, lived: Span::ZERO, ready: false });
+        let ending = Ending::NotStarted(failure.text.clone());
+        self.slot(slot).vacate(ending.clone());
         self.report(Report::NotStarted { worker: id, slot, why: failure.text.clone() });
         if failure.cause == Cause::Settings && !self.ever_ready && self.ending.is_none() {
             self.give_up_on_settings(&failure.text);
         }
         self.trouble_with(Blame::of(failure.cause));
-        self.failed(id, slot, generation, &failure.text);
+        self.failed(id, slot, generation, &ending);
     }
 
     fn said_ready(&mut self, id: WorkerId) {
@@ -184,12 +186,11 @@ impl Herd {
         let after = now - since;
         let generation = worker.generation();
         self.drain(id);
-        let text = format!("was not ready within {after}");
-        let ending = Ending { text: text.clone(), exit: None, lived: after, ready: false };
-        self.slot(slot).vacate(ending);
+        let ending = Ending::TimedOut(after);
+        self.slot(slot).vacate(ending.clone());
         self.report(Report::TimedOut { worker: id, slot, after });
         self.trouble_with(Blame::Timeout);
-        self.failed(id, slot, generation, &text);
+        self.failed(id, slot, generation, &ending);
     }
 
     fn exited(&mut self, id: WorkerId, exit: Exit) {
@@ -221,23 +222,18 @@ impl Herd {
         };
         let had_said_so = matches!(worker.state, State::Retiring { .. });
         worker.state = State::Sweeping { kill_at };
-        let was_ready = worker.ready.is_some();
         self.report(Report::Ended { worker: id, slot, exit, manner, lived });
         self.sweeps.push(id);
         self.counters.ended(manner);
-        let text = match manner {
-            Manner::BeforeReady | Manner::Young => format!("{exit} {manner}"),
-            Manner::Ordered | Manner::Crashed | Manner::Retired => exit.to_string(),
-        };
+        let ending = Ending::Exited(exit, manner);
         // A worker that timed out has told its story already.
         if manner != Manner::Ordered {
-            let ending = Ending { text: text.clone(), exit: Some(exit), lived, ready: was_ready };
-            self.slot(slot).vacate(ending);
+            self.slot(slot).vacate(ending.clone());
         }
         match manner {
             Manner::BeforeReady | Manner::Young => {
                 self.trouble_with(Blame::Worker);
-                self.failed(id, slot, generation, &text);
+                self.failed(id, slot, generation, &ending);
             }
             Manner::Retired if normal && !had_said_so => self.ended_normally(slot, lived),
             Manner::Ordered | Manner::Crashed | Manner::Retired => {}
@@ -245,8 +241,8 @@ impl Herd {
     }
 
     fn ended_normally(&mut self, slot: SlotId, lived: Span) {
-        let (now, jitter) = (self.now, self.jitter.next());
-        self.slot(slot).ended_normally(now, lived, jitter);
+        let now = self.now;
+        self.slot(slot).ended_normally(now, lived);
     }
 
     fn gone(&mut self, id: WorkerId) {
@@ -263,14 +259,14 @@ impl Herd {
     }
 
     /// A worker was not ready, or not for long, and nobody had asked for its end.
-    fn failed(&mut self, id: WorkerId, slot: SlotId, generation: super::Generation, text: &str) {
+    fn failed(&mut self, id: WorkerId, slot: SlotId, generation: Generation, ending: &Ending) {
         self.counters.failures += 1;
         if self.ending.is_some() {
             return;
         }
         // The failure of new settings says nothing about the slot: the old ones start there at once.
         if self.fails_rollout(generation) {
-            self.abort(format!("{id} ({slot}) {text}"), Some(id));
+            self.abort(format!("{id} ({slot}) {ending}"), Some(id));
             return;
         }
         let (now, jitter) = (self.now, self.jitter.next());

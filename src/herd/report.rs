@@ -138,7 +138,7 @@ impl fmt::Display for Manner {
             Manner::BeforeReady => "before it was ready",
             Manner::Young => "soon after it was ready",
             Manner::Crashed => "after serving",
-            Manner::Retired => "retired",
+            Manner::Retired => "normally",
         })
     }
 }
@@ -163,7 +163,11 @@ impl fmt::Display for Report {
             }
             Report::NotStarted { worker, slot, why } => write!(f, "{worker} ({slot}): {why}"),
             Report::BackingOff { slot, failures, delay } => {
-                write!(f, "{slot} failed {failures} times in a row, next try in {delay}")
+                let times = match failures {
+                    1 => "once".to_owned(),
+                    _ => format!("{failures} times in a row"),
+                };
+                write!(f, "{slot} failed {times}, next try in {delay}")
             }
             Report::Killed { worker, slot, after } => {
                 write!(f, "{worker} ({slot}) did not stop within {after}, killing it")
@@ -202,6 +206,7 @@ impl fmt::Display for Report {
             Report::Escalating { code, reason } => {
                 write!(f, "giving up with status {code}: {reason}")
             }
+            Report::Stopping { workers: 1 } => f.write_str("stopping, draining 1 worker"),
             Report::Stopping { workers } => write!(f, "stopping, draining {workers} workers"),
             Report::Stopped { code, took } => write!(f, "stopped with status {code} after {took}"),
         }

@@ -46,14 +46,16 @@ impl Herd {
     fn dismiss(&mut self) {
         let generation = self.spec().generation;
         let kept_slots = self.kept_slots(generation);
+        let hold = self.holds_old_workers(generation);
         let canary = self.rollout.as_ref().and_then(Rollout::canary);
         let mut dismissed = Vec::new();
         for (slot, id) in self.slots.iter().zip((0..).map(SlotId)) {
             let keepers =
                 if id.0 < kept_slots { keepers(slot, generation, canary) } else { vec![] };
-            let others = slot
-                .active()
-                .filter(|worker| Some(worker.id) != canary && !keepers.contains(&worker.id));
+            let others = slot.active().filter(|worker| {
+                let kept = Some(worker.id) == canary || keepers.contains(&worker.id);
+                !kept && !(hold && worker.is_ready())
+            });
             dismissed.extend(others.map(|worker| (id, worker.id, worker.is_ready())));
         }
         for (slot, worker, ready) in dismissed {
@@ -75,10 +77,21 @@ impl Herd {
         let Some(rollout) = self.rollout.as_ref().filter(|rollout| rollout.is_forward()) else {
             return needed;
         };
-        let done = self.wanted_slots().iter().all(|slot| {
+        if self.all_slots_have(generation) { needed } else { needed.max(rollout.wanted_before) }
+    }
+
+    /// With a surge as large as the herd nothing is replaced before everything new is ready.
+    fn holds_old_workers(&self, generation: Generation) -> bool {
+        let wanted = self.wanted();
+        let rolling = self.rollout.as_ref().is_some_and(|rollout| rollout.phase == Phase::Rolling);
+        rolling && self.rules().surge(wanted) >= wanted && !self.all_slots_have(generation)
+    }
+
+    /// Every wanted slot has a ready worker of this generation.
+    fn all_slots_have(&self, generation: Generation) -> bool {
+        self.wanted_slots().iter().all(|slot| {
             slot.active().any(|worker| worker.is_ready() && worker.generation() == generation)
-        });
-        if done { needed } else { needed.max(rollout.wanted_before) }
+        })
     }
 
     /// A worker the shell has not answered for yet is dealt with when it has.

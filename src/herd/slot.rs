@@ -1,7 +1,9 @@
 //! A slot: one of N stable places, the workers in it, and what its failures cost the next try.
 
+use super::report::Manner;
 use super::worker::Worker;
 use super::{Exit, Span, Time};
+use std::fmt;
 
 /// The first wait after a failure; it doubles with each further one.
 const FIRST_DELAY: Span = Span::millis(100);
@@ -35,15 +37,29 @@ pub(super) struct Slot {
 
 /// How a worker ended, for whoever asks later.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ending {
-    /// What happened, without the worker's name: `exited with status 1`, `cannot execute …`.
-    pub text: String,
-    /// How the process ended, where there was one.
-    pub exit: Option<Exit>,
-    /// How long the worker lived.
-    pub lived: Span,
-    /// It had been ready.
-    pub ready: bool,
+pub enum Ending {
+    /// There never was a process: `cannot execute …`.
+    NotStarted(String),
+    /// It was not ready within so long.
+    TimedOut(Span),
+    /// Its process ended.
+    Exited(Exit, Manner),
+}
+
+/// Without the worker's name: `exited with status 1 before it was ready`.
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ending::NotStarted(why) => f.write_str(why),
+            Ending::TimedOut(after) => write!(f, "was not ready within {after}"),
+            Ending::Exited(exit, manner @ (Manner::BeforeReady | Manner::Young)) => {
+                write!(f, "{exit} {manner}")
+            }
+            Ending::Exited(exit, Manner::Ordered | Manner::Crashed | Manner::Retired) => {
+                write!(f, "{exit}")
+            }
+        }
+    }
 }
 
 impl Slot {
@@ -68,11 +84,11 @@ impl Slot {
         self.put_off(now, self.failures, jitter)
     }
 
-    /// Counts a normal ending; only a run of them that leads nowhere is put off.
-    pub fn ended_normally(&mut self, now: Time, lived: Span, jitter: f64) {
+    /// Counts a normal ending; a run of them that leads nowhere is slowed down.
+    pub fn ended_normally(&mut self, now: Time, lived: Span) {
         self.hurried = if lived < HURRY { self.hurried.saturating_add(1) } else { 0 };
         if self.hurried > HURRIED_ENDINGS {
-            self.put_off(now, self.hurried - HURRIED_ENDINGS, jitter);
+            self.not_before = now + HURRY;
         }
     }
 
@@ -122,13 +138,13 @@ mod tests {
     fn ten_hurried_endings_are_free() {
         let mut slot = Slot::default();
         for _ in 0..10 {
-            slot.ended_normally(Time(5), Span::millis(1), 0.0);
+            slot.ended_normally(Time(5), Span::millis(1));
             assert_eq!(slot.not_before, Time(0));
         }
-        slot.ended_normally(Time(5), Span::millis(1), 0.0);
+        slot.ended_normally(Time(5), Span::millis(1));
         assert_eq!(slot.not_before, Time(5) + Span::millis(100));
-        slot.ended_normally(Time(9), Span::secs(1), 0.0);
-        slot.ended_normally(Time(9), Span::millis(1), 0.0);
+        slot.ended_normally(Time(9), Span::secs(1));
+        slot.ended_normally(Time(9), Span::millis(1));
         assert_eq!(slot.not_before, Time(5) + Span::millis(100));
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Told {
     status_at: Option<Time>,
     /// The line has changed since, and the next may not be sent yet.
     status_waits: bool,
+    /// How late the events of this turn were handled for what was due.
+    pub late: Span,
     next_extend: Option<Time>,
     watchdog: Option<Watchdog>,
 }
@@ -47,6 +49,7 @@ impl Told {
             status: Status::default(),
             status_at: None,
             status_waits: false,
+            late: Span::ZERO,
             next_extend: Some(now + EXTEND_EVERY),
             watchdog: watchdog.map(|interval| Watchdog { interval, next: None }),
         }
@@ -72,10 +75,8 @@ impl Herd {
         due.map_or(Span::ZERO, |due| now - due)
     }
 
-    pub(super) fn tell(&mut self, late: Span) {
-        if self.exited {
-            return;
-        }
+    pub(super) fn tell_systemd(&mut self) {
+        let late = std::mem::take(&mut self.told.late);
         self.tell_ready();
         self.tell_degraded();
         self.ask_for_patience();
@@ -106,6 +107,7 @@ impl Herd {
         self.serving = true;
         self.order(Action::Notify(Notice::Ready));
         self.report(Report::Serving { ready, wanted });
+        self.tell_status_now();
         let now = self.now;
         if let Some(watchdog) = &mut self.told.watchdog {
             watchdog.next = Some(now + watchdog.interval.part(2));
@@ -137,7 +139,7 @@ impl Herd {
         let failing = |slot: &&Slot| !slot.has_ready() && slot.failures > 0;
         let number = self.wanted_slots().iter().position(|slot| failing(&slot))?;
         let slot = &self.slots[number];
-        let last = slot.last.as_ref().map_or("failed", |last| last.text.as_str());
+        let last = slot.last.as_ref().map_or_else(|| "failed".to_owned(), ToString::to_string);
         let text = match slot.failures {
             1 => format!("slot {number} {last}"),
             times => format!("slot {number} {last}, {times} times in a row"),

@@ -156,7 +156,8 @@ impl Watch {
     /// What systemd is told makes sense to systemd.
     fn systemd(&mut self, now: Time, actions: &[Action]) {
         let over = |action: &Action| {
-            matches!(action, Action::Answer { .. } | Action::Notify(Notice::Stopping))
+            let end = matches!(action, Action::Answer { .. });
+            end || matches!(action, Action::Notify(Notice::Stopping | Notice::Ready))
         };
         let forced = actions.iter().any(over);
         for action in actions {

@@ -24,7 +24,8 @@ impl Story {
         let mut actions = Vec::new();
         let (now, generation) = (Time(1_000_000), Generation(1));
         let watchdog = Some(Span::secs(30));
-        let herd = Herd::start(now, 1, generation, policy, watchdog, &mut actions);
+        let mut herd = Herd::start(now, 1, generation, policy, watchdog, &mut actions);
+        herd.tell(now, &mut actions);
         Story { herd, now, actions, generation }
     }
 
@@ -42,6 +43,7 @@ impl Story {
 
     fn tell(&mut self, event: Event) {
         self.herd.handle(self.now, event, &mut self.actions);
+        self.herd.tell(self.now, &mut self.actions);
     }
 
     fn up(&mut self, id: u64) {
@@ -151,7 +153,12 @@ fn a_broken_canary_changes_nothing() {
         "worker 4 (slot 0) exited with status 1 before it was ready; rolled back to generation 1"
     );
     assert_eq!(story.herd.strength(), (3, 3));
-    assert!(story.herd.status_line().starts_with("3/3 ready, generation 1; reload to generation 2 failed: worker 4"));
+    assert!(
+        story
+            .herd
+            .status_line()
+            .starts_with("3/3 ready, generation 1; reload to generation 2 failed: worker 4")
+    );
     let notices = story.notices();
     assert!(matches!(notices[0], Notice::Reloading(_)));
     assert!(notices.contains(&Notice::Ready), "READY=1 has to follow RELOADING=1: {notices:?}");
@@ -194,7 +201,10 @@ fn a_roll_back_that_cannot_start_says_so_and_leaves_what_serves() {
     let [(2, Verdict::Failed { reason, .. })] = &story.verdicts()[..] else {
         panic!("{:?}", story.verdicts());
     };
-    assert!(reason.ends_with("rolled back to generation 1, but its files have changed"), "{reason}");
+    assert!(
+        reason.ends_with("rolled back to generation 1, but its files have changed"),
+        "{reason}"
+    );
     let ready: Vec<u64> = story
         .herd
         .view()
@@ -220,11 +230,8 @@ fn an_assumed_canary_is_watched_for_ten_seconds() {
 
 #[test]
 fn without_surge_the_canary_takes_a_drained_slot() {
-    let frugal = Policy {
-        max_surge: Amount::Number(0),
-        max_unavailable: Amount::Number(1),
-        ..policy(2)
-    };
+    let frugal =
+        Policy { max_surge: Amount::Number(0), max_unavailable: Amount::Number(1), ..policy(2) };
     let mut story = Story::serving(frugal.clone());
     story.reload(frugal);
     assert_eq!((story.drained(), story.spawned()), (vec![1], vec![(3, 0, 2)]));
@@ -345,7 +352,11 @@ fn nothing_is_given_up_while_one_worker_serves() {
     }
     assert_eq!(story.exit(), None);
     assert_eq!(story.herd.condition(), Condition::Degraded);
-    assert!(story.herd.status_line().starts_with("degraded 1/2: slot 1 "), "{}", story.herd.status_line());
+    assert!(
+        story.herd.status_line().starts_with("degraded 1/2: slot 1 "),
+        "{}",
+        story.herd.status_line()
+    );
 }
 
 #[test]

@@ -89,7 +89,8 @@ impl World {
         let mut actions = Vec::new();
         let seed = self.dice.below(u64::MAX);
         self.trace.push(format!("{} start {policy:?}", self.now));
-        let herd = Herd::start(self.now, seed, self.generation, policy, watchdog, &mut actions);
+        let mut herd = Herd::start(self.now, seed, self.generation, policy, watchdog, &mut actions);
+        herd.tell(self.now, &mut actions);
         self.watch.after(self.now, &herd, &Event::Tick, &actions, &self.policies);
         self.herd = Some(herd);
         self.perform(actions);
@@ -240,9 +241,17 @@ impl World {
         let mut actions = Vec::new();
         self.watch.before(&herd, &event);
         herd.handle(self.now, event.clone(), &mut actions);
+        // Several events make a turn, now and then.
+        if self.dice.below(4) > 0 || self.is_last_of_this_instant() {
+            herd.tell(self.now, &mut actions);
+        }
         self.watch.after(self.now, &herd, &event, &actions, &self.policies);
         self.herd = Some(herd);
         self.perform(actions);
+    }
+
+    fn is_last_of_this_instant(&self) -> bool {
+        self.future.first_key_value().is_none_or(|((time, _), _)| *time > self.now)
     }
 
     fn perform(&mut self, actions: Vec<Action>) {

@@ -23,6 +23,8 @@ EXAMPLES = pathlib.Path("/usr/share/doc/herder/examples")
 for example, to in {"listen.conf": "herder@NAME.socket.d/listen.conf", "service.conf": "herder@NAME.service.d/service.conf",
                     "admin.socket": "NAME-admin.socket"}.items():
     write("/etc/systemd/system/" + to.replace("NAME", "site"), (EXAMPLES / example).read_text().replace("NAME", "site"))
+# More restarts than a person would make in ten seconds.
+write("/etc/systemd/system/herder@site.socket.d/limit.conf", "[Unit]\nStartLimitIntervalSec=0\n")
 site = Instance("site", f"command = {WEB.split()!r}\nworkers = 2\n", listen=())
 
 # Nothing to complain about but keys that 252 does not know, and the manual pages of systemd, which these machines lack.
@@ -52,9 +54,19 @@ systemctl("enable", "--now", queue.service)
 queue.at_full_strength(1)
 equal(len(messages("--unit", queue.socket)), said, "the length of what systemd says about a masked socket")
 
+
+def restart(*units):
+    """Once more if the address was still in use: systemd 257 removes the directories of PrivateTmp= in a forked process, which
+    for a moment holds copies of its sockets (2 restarts in 120; none without PrivateTmp=, none on 252)."""
+    if systemctl("restart", *units, check=False).returncode != 0:
+        contains(messages("--unit", site.socket), "Address already in use")
+        systemctl("stop", site.service)
+        systemctl("restart", *units)
+
+
 # Trap 24: the socket, the service and both can be restarted, in any order of words.
 for units in ([site.socket], [site.service], [site.service, site.socket], [site.socket, site.service]):
-    systemctl("restart", *units)
+    restart(*units)
     equal(get("127.0.0.1:8080").status, 200, f"an answer after the restart of {units}")
 
 # journalctl -x knows the entries of herder.
