@@ -32,8 +32,8 @@ Examples:
         Try it: a demonstration server with a worker for each CPU
   herder run --listen 127.0.0.1:8000 --workers 4 -- /srv/app/run --fd {fd}
         Four workers of a program, in a terminal or a container
-  systemctl edit --full herder@web.socket; systemctl enable --now herder@web.socket
-        As a service, with /etc/herder/web.toml
+  systemctl edit herder@web.socket; systemctl enable --now herder@web.socket
+        As a service, with /etc/herder/web.toml and the address in a drop-in
   systemctl reload herder@web
         Replace every worker, one by one; if the new ones fail, so does this, with the reason
 

@@ -274,7 +274,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "min-ready-time",
         kind: SPAN,
-        default: "\"0s\" with ready = \"notify\", else \"1s\"",
+        default: "\"0s\" with ready = \"notify\", \"10s\" if readiness is only assumed, else \"1s\"",
         since: "0.1",
         reloadable: true,
         help: "How long the first new worker of a reload has to stay ready before the others follow.",

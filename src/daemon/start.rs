@@ -21,6 +21,7 @@ use crate::linux::sockets::{self, Socket};
 use crate::log::{self, Format, Log, Priority};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// What `herder run` was asked to do.
@@ -82,8 +83,15 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         .map_err(|why| Error::system("find its own program and directory", why))?;
     let source = Source { file: options.file, overrides: options.overrides, surroundings };
     let settings = source.settings().map_err(Error::Config)?;
-    let runtime = RuntimeDir::open(&name, &environment)?;
     let sockets = sockets_for(&settings, handed_over)?;
+    if settings.command.is_empty() && sockets.is_empty() {
+        return Err(Error::Config(
+            "there is nothing to run: give a command (`command` in the settings file, or \
+             `-- CMD ARG…`), or an address for the built-in demonstration (`--listen 127.0.0.1:8000`)"
+                .to_owned(),
+        ));
+    }
+    let runtime = RuntimeDir::open(&name, &environment).map_err(permission_is_a_setting)?;
     let spec = source.bind(settings, &sockets).map_err(Error::Config)?;
     let control = runtime.control();
     let server = Server::listen(&control)
@@ -129,6 +137,16 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
     Ok((daemon, first))
 }
 
+/// A directory one may not use stays that way however often herder is started again.
+fn permission_is_a_setting(error: Error) -> Error {
+    match error {
+        Error::System { ref why, .. } if why.kind() == io::ErrorKind::PermissionDenied => {
+            Error::Config(error.to_string())
+        }
+        error => error,
+    }
+}
+
 /// Under systemd a start that fails also ends in a start limit, which closes the port: the message
 /// says how to come back from there.
 fn with_recovery(error: Error, name: &str) -> Error {
@@ -171,14 +189,12 @@ fn sockets_for(settings: &Settings, handed_over: Vec<Socket>) -> Result<Vec<Sock
 fn announce(log: &mut Log, name: &str, spec: &Spec, sockets: &[Socket], control: &Path) {
     let list: Vec<String> = sockets.iter().map(ToString::to_string).collect();
     let list = if list.is_empty() { "no sockets".to_owned() } else { list.join(", ") };
-    let workers = spec.settings.policy.workers;
-    log.say(
-        Priority::Notice,
-        format_args!(
-            "herder {} runs {name}: {workers} workers on {list}",
-            env!("CARGO_PKG_VERSION")
-        ),
-    );
+    let version = env!("CARGO_PKG_VERSION");
+    let workers = match spec.settings.policy.workers {
+        1 => "1 worker".to_owned(),
+        workers => format!("{workers} workers"),
+    };
+    log.say(Priority::Notice, format_args!("herder {version} runs {name}: {workers} on {list}"));
     log.say(
         Priority::Info,
         format_args!("ask it with `herder status {name}`, control socket {}", control.display()),

@@ -121,6 +121,7 @@ impl Herd {
                 Verdict::Superseded { by: new }
             }
         };
+        self.remember(old, &verdict);
         self.answer(old, verdict);
         rollout.touched
     }
@@ -305,29 +306,35 @@ impl Herd {
 
     fn finish(&mut self, verdict: Verdict) {
         let Some(rollout) = self.rollout.take() else { return };
+        self.remember(rollout.to.generation, &verdict);
+        // The line first: who waits for READY=1, or for the answer, looks at it next.
+        self.tell_status_now();
         if self.serving {
             self.order(Action::Notify(Notice::Ready));
         }
         self.answer(rollout.to.generation, verdict);
-        self.tell_status_now();
     }
 
     /// Ends a reload because herder ends.
     pub(super) fn cut_short(&mut self) {
         if let Some(rollout) = self.rollout.take() {
+            self.remember(rollout.to.generation, &Verdict::Stopped);
             self.answer(rollout.to.generation, Verdict::Stopped);
         }
     }
 
-    fn answer(&mut self, generation: Generation, verdict: Verdict) {
-        let (outcome, reason) = match &verdict {
+    fn remember(&mut self, generation: Generation, verdict: &Verdict) {
+        let (outcome, reason) = match verdict {
             Verdict::Done => (Outcome::Done, None),
             Verdict::Failed { reason, .. } => (Outcome::Failed, Some(reason.clone())),
             Verdict::Superseded { by } => (Outcome::Superseded, Some(format!("by {by}"))),
             Verdict::Stopped => (Outcome::Stopped, None),
         };
-        self.past_reload =
-            Some(PastReload { generation: Some(generation), at: self.now, outcome, reason });
+        let generation = Some(generation);
+        self.past_reload = Some(PastReload { generation, at: self.now, outcome, reason });
+    }
+
+    fn answer(&mut self, generation: Generation, verdict: Verdict) {
         if generation != self.good.generation {
             self.order(Action::Forget { generation });
         }

@@ -105,9 +105,10 @@ impl Herd {
             return;
         }
         self.serving = true;
+        // The line first: who waits for READY=1 looks at it next.
+        self.tell_status_now();
         self.order(Action::Notify(Notice::Ready));
         self.report(Report::Serving { ready, wanted });
-        self.tell_status_now();
         let now = self.now;
         if let Some(watchdog) = &mut self.told.watchdog {
             watchdog.next = Some(now + watchdog.interval.part(2));
