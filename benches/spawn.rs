@@ -111,9 +111,9 @@ fn run_floor(floor: &Path, worker: &Path, samples: usize, into: &mut Samples) ->
 fn run_herder(worker: &Path, samples: usize, into: &mut Samples) -> Outcome<()> {
     let path = CString::new(worker.as_os_str().as_encoded_bytes())?;
     let program = Program {
-        argv: vec![path.clone()],
-        path,
-        env: vec![c"LISTEN_FDS=1".to_owned()],
+        argv: vec![path.clone().into()],
+        path: path.into(),
+        env: vec![c"LISTEN_FDS=1".into()],
         directory: None,
         listen_pid: true,
         stdin: None,

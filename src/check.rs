@@ -61,7 +61,7 @@ fn settings_in_effect(settings: &Settings) -> String {
     text
 }
 
-fn what_runs(launch: &Launch, rendered: &Rendered, surroundings: &Surroundings) -> String {
+fn what_runs(launch: &Launch, rendered: &Rendered<'_>, surroundings: &Surroundings) -> String {
     // Quoted as Rust does, so that a line stays a line and the report stays TOML.
     let argv: Vec<_> = rendered.argv.iter().map(|word| word.to_string_lossy()).collect();
     let directory = match &launch.directory {
@@ -79,7 +79,7 @@ fn needs<'a>(
     file: &'a Path,
     settings: &'a Settings,
     directory: Option<&str>,
-    rendered: &Rendered,
+    rendered: &Rendered<'_>,
 ) -> Vec<(user::Need, std::path::PathBuf)> {
     let mut needs = vec![(user::Need::Read, file.to_owned())];
     needs.extend(directory.map(|directory| (user::Need::Enter, directory.into())));

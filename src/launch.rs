@@ -15,7 +15,8 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::{CString, OsStr, OsString};
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -79,15 +80,16 @@ pub struct Check {
     pub argv: Vec<CString>,
 }
 
-/// One worker's share of a [`Launch`].
+/// One worker's share of a [`Launch`]. What is the same for every worker is borrowed: a replacement
+/// does not wait for copies of a whole environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rendered {
+pub struct Rendered<'a> {
     /// The program.
-    pub path: CString,
+    pub path: &'a CStr,
     /// Its arguments, `argv[0]` first.
-    pub argv: Vec<CString>,
+    pub argv: Vec<Cow<'a, CStr>>,
     /// Its environment, without LISTEN_PID: the pid is known only after the fork.
-    pub env: Vec<CString>,
+    pub env: Vec<Cow<'a, CStr>>,
 }
 
 /// A C string, or what makes one for a worker.
@@ -105,10 +107,12 @@ impl Piece {
         }
     }
 
-    fn render(&self, slot: SlotId, worker: WorkerId, generation: Generation) -> CString {
+    fn render(&self, slot: SlotId, worker: WorkerId, generation: Generation) -> Cow<'_, CStr> {
         match self {
-            Piece::Fixed(text) => text.clone(),
-            Piece::Varying(bound) => c_string(bound.render(slot.0, worker.0, generation.0)),
+            Piece::Fixed(text) => Cow::Borrowed(text),
+            Piece::Varying(bound) => {
+                Cow::Owned(c_string(bound.render(slot.0, worker.0, generation.0)))
+            }
         }
     }
 }
@@ -183,9 +187,9 @@ impl Launch {
         worker: WorkerId,
         generation: Generation,
         notify_socket: &Path,
-    ) -> Rendered {
+    ) -> Rendered<'_> {
         Rendered {
-            path: self.path.clone(),
+            path: &self.path,
             argv: self.argv.iter().map(|piece| piece.render(slot, worker, generation)).collect(),
             env: self.environment.render(slot, worker, generation, notify_socket),
         }

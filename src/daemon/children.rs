@@ -13,6 +13,7 @@ use crate::linux::poll::{Interest, Poll};
 use crate::linux::sockets::Socket;
 use crate::linux::spawn::{self, Program, SpawnError, Stage};
 use crate::wire::notify::{MAX_DATAGRAM, Message};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -130,10 +131,10 @@ impl Children {
         let launch = &spec.launch;
         let rendered = launch.render(slot, worker, generation, inbox.path());
         let program = Program {
-            path: rendered.path,
+            path: Cow::Borrowed(rendered.path),
             argv: rendered.argv,
             env: rendered.env,
-            directory: launch.directory.clone(),
+            directory: launch.directory.as_deref().map(Cow::Borrowed),
             listen_pid: launch.listen_pid,
             stdin: launch.stdin.map(|index| sockets[index].fd.as_raw_fd()),
             output: None,

@@ -75,9 +75,6 @@ impl Daemon {
                 return Ok(code);
             }
             self.poll.wait(&mut ready, self.timeout())?;
-            let now = poll::now();
-            self.systemd.retry(now);
-            self.children.unmute(&self.poll, now);
             let mut sources: Vec<(Token, poll::Event)> =
                 ready.iter().filter_map(|&event| Some((Token::of(event.token)?, event))).collect();
             sources.sort_by_key(|(token, _)| token.rank());
@@ -86,7 +83,10 @@ impl Daemon {
                 // The next of the kin waits until this one's replacement runs.
                 self.feed();
             }
-            if self.herd.deadline().is_some_and(|deadline| deadline.0 <= poll::now()) {
+            let now = poll::now();
+            self.systemd.retry(now);
+            self.children.unmute(&self.poll, now);
+            if self.herd.deadline().is_some_and(|deadline| deadline.0 <= now) {
                 self.events.push_back(Event::Tick);
             }
         }

@@ -8,7 +8,8 @@ use crate::linux::child;
 use crate::linux::poll::{Interest, Poll};
 use crate::linux::spawn::{self, Program};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use std::ffi::CString;
+use std::borrow::Cow;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd};
@@ -48,15 +49,15 @@ impl Precheck {
             return Err("there is none".to_owned());
         };
         let rendered = spec.launch.render(SlotId(0), WorkerId(0), generation, Path::new("/"));
-        let is_for_check = |variable: &CString| {
+        let is_for_check = |variable: &Cow<'_, CStr>| {
             let text = variable.to_bytes();
             !NOT_FOR_A_CHECK.iter().any(|name| text.starts_with(name.as_bytes()))
         };
         let program = Program {
-            path: check.path.clone(),
-            argv: check.argv.clone(),
+            path: Cow::Borrowed(&check.path),
+            argv: check.argv.iter().map(|word| Cow::Borrowed(word.as_c_str())).collect(),
             env: rendered.env.into_iter().filter(is_for_check).collect(),
-            directory: spec.launch.directory.clone(),
+            directory: spec.launch.directory.as_deref().map(Cow::Borrowed),
             listen_pid: false,
             stdin: None,
             output: Some(output.as_raw_fd()),

@@ -1,8 +1,9 @@
 //! The environment workers get: herder's own without what is about herder, then `environment`,
 //! then `environment-file` (which wins, as in systemd.exec(5)), then what herder says itself.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -81,17 +82,20 @@ impl Environment {
         worker: WorkerId,
         generation: Generation,
         notify_socket: &Path,
-    ) -> Vec<CString> {
+    ) -> Vec<Cow<'_, CStr>> {
         let mut env = Vec::with_capacity(self.fixed.len() + self.varying.len() + 4);
-        env.extend(self.fixed.iter().cloned());
+        env.extend(self.fixed.iter().map(|variable| Cow::Borrowed(variable.as_c_str())));
         for (name, bound) in &self.varying {
             let value = bound.render(slot.0, worker.0, generation.0);
-            env.push(c_string(format!("{name}={value}")));
+            env.push(Cow::Owned(c_string(format!("{name}={value}"))));
         }
-        env.push(assignment(OsStr::new("NOTIFY_SOCKET"), notify_socket.as_os_str()));
-        env.push(c_string(format!("HERDER_SLOT={}", slot.0)));
-        env.push(c_string(format!("HERDER_WORKER={}", worker.0)));
-        env.push(c_string(format!("HERDER_GENERATION={}", generation.0)));
+        let own = [
+            assignment(OsStr::new("NOTIFY_SOCKET"), notify_socket.as_os_str()),
+            c_string(format!("HERDER_SLOT={}", slot.0)),
+            c_string(format!("HERDER_WORKER={}", worker.0)),
+            c_string(format!("HERDER_GENERATION={}", generation.0)),
+        ];
+        env.extend(own.map(Cow::Owned));
         env
     }
 }

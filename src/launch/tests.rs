@@ -51,12 +51,12 @@ fn program(path: &Path, text: &str, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn render(launch: &Launch) -> Rendered {
+fn render(launch: &Launch) -> Rendered<'_> {
     launch.render(SlotId(3), WorkerId(17), Generation(2), Path::new("/run/notify/x"))
 }
 
-fn strings(list: &[CString]) -> Vec<&str> {
-    list.iter().map(|text| text.to_str().unwrap()).collect()
+fn strings<S: AsRef<CStr>>(list: &[S]) -> Vec<&str> {
+    list.iter().map(|text| text.as_ref().to_str().unwrap()).collect()
 }
 
 #[test]
@@ -169,7 +169,8 @@ fn the_environment_is_herders_without_what_is_about_herder() {
     std::fs::write(place.path("env"), "C=file\nD='a b'\nHERDERX=1\n").unwrap();
     let text = "environment = { B = \"{slot}/{worker}/{generation}\", C = \"settings\" }\n\
                 environment-file = [\"-ROOT/none\", \"ROOT/env\"]";
-    let env = render(&place.launch(text).unwrap()).env;
+    let launch = place.launch(text).unwrap();
+    let env = render(&launch).env;
     let mut env = strings(&env);
     env.sort_unstable();
     assert_eq!(
@@ -241,7 +242,8 @@ fn sockets_are_announced_by_number_and_name() {
 #[test]
 fn without_a_command_herder_is_its_own_worker() {
     let place = Place::new();
-    let rendered = render(&place.launch("").unwrap());
+    let launch = place.launch("").unwrap();
+    let rendered = render(&launch);
     assert_eq!(rendered.path.to_str().unwrap(), "/usr/bin/herder");
     assert_eq!(strings(&rendered.argv), ["herder", "demo-worker"]);
 }

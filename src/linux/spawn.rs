@@ -8,7 +8,8 @@
 
 use super::sys::vfork::{InChild, Method, PidSlot, Strings, vfork};
 use super::sys::{Wait, waitid};
-use std::ffi::{CStr, CString};
+use std::borrow::Cow;
+use std::ffi::CStr;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -19,15 +20,15 @@ const FIRST_SOCKET: RawFd = 3;
 
 /// What a worker is started with, but for its sockets.
 #[derive(Clone, Debug)]
-pub struct Program {
+pub struct Program<'a> {
     /// What is executed, as execve(2) takes it: no search in `PATH`.
-    pub path: CString,
+    pub path: Cow<'a, CStr>,
     /// The arguments, with the program's own name first.
-    pub argv: Vec<CString>,
+    pub argv: Vec<Cow<'a, CStr>>,
     /// The whole environment, `NAME=VALUE`, but for `LISTEN_PID`.
-    pub env: Vec<CString>,
+    pub env: Vec<Cow<'a, CStr>>,
     /// Where it starts; herder's own directory without one.
-    pub directory: Option<CString>,
+    pub directory: Option<Cow<'a, CStr>>,
     /// Whether `LISTEN_PID` is set, to the worker's own pid.
     pub listen_pid: bool,
     /// Becomes descriptor 0; `/dev/null` without one.
@@ -100,9 +101,9 @@ pub struct SpawnError {
 impl SpawnError {
     /// The whole sentence, with the path it is about: “cannot execute /srv/app/run: No such file or
     /// directory”. Looks at the file system to tell a missing program from a missing interpreter.
-    pub fn explain(&self, program: &Program) -> String {
+    pub fn explain(&self, program: &Program<'_>) -> String {
         let (about, to) = match self.stage {
-            Stage::Execute => (Some(program.path.as_c_str()), ""),
+            Stage::Execute => (Some(&*program.path), ""),
             Stage::ChangeDirectory => (program.directory.as_deref(), " to"),
             _ => (None, ""),
         };
@@ -138,7 +139,7 @@ impl std::error::Error for SpawnError {}
 /// # Errors
 ///
 /// The stage that failed, with the kernel's answer.
-pub fn spawn(program: &Program, sockets: &[BorrowedFd<'_>]) -> Result<Child, SpawnError> {
+pub fn spawn(program: &Program<'_>, sockets: &[BorrowedFd<'_>]) -> Result<Child, SpawnError> {
     match spawn_by(Method::Clone3, program, sockets) {
         // Refused by a seccomp filter (ENOSYS, EPERM) or unknown (ENOSYS, EINVAL): ask the old way.
         Err(SpawnError {
@@ -151,12 +152,12 @@ pub fn spawn(program: &Program, sockets: &[BorrowedFd<'_>]) -> Result<Child, Spa
 
 fn spawn_by(
     method: Method,
-    program: &Program,
+    program: &Program<'_>,
     sockets: &[BorrowedFd<'_>],
 ) -> Result<Child, SpawnError> {
     let listen_pid = program.listen_pid.then(|| PidSlot::new("LISTEN_PID"));
-    let argv = Strings::new(program.argv.iter().map(CString::as_c_str), None);
-    let env = Strings::new(program.env.iter().map(CString::as_c_str), listen_pid.as_ref());
+    let argv = Strings::new(program.argv.iter().map(AsRef::as_ref), None);
+    let env = Strings::new(program.env.iter().map(AsRef::as_ref), listen_pid.as_ref());
     let mut numbers: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
     let herder = std::process::id().cast_signed();
 
@@ -185,7 +186,7 @@ fn spawn_by(
 /// Everything the new process does before it executes its program. Allocates nothing.
 fn prepare(
     me: &InChild,
-    program: &Program,
+    program: &Program<'_>,
     sockets: &mut [RawFd],
     herder: i32,
 ) -> Result<(), SpawnError> {

@@ -3,16 +3,17 @@
 use super::super::testing::alone;
 use super::*;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::ffi::CString;
 use std::io::Read;
 
 const METHODS: [Method; 2] = [Method::Clone3, Method::Clone];
 
-fn c(text: &str) -> CString {
-    CString::new(text).unwrap()
+fn c(text: &str) -> Cow<'static, CStr> {
+    CString::new(text).unwrap().into()
 }
 
 /// `/bin/sh -c SCRIPT`, with nothing else asked for.
-fn shell(script: &str) -> Program {
+fn shell(script: &str) -> Program<'static> {
     Program {
         path: c("/bin/sh"),
         argv: vec![c("sh"), c("-c"), c(script)],
@@ -35,7 +36,7 @@ fn wait(pidfd: &OwnedFd) {
 }
 
 /// Runs `program` with a pipe as descriptor 3 and `more` as 4 and on; what it wrote, and its pid.
-fn run(method: Method, program: &Program, more: &[BorrowedFd<'_>]) -> (String, i32) {
+fn run(method: Method, program: &Program<'_>, more: &[BorrowedFd<'_>]) -> (String, i32) {
     let (mut output, input) = std::io::pipe().unwrap();
     let sockets: Vec<_> = [input.as_fd()].into_iter().chain(more.iter().copied()).collect();
     let child = spawn_by(method, program, &sockets).unwrap();
@@ -130,7 +131,7 @@ fn standard_input_is_a_socket_if_asked_for_and_sockets_are_not_changed() {
 }
 
 /// A program that copies its own `/proc/self/FILE` into the pipe: no shell that changes it.
-fn show(file: &str) -> Program {
+fn show(file: &str) -> Program<'static> {
     let mut program = shell("");
     program.path = c("/bin/cp");
     program.argv = vec![c("cp"), c(&format!("/proc/self/{file}")), c("/proc/self/fd/3")];

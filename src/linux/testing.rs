@@ -3,6 +3,7 @@
 use super::spawn::{Child, Program, spawn};
 use super::{child, poll};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::Command;
@@ -16,7 +17,7 @@ pub struct Shell {
 
 impl Shell {
     pub fn start(script: &str) -> Shell {
-        let c = |text: &str| CString::new(text).unwrap();
+        let c = |text: &str| Cow::Owned(CString::new(text).unwrap());
         let program = Program {
             path: c("/bin/sh"),
             argv: vec![c("sh"), c("-c"), c(script)],

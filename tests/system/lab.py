@@ -19,7 +19,9 @@ SYSTEMD = int(subprocess.check_output(["systemctl", "--version"], text=True).spl
 def run(*command, check=True, seconds=90, quiet=False):
     """Runs a command to its end; what it printed, both streams, is in .stdout, and in the log unless quiet."""
     print("$", *command)
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds
+    )
     if done.stdout and not quiet:
         print(done.stdout.rstrip())
     if check and done.returncode != 0:
@@ -68,7 +70,9 @@ def install():
 
 def journal(*matches):
     """Entries as dictionaries, oldest first; matches as journalctl takes them."""
-    lines = subprocess.check_output(["journalctl", "--boot", "--output=json", "--all", "--no-pager", *matches], text=True)
+    lines = subprocess.check_output(
+        ["journalctl", "--boot", "--output=json", "--all", "--no-pager", *matches], text=True
+    )
     return [json.loads(line) for line in lines.splitlines()]
 
 
@@ -142,7 +146,9 @@ class Instance:
     def at_full_strength(self, workers, seconds=30):
         """So many workers, all ready; returns their pids."""
         self.wait_for_status(f"{workers}/{workers} ready", seconds)
-        return wait_for(lambda: len(pids := self.workers()) == workers and pids, f"{workers} workers, not {self.workers()}", seconds)
+        return wait_for(
+            lambda: len(pids := self.workers()) == workers and pids, f"{workers} workers, not {self.workers()}", seconds
+        )
 
     def workers(self):
         """The pids of herder's children."""
@@ -156,7 +162,11 @@ class Instance:
         wait_for(lambda: self.state == state, f"{self.service} is {state}", seconds)
 
     def wait_for_status(self, part, seconds=30):
-        return wait_for(lambda: part in self.status and self.status, f"{part!r} in the status of {self.service}, which is {self.status!r}", seconds)
+        return wait_for(
+            lambda: part in self.status and self.status,
+            f"{part!r} in the status of {self.service}, which is {self.status!r}",
+            seconds,
+        )
 
     def messages(self):
         """What herder and systemd said about the service."""

@@ -30,7 +30,9 @@ class Answer:
 
 def ask(connection, path, keep_alive=False):
     """One request and its whole answer on an open connection; EOFError when the peer closed before the first byte."""
-    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: {'keep-alive' if keep_alive else 'close'}\r\n\r\n".encode())
+    connection.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: {'keep-alive' if keep_alive else 'close'}\r\n\r\n".encode()
+    )
     data = b""
     while b"\r\n\r\n" not in data:
         part = connection.recv(65536)
@@ -40,6 +42,7 @@ def ask(connection, path, keep_alive=False):
     head, body = data.split(b"\r\n\r\n", 1)
     lines = head.decode().split("\r\n")
     headers = {key.lower(): value.strip() for key, value in (line.split(":", 1) for line in lines[1:])}
+
     def more():
         part = connection.recv(65536)
         if not part:
@@ -115,14 +118,21 @@ class Load:
         return sum(count.value for count in self.reopened_counts)
 
     def wait_until(self, requests, seconds=120):
-        wait_for(lambda: self.ok >= requests or not self.errors.empty(), f"{requests} requests, {self.ok} are answered", seconds)
+        wait_for(
+            lambda: self.ok >= requests or not self.errors.empty(),
+            f"{requests} requests, {self.ok} are answered",
+            seconds,
+        )
 
     def more(self, requests, seconds=60):
         """So many more from now on: the load is really there while something happens."""
         self.wait_until(self.ok + requests, seconds)
 
     def __enter__(self):
-        self.clients = [multiprocessing.Process(target=self.client, args=pair, daemon=True) for pair in zip(self.counts, self.reopened_counts)]
+        self.clients = [
+            multiprocessing.Process(target=self.client, args=pair, daemon=True)
+            for pair in zip(self.counts, self.reopened_counts)
+        ]
         for client in self.clients:
             client.start()
         return self

@@ -7,7 +7,10 @@ from load import get
 
 install()
 # A second socket, with a name of its own, from a unit of its own (trap 3: which comes first is undefined).
-write("/etc/systemd/system/admin.socket", "[Socket]\nListenStream=/run/admin.sock\nFileDescriptorName=admin\nService=herder@web.service\n")
+write(
+    "/etc/systemd/system/admin.socket",
+    "[Socket]\nListenStream=/run/admin.sock\nFileDescriptorName=admin\nService=herder@web.service\n",
+)
 web = Instance("web", f"command = {WEB.split()!r}\nworkers = 3\n", listen=("127.0.0.1:8000", "127.0.0.1:8001"))
 systemctl("start", web.socket, "admin.socket")
 equal(web.state, "inactive", "the service before the first connection")
@@ -65,7 +68,9 @@ else:
 
 # An off-the-shelf Rust worker on the listenfd crate, and a selection by name.
 os.chmod(FILES, 0o755)
-rust = Instance("rust", f'command = ["{FILES}/listenfd-worker"]\nworkers = 2\nsockets = ["rust"]\n', listen=("127.0.0.1:8002",))
+rust = Instance(
+    "rust", f'command = ["{FILES}/listenfd-worker"]\nworkers = 2\nsockets = ["rust"]\n', listen=("127.0.0.1:8002",)
+)
 rust.listen()
 print(get("127.0.0.1:8002").body.decode())
 rust.at_full_strength(2)

@@ -33,9 +33,18 @@ def call(method, parameters=None):
 
 
 equal(call("org.varlink.service.GetInfo")["parameters"]["vendor"] != "", True, "GetInfo")
-contains(call("org.varlink.service.GetInterfaceDescription", {"interface": "io.herder.Control"})["parameters"]["description"], "method Reload")
-equal(call("io.herder.Control.Nothing")["error"], "org.varlink.service.MethodNotFound", "the error of an unknown method")
-equal(call("com.example.Nothing")["error"], "org.varlink.service.InterfaceNotFound", "the error of an unknown interface")
+contains(
+    call("org.varlink.service.GetInterfaceDescription", {"interface": "io.herder.Control"})["parameters"][
+        "description"
+    ],
+    "method Reload",
+)
+equal(
+    call("io.herder.Control.Nothing")["error"], "org.varlink.service.MethodNotFound", "the error of an unknown method"
+)
+equal(
+    call("com.example.Nothing")["error"], "org.varlink.service.InterfaceNotFound", "the error of an unknown interface"
+)
 
 # Garbage ends the connection that sent it.
 for garbage in (b"GET / HTTP/1.1\r\n\r\n\0", b"\0\0\0", b"[]\0", b"\xff\xfe\0", b'{"method": 5}\0', b"x" * 200_000):

@@ -25,9 +25,15 @@ fails_with_78(Instance("lonely", COMMAND + 'sockets = ["lonely"]\n', listen=()),
 
 # A socket with Accept=yes: a connection in place of a listener.
 accepting = Instance("accepting", COMMAND, listen=("127.0.0.1:8001",), socket="Accept=yes")
-write("/etc/systemd/system/herder@accepting@.service", "[Service]\nType=notify\nExecStart=/usr/bin/herder run /etc/herder/accepting.toml\n")
+write(
+    "/etc/systemd/system/herder@accepting@.service",
+    "[Service]\nType=notify\nExecStart=/usr/bin/herder run /etc/herder/accepting.toml\n",
+)
 run("systemctl", "start", accepting.socket, check=False)
-write("/etc/systemd/system/one-connection@.service", "[Service]\nType=notify\nRuntimeDirectory=herder/one\nExecStart=/usr/bin/herder run /etc/herder/accepting.toml\nRestartPreventExitStatus=78\n")
+write(
+    "/etc/systemd/system/one-connection@.service",
+    "[Service]\nType=notify\nRuntimeDirectory=herder/one\nExecStart=/usr/bin/herder run /etc/herder/accepting.toml\nRestartPreventExitStatus=78\n",
+)
 write("/etc/systemd/system/one-connection.socket", "[Socket]\nListenStream=127.0.0.1:8002\nAccept=yes\n")
 systemctl("daemon-reload")
 systemctl("start", "one-connection.socket")
@@ -51,7 +57,12 @@ fails_with_78(secret, "/etc/herder/secret.toml")
 
 # No permission in the runtime directory.
 write("/run/herder/other/file", "")
-forbidden = Instance("forbidden", COMMAND, listen=(), service="[Service]\nRestart=no\nRuntimeDirectory=\nEnvironment=RUNTIME_DIRECTORY=/run/herder/other\n")
+forbidden = Instance(
+    "forbidden",
+    COMMAND,
+    listen=(),
+    service="[Service]\nRestart=no\nRuntimeDirectory=\nEnvironment=RUNTIME_DIRECTORY=/run/herder/other\n",
+)
 expect(forbidden.start(check=False).returncode != 0, "herder started without its runtime directory")
 contains(forbidden.messages(), "/run/herder/other")
 
@@ -64,6 +75,12 @@ second = run("herder", "run", str(one.file), check=False)
 expect(second.returncode not in (0, None), "a second herder with the same name runs")
 contains(second.stdout, str(one.main_pid))
 equal(get("127.0.0.1:8003").status, 200, "an answer of the first")
+
+# A port that somebody has, for an instance that binds it itself.
+taken = Instance("taken", COMMAND + 'listen = ["127.0.0.1:8003"]\n', listen=(), service="[Service]\nRestart=no\n")
+expect(taken.start(check=False).returncode != 0, "an instance started without its port")
+contains(taken.messages(), "127.0.0.1:8003")
+contains(taken.messages(), "in use")
 
 # Trap 15: with a connection waiting, the socket starts even the hopeless service again, until the start limit; then the port
 # is closed, and the message says how to go on.

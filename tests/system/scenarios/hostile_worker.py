@@ -18,8 +18,22 @@ def instance(name, *steps):
 
 
 # Trap 20: more lines in one STATUS= are not more assignments for systemd, whether the worker sends them as such or not.
-evil = instance("evil", "ready", "notify", r"STATUS=harmless\nMAINPID=1\nWATCHDOG_USEC=5", "notify", r"MAINPID=1", "notify", "WATCHDOG=trigger",
-                "notify", "FDSTORE=1", "notify", "NOTIFYACCESS=all", "notify", "ERRNO=5")
+evil = instance(
+    "evil",
+    "ready",
+    "notify",
+    r"STATUS=harmless\nMAINPID=1\nWATCHDOG_USEC=5",
+    "notify",
+    r"MAINPID=1",
+    "notify",
+    "WATCHDOG=trigger",
+    "notify",
+    "FDSTORE=1",
+    "notify",
+    "NOTIFYACCESS=all",
+    "notify",
+    "ERRNO=5",
+)
 wait_for(lambda: "harmless" in run("herder", "status", "evil").stdout, "the worker's status text in herder status")
 main = evil.main_pid
 expect("harmless" not in evil.status, f"a worker's text is systemd's status: {evil.status}")

@@ -30,5 +30,8 @@ equal(web.main_pid, main, "herder's pid")
 equal(web.show("NRestarts"), "0", "restarts")
 victim = web.workers()[0]
 os.kill(victim, signal.SIGKILL)
-lost = wait_for(lambda: [entry["HERDER_LOST"] for entry in journal("--unit", web.service) if "HERDER_LOST" in entry], "herder says how many entries were lost")
+lost = wait_for(
+    lambda: [entry["HERDER_LOST"] for entry in journal("--unit", web.service) if "HERDER_LOST" in entry],
+    "herder says how many entries were lost",
+)
 print(f"lost, as herder says: {lost}")

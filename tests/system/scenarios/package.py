@@ -6,8 +6,23 @@ import subprocess
 from lab import FILES, SYSTEMD, Instance, WEB, contains, equal, expect, install, messages, run, systemctl, write
 from load import get
 
-IGNORED = ("/var/lib/dpkg", "/var/log", "/var/cache", "/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", str(FILES), "/root",
-           "/var/lib/systemd/catalog", "/var/lib/private", "/var/lib/systemd/timers", "/etc/.pwd.lock")
+IGNORED = (
+    "/var/lib/dpkg",
+    "/var/log",
+    "/var/cache",
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/tmp",
+    "/var/tmp",
+    str(FILES),
+    "/root",
+    "/var/lib/systemd/catalog",
+    "/var/lib/private",
+    "/var/lib/systemd/timers",
+    "/etc/.pwd.lock",
+)
 
 
 def everything():
@@ -20,17 +35,34 @@ install()
 EXAMPLES = pathlib.Path("/usr/share/doc/herder/examples")
 
 # The manual's steps: the example drop-ins with the name filled in, then enable.
-for example, to in {"listen.conf": "herder@NAME.socket.d/listen.conf", "service.conf": "herder@NAME.service.d/service.conf",
-                    "admin.socket": "NAME-admin.socket"}.items():
+for example, to in {
+    "listen.conf": "herder@NAME.socket.d/listen.conf",
+    "service.conf": "herder@NAME.service.d/service.conf",
+    "admin.socket": "NAME-admin.socket",
+}.items():
     write("/etc/systemd/system/" + to.replace("NAME", "site"), (EXAMPLES / example).read_text().replace("NAME", "site"))
 # More restarts than a person would make in ten seconds.
 write("/etc/systemd/system/herder@site.socket.d/limit.conf", "[Unit]\nStartLimitIntervalSec=0\n")
 site = Instance("site", f"command = {WEB.split()!r}\nworkers = 2\n", listen=())
 
 # Nothing to complain about but keys that 252 does not know, and the manual pages of systemd, which these machines lack.
-verified = run("systemd-analyze", "verify", site.service, site.socket, "herder-rearm@site.service", "site-admin.socket", check=False).stdout
-known = ("Unknown key 'RestartSteps'", "Unknown key 'RestartMaxDelaySec'", "Unknown key 'RestartMode'") if SYSTEMD < 254 else ()
-complaints = [line for line in verified.splitlines() if "Command 'man" not in line and not any(key in line for key in known)]
+verified = run(
+    "systemd-analyze",
+    "verify",
+    site.service,
+    site.socket,
+    "herder-rearm@site.service",
+    "site-admin.socket",
+    check=False,
+).stdout
+known = (
+    ("Unknown key 'RestartSteps'", "Unknown key 'RestartMaxDelaySec'", "Unknown key 'RestartMode'")
+    if SYSTEMD < 254
+    else ()
+)
+complaints = [
+    line for line in verified.splitlines() if "Command 'man" not in line and not any(key in line for key in known)
+]
 equal(complaints, [], "complaints of systemd-analyze verify")
 # Trap 4: an unknown Type= would have become simple.
 equal((site.show("Type"), site.show("CanReload")), ("notify", "yes"), "the type, and whether it can reload")
@@ -70,8 +102,14 @@ for units in ([site.socket], [site.service], [site.service, site.socket], [site.
     equal(get("127.0.0.1:8080").status, 200, f"an answer after the restart of {units}")
 
 # journalctl -x knows the entries of herder.
-contains(run("journalctl", "--catalog", "--boot", "--no-pager", "--unit", site.service, quiet=True).stdout, "Defined-By: herder")
-expect(any("herder" in line for line in run("journalctl", "--list-catalog", quiet=True).stdout.splitlines()), "no entry of herder in the catalog")
+contains(
+    run("journalctl", "--catalog", "--boot", "--no-pager", "--unit", site.service, quiet=True).stdout,
+    "Defined-By: herder",
+)
+expect(
+    any("herder" in line for line in run("journalctl", "--list-catalog", quiet=True).stdout.splitlines()),
+    "no entry of herder in the catalog",
+)
 
 # Installing it again, as an upgrade does, touches no running instance.
 site.wait_until("active")
@@ -82,8 +120,12 @@ site.reload()
 
 run("dpkg", "--purge", "herder")
 equal([site.state, queue.state], ["inactive", "inactive"], "the instances after the package was removed")
-for path in ("/etc/systemd/system/herder@site.socket.d", "/etc/systemd/system/herder@site.service.d", "/etc/systemd/system/site-admin.socket",
-             "/etc/herder"):
+for path in (
+    "/etc/systemd/system/herder@site.socket.d",
+    "/etc/systemd/system/herder@site.service.d",
+    "/etc/systemd/system/site-admin.socket",
+    "/etc/herder",
+):
     run("rm", "-r", path)
 systemctl("disable", "site-admin.socket", check=False)
 run("find", "/etc/systemd/system", "-name", "*site-admin.socket", "-delete")

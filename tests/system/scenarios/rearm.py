@@ -9,8 +9,9 @@ from load import get
 install()
 Release.deploy("crash", "exit 3")
 # Few restarts, to be there sooner; everything else as shipped.
-web = Instance("web", Release.settings + "workers = 1\n",
-               service="[Unit]\nOnFailure=herder-rearm@%i.service\nStartLimitBurst=2\n")
+web = Instance(
+    "web", Release.settings + "workers = 1\n", service="[Unit]\nOnFailure=herder-rearm@%i.service\nStartLimitBurst=2\n"
+)
 web.listen()
 
 

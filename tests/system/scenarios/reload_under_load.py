@@ -14,7 +14,11 @@ web.start()
 before = web.at_full_strength(4)
 main = web.main_pid
 reloads = 0
-with Load("127.0.0.1:8000", 2) as fresh, Load("/run/web.sock", 1) as unix, Load("127.0.0.1:8000", 1, keep_alive=True) as kept:
+with (
+    Load("127.0.0.1:8000", 2) as fresh,
+    Load("/run/web.sock", 1) as unix,
+    Load("127.0.0.1:8000", 1, keep_alive=True) as kept,
+):
     fresh.wait_until(500)
     while reloads < 3 or fresh.ok + unix.ok < REQUESTS:
         reloads += 1
@@ -23,7 +27,9 @@ with Load("127.0.0.1:8000", 2) as fresh, Load("/run/web.sock", 1) as unix, Load(
         # It returns when the last old worker has been told to drain; that one may still finish what it has begun.
         after = set(wait_for(lambda: len(pids := web.workers()) == 4 and pids, "the end of the drained workers"))
         for _ in range(20):
-            equal(get("127.0.0.1:8000").body.split()[0].decode(), f"r{reloads + 1}", f"the release after reload {reloads}")
+            equal(
+                get("127.0.0.1:8000").body.split()[0].decode(), f"r{reloads + 1}", f"the release after reload {reloads}"
+            )
         equal(after & set(before), set(), f"workers that reload {reloads} left alone")
         before = after
         fresh.more(1000)

@@ -24,9 +24,17 @@ expect(not web.runtime.exists(), f"{web.runtime} is left behind")
 os.makedirs("/run/herder", exist_ok=True)
 open("/run/herder/notes", "w").close()
 os.chmod("/run/herder/notes", 0o666)
-Release.deploy("notes", "trap 'echo TERM >> /run/herder/notes; end=1' TERM\n"
-               "while [ -z \"$end\" ]; do sleep 0.1; done; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done")
-noting = Instance("noting", Release.settings.replace('"notify"', '"alive"') + 'workers = 3\n', listen=(), service="[Service]\nReadWritePaths=/run/herder\n")
+Release.deploy(
+    "notes",
+    "trap 'echo TERM >> /run/herder/notes; end=1' TERM\n"
+    'while [ -z "$end" ]; do sleep 0.1; done; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done',
+)
+noting = Instance(
+    "noting",
+    Release.settings.replace('"notify"', '"alive"') + "workers = 3\n",
+    listen=(),
+    service="[Service]\nReadWritePaths=/run/herder\n",
+)
 noting.start()
 noting.at_full_strength(3)
 systemctl("stop", noting.service)

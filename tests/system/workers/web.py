@@ -31,8 +31,16 @@ TEXT = os.environ.get("WEB_TEXT", "hello")
 
 def info():
     return {
-        "pid": os.getpid(), "ppid": os.getppid(), "sid": os.getsid(0), "uid": os.getuid(), "cwd": os.getcwd(), "text": TEXT,
-        "fds": NAMES, "open": OPEN_AT_START, "environ": dict(os.environ), "status": STATUS,
+        "pid": os.getpid(),
+        "ppid": os.getppid(),
+        "sid": os.getsid(0),
+        "uid": os.getuid(),
+        "cwd": os.getcwd(),
+        "text": TEXT,
+        "fds": NAMES,
+        "open": OPEN_AT_START,
+        "environ": dict(os.environ),
+        "status": STATUS,
         "oom_score_adj": int(open("/proc/self/oom_score_adj").read()),
     }
 
@@ -72,7 +80,9 @@ class Connections:
             time.sleep(float(query))
         body = (json.dumps(info()) if path == "/info" else f"{TEXT} from {os.getpid()}\n").encode()
         last = self.draining or "connection: close" in request.lower()
-        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: {'close' if last else 'keep-alive'}\r\n\r\n"
+        head = (
+            f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: {'close' if last else 'keep-alive'}\r\n\r\n"
+        )
         connection.sendall(head.encode() + body)
         return not last
 
