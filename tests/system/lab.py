@@ -69,7 +69,8 @@ def install():
 
 
 def journal(*matches):
-    """Entries as dictionaries, oldest first; matches as journalctl takes them."""
+    """Entries as dictionaries, oldest first, up to this moment; matches as journalctl takes them."""
+    subprocess.run(["journalctl", "--sync"], check=True)
     lines = subprocess.check_output(
         ["journalctl", "--boot", "--output=json", "--all", "--no-pager", *matches], text=True
     )

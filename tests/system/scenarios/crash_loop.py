@@ -1,9 +1,7 @@
 # seconds: 300
 """Workers that keep dying: herder gives up with 69, systemd restarts it, gives up too, and OnFailure= is told once."""
 
-import json
-
-from lab import FILES, Instance, Release, contains, equal, expect, install, journal, run, systemctl, wait_for, write
+from lab import Instance, Release, contains, equal, install, run, wait_for, write
 from load import connect, get
 
 install()

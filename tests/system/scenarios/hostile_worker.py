@@ -1,9 +1,6 @@
 """What workers send changes nothing for systemd, for herder or for other workers."""
 
-import os
-
-from lab import FILES, Instance, contains, equal, expect, install, run, wait_for, write
-from load import get
+from lab import FILES, Instance, equal, expect, install, run, wait_for
 
 MISBEHAVE = f"{FILES}/misbehave"
 

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from lab import Instance, WEB, equal, expect, install, wait_for
+from lab import WEB, Instance, equal, expect, install, wait_for
 from load import Load
 
 CLIENTS, KILLS = 3, 5

@@ -3,7 +3,7 @@
 import pathlib
 import subprocess
 
-from lab import FILES, SYSTEMD, Instance, WEB, contains, equal, expect, install, messages, run, systemctl, write
+from lab import FILES, SYSTEMD, WEB, Instance, contains, equal, expect, install, messages, run, systemctl, write
 from load import get
 
 IGNORED = (

@@ -1,6 +1,6 @@
 """Trap 8: a start, a reload and a drain that take longer than systemd's timeouts, but go on, are left alone."""
 
-from lab import Instance, Release, WEB, equal, install, systemctl
+from lab import WEB, Instance, Release, equal, install, systemctl
 from load import SlowRequest
 
 install()

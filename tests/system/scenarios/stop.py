@@ -1,8 +1,22 @@
 """`systemctl stop` lets workers finish, tells each of them once, and leaves no process."""
 
-import os
+import pathlib
 
-from lab import FILES, Instance, Release, WEB, alive, equal, expect, install, processes_of, systemctl, wait_for
+from lab import (
+    FILES,
+    SCRIPTS,
+    WEB,
+    Instance,
+    Release,
+    alive,
+    equal,
+    expect,
+    install,
+    processes_of,
+    systemctl,
+    wait_for,
+    write,
+)
 from load import SlowRequest
 
 install()
@@ -20,25 +34,21 @@ equal(web.show("Result"), "success", "its result")
 equal([pid for pid in everything if alive(pid)], [], "processes left behind")
 expect(not web.runtime.exists(), f"{web.runtime} is left behind")
 
-# Trap 9: KillMode=mixed, so only herder tells them. Each of these notes every SIGTERM, and ends at the second, or after 2 s.
-os.makedirs("/run/herder", exist_ok=True)
-open("/run/herder/notes", "w").close()
-os.chmod("/run/herder/notes", 0o666)
-Release.deploy(
-    "notes",
-    "trap 'echo TERM >> /run/herder/notes; end=1' TERM\n"
-    'while [ -z "$end" ]; do sleep 0.1; done; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done',
-)
+# Trap 9: KillMode=mixed, so nobody but herder tells them, and each of them once.
+notes = pathlib.Path("/run/notes")
+write(notes, "", mode=0o666)
+command = ["/usr/bin/python3", f"{SCRIPTS}/workers/note_sigterm.py", str(notes)]
 noting = Instance(
     "noting",
-    Release.settings.replace('"notify"', '"alive"') + "workers = 3\n",
+    f'command = {command!r}\nworkers = 3\nready = "notify"\n',
     listen=(),
-    service="[Service]\nReadWritePaths=/run/herder\n",
+    service=f"[Service]\nReadWritePaths={notes}\n",
 )
 noting.start()
 noting.at_full_strength(3)
+main = noting.main_pid
 systemctl("stop", noting.service)
-equal(open("/run/herder/notes").read().count("TERM"), 3, "SIGTERMs that three workers got")
+equal(notes.read_text().split(), [str(main)] * 3, "who sent SIGTERM to the three workers")
 
 # Workers that ignore SIGTERM, and their children, are killed when stop-timeout is over.
 steps = [f"{FILES}/misbehave", "ignore-term", "grandchild", "ready"]

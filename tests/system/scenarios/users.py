@@ -2,7 +2,7 @@
 
 import pwd
 
-from lab import WEB, Instance, contains, equal, expect, install, run, wait_for
+from lab import WEB, Instance, equal, install, run
 from load import get
 
 install()

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from lab import Instance, Release, WEB, alive, equal, expect, install, processes_of, systemctl, wait_for
+from lab import WEB, Instance, Release, alive, equal, expect, install, processes_of, systemctl, wait_for
 from load import SlowRequest, get
 
 install()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """A small correct HTTP worker for systemd's protocols: it tells what it was started with, and drains on SIGTERM.
 
 Paths: / answers at once, /info says what herder handed over, /slow?SECONDS answers late.
@@ -23,7 +22,7 @@ for number in os.listdir("/proc/self/fd"):
 with open("/proc/self/status") as status:
     STATUS = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
 
-from systemd import daemon  # noqa: E402
+from systemd import daemon
 
 NAMES = daemon.listen_fds_with_names(unset_environment=False)
 TEXT = os.environ.get("WEB_TEXT", "hello")

@@ -1,0 +1,142 @@
+//! The operator's side: the control socket, and the `herder` commands as they are typed.
+
+use crate::systemd::Herder;
+use crate::wait::{PATIENCE, until};
+use herder::wire::control::{Status, Worker, WorkerState};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+
+/// What a command said and how it ended.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+/// A command that runs, and does not outlive the test.
+pub struct Running(Child);
+
+impl Running {
+    pub fn of(command: &mut Command) -> Running {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running(command.spawn().unwrap())
+    }
+
+    /// Waits for its end.
+    pub fn ends(mut self) -> Said {
+        let mut status = None;
+        until("the command has ended", || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        let (mut out, mut err) = (String::new(), String::new());
+        self.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        self.0.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        Said { code: status.and_then(|status| status.code()).unwrap(), out, err }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `herder ARGUMENTS…`, with nothing in its environment.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_herder"));
+    command.args(arguments).env_clear();
+    command
+}
+
+/// A connection to the control socket.
+pub struct Control(pub UnixStream);
+
+impl Control {
+    pub fn open(herder: &Herder) -> Control {
+        let path = herder.path("run/control");
+        let mut stream = None;
+        until("herder takes connections", || {
+            stream = UnixStream::connect(&path).ok();
+            stream.is_some() || !herder.is_running()
+        });
+        let stream = stream.expect("herder is not running");
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Control(stream)
+    }
+
+    /// Calls a method and waits for the reply.
+    pub fn call(&mut self, method: &str) -> Value {
+        self.send(method);
+        self.reply().expect("a reply")
+    }
+
+    pub fn send(&mut self, method: &str) {
+        let message = json!({ "method": method }).to_string() + "\0";
+        self.0.write_all(message.as_bytes()).unwrap();
+    }
+
+    /// The next reply; none if herder has hung up.
+    pub fn reply(&mut self) -> Option<Value> {
+        let mut bytes = Vec::new();
+        let mut byte = [0];
+        loop {
+            match self.0.read(&mut byte) {
+                Ok(0) => return None,
+                Ok(_) if byte[0] == 0 => return Some(serde_json::from_slice(&bytes).unwrap()),
+                Ok(_) => bytes.push(byte[0]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("no answer: {error}"),
+            }
+        }
+    }
+}
+
+impl Herder {
+    /// What herder says of itself.
+    pub fn status(&self) -> Status {
+        let mut reply = Control::open(self).call("io.herder.Control.Status");
+        serde_json::from_value(reply["parameters"]["status"].take()).unwrap()
+    }
+
+    /// Waits until the status is as described.
+    pub fn is(&self, what: &str, condition: impl Fn(&Status) -> bool) -> Status {
+        let mut control = Control::open(self);
+        let mut last = None;
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while std::time::Instant::now() < deadline {
+            let mut reply = control.call("io.herder.Control.Status");
+            let status: Status =
+                serde_json::from_value(reply["parameters"]["status"].take()).unwrap();
+            if condition(&status) {
+                return status;
+            }
+            last = Some(status);
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        panic!("not within {PATIENCE:?}: {what}; the last status was {last:#?}");
+    }
+
+    /// Waits until this many workers are ready, and no others are there.
+    pub fn serves(&self, count: usize) -> Vec<Worker> {
+        let ready = |worker: &Worker| worker.state == WorkerState::Ready;
+        self.is(&format!("{count} workers are ready"), |status| {
+            status.workers.len() == count && status.workers.iter().all(ready)
+        })
+        .workers
+    }
+
+    /// `herder reload`
+    pub fn reload(&self) -> Said {
+        self.start_reload().ends()
+    }
+
+    /// `herder reload`, not waited for.
+    pub fn start_reload(&self) -> Running {
+        Running::of(&mut command(&["reload", self.path("run").to_str().unwrap()]))
+    }
+}
