@@ -230,7 +230,9 @@ impl Daemon {
             }
             Action::Drain { worker } => self.children.drain(worker),
             Action::Kill { worker } => self.events.extend(self.children.kill(worker)),
-            Action::Sweep { worker } => self.events.extend(self.children.sweep(&self.poll, worker)),
+            Action::Sweep { worker, kill: _ } => {
+                self.events.extend(self.children.sweep(&self.poll, worker))
+            }
             Action::Abandon { worker } => self.children.abandon(worker),
             Action::Check { generation } => self.start_precheck(generation),
             Action::Forget { generation } => {

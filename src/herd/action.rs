@@ -21,16 +21,19 @@ pub enum Action {
         /// Which worker.
         worker: WorkerId,
     },
-    /// SIGKILL to the whole worker: its process, process group and session.
+    /// SIGKILL to the whole worker: its process, process group and session. Of one that was swept, to
+    /// what is left; answered by `Gone` if that is nothing.
     Kill {
         /// Which worker.
         worker: WorkerId,
     },
-    /// The process has ended: send its `stop-signal` to what is left of its group, then reap it.
-    /// Answered by `Gone`, at once if nothing is left.
+    /// The process has ended: tell what is left of it to stop, then reap it. Answered by `Gone`, at
+    /// once if nothing is left.
     Sweep {
         /// Which worker.
         worker: WorkerId,
+        /// With SIGKILL, as the worker itself was ended, not with its `stop-signal`.
+        kill: bool,
     },
     /// SIGKILL does not end this worker: nothing more will be asked of it, nor is to be told of it.
     Abandon {
@@ -111,7 +114,8 @@ impl fmt::Display for Action {
             }
             Action::Drain { worker } => write!(f, "drain {worker}"),
             Action::Kill { worker } => write!(f, "kill {worker}"),
-            Action::Sweep { worker } => write!(f, "sweep {worker}"),
+            Action::Sweep { worker, kill: false } => write!(f, "sweep {worker}"),
+            Action::Sweep { worker, kill: true } => write!(f, "sweep {worker} with SIGKILL"),
             Action::Abandon { worker } => write!(f, "abandon {worker}"),
             Action::Check { generation } => write!(f, "check {generation}"),
             Action::Forget { generation } => write!(f, "forget {generation}"),

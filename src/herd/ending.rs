@@ -74,17 +74,23 @@ impl Herd {
         self.escalate(CONFIG, why.to_owned());
     }
 
-    /// Step 3, last part: is the reload over, is the herd in trouble, is it time to leave?
+    /// Step 3, last part: is the reload over, or is it time to leave?
     pub(super) fn conclude(&mut self) {
         if self.ending.is_some() {
             return self.leave_if_empty();
         }
         self.conclude_rollout();
+    }
+
+    /// Ends the herd if it is in trouble for too long. Comes before anything is started: a worker
+    /// that is to be drained at once would only take a connection with it.
+    pub(super) fn judge_trouble(&mut self) {
+        if self.ending.is_some() {
+            return;
+        }
         self.watch_trouble();
         if let Some((code, reason)) = self.verdict_on_trouble() {
             self.escalate(code, reason);
-            self.settle_ending();
-            self.leave_if_empty();
         }
     }
 
@@ -119,6 +125,7 @@ impl Herd {
         }
         let code = match trouble.last {
             Some(Blame::System) => OS_ERROR,
+            // Nobody had the time to fail: `crash-limit.after` is shorter than `start-timeout`.
             None => TEMPORARY,
             Some(Blame::Worker | Blame::Timeout) if trouble.only_timeouts => TEMPORARY,
             Some(Blame::Worker | Blame::Timeout) => UNAVAILABLE,
@@ -147,7 +154,8 @@ impl Herd {
             | State::Retiring { .. }
             | State::Draining { .. }
             | State::Killing { .. }
-            | State::Sweeping { .. } => None,
+            | State::Sweeping { .. }
+            | State::Burying { .. } => None,
         });
         let limit = trouble.since + self.good.policy.crash_after;
         extended.chain([limit]).max()
@@ -159,7 +167,7 @@ impl Herd {
     }
 
     fn end(&mut self, code: u8, delay: Span, reason: Option<String>) {
-        self.cut_short();
+        self.cut_short(reason.as_deref());
         self.order(Action::Notify(Notice::Stopping));
         self.ending = Some(Ending {
             code,
@@ -199,8 +207,8 @@ impl Herd {
                 worker.state = Worker::killing(now);
                 self.order(Action::Kill { worker: id });
             }
-            State::Sweeping { kill_at } if hurried && kill_at != Time(u64::MAX) => {
-                worker.state = State::Sweeping { kill_at: Time(u64::MAX) };
+            State::Sweeping { .. } if hurried => {
+                worker.state = Worker::burying(now);
                 self.order(Action::Kill { worker: id });
             }
             // Nothing to signal yet, or nothing more to do.
@@ -210,7 +218,8 @@ impl Herd {
             | State::Retiring { .. }
             | State::Draining { .. }
             | State::Killing { .. }
-            | State::Sweeping { .. } => {}
+            | State::Sweeping { .. }
+            | State::Burying { .. } => {}
         }
     }
 

@@ -9,6 +9,7 @@
 //!
 //! 1. `record`: the event and every deadline that has come become *facts*; nothing is started.
 //! 2. `rollout`: a reload under way takes its next step, or is over.
+//!    A herd that is in trouble for too long ends (`ending`).
 //! 3. `settle`: compares what is wanted with what is there and orders the difference. The one
 //!    place where a worker is started, and the one where a serving worker is drained.
 //!
@@ -64,7 +65,7 @@ pub struct Herd {
     out: Vec<Action>,
     /// Workers whose processes ended in this turn. Their replacements come first: what is left of
     /// the dead can wait.
-    sweeps: Vec<WorkerId>,
+    sweeps: Vec<(WorkerId, bool)>,
     /// The last complete generation: what a slot is given unless a reload says otherwise.
     good: Rc<Spec>,
     rollout: Option<Rollout>,
@@ -152,9 +153,11 @@ impl Herd {
         self.record(event);
         self.expire();
         self.advance();
+        self.make_room();
+        self.judge_trouble();
         self.settle();
-        let sweeps = self.sweeps.drain(..).map(|worker| Action::Sweep { worker });
-        self.out.extend(sweeps);
+        let sweeps = self.sweeps.drain(..);
+        self.out.extend(sweeps.map(|(worker, kill)| Action::Sweep { worker, kill }));
         self.conclude();
         actions.append(&mut self.out);
     }

@@ -3,10 +3,13 @@
 use super::policy::Ready;
 use super::report::{Evidence, Manner, Report};
 use super::slot::Ending;
-use super::worker::{State, Worker};
+use super::worker::{BURY_EVERY, State, Worker};
 use super::{
-    Action, Asked, Cause, Event, Exit, Generation, Herd, SlotId, Span, SpawnFailure, Time, WorkerId,
+    Action, Asked, Cause, Event, Exit, Generation, Herd, SlotId, Span, SpawnFailure, WorkerId,
 };
+
+/// As many as `workers` takes.
+const MOST_WORKERS: u32 = 10_000;
 
 /// How much longer than `start-timeout` a worker may ask for with EXTEND_TIMEOUT_USEC.
 const MOST_EXTENSION: u64 = 10;
@@ -61,12 +64,16 @@ impl Herd {
                 self.order(Action::Kill { worker: id });
             }
             State::Sweeping { .. } => {
-                worker.state = State::Sweeping { kill_at: Time(u64::MAX) };
+                worker.state = Worker::burying(now);
                 self.report(Report::RemainderKilled { worker: id, slot });
                 self.order(Action::Kill { worker: id });
             }
-            State::Killing { .. } => {
-                // State D: a dead disk, say. Nothing more can be done, so it no longer counts.
+            State::Burying { until, .. } if now < until => {
+                worker.state = State::Burying { again_at: now + BURY_EVERY, until };
+                self.order(Action::Kill { worker: id });
+            }
+            // State D: a dead disk, say. Nothing more can be done, so it no longer counts.
+            State::Killing { .. } | State::Burying { .. } => {
                 self.forget_worker(id);
                 self.report(Report::Unkillable { worker: id, slot });
                 self.order(Action::Abandon { worker: id });
@@ -77,6 +84,7 @@ impl Herd {
     /// Marks the workers that have by now been ready for long enough to be trusted.
     pub(super) fn prove(&mut self) {
         let now = self.now;
+        let mut trusted = false;
         for slot in &mut self.slots {
             let mut proved = false;
             for worker in &mut slot.workers {
@@ -88,7 +96,12 @@ impl Herd {
             }
             if proved {
                 slot.proved();
+                trusted = true;
             }
+        }
+        // Nothing woke the core when it happened: this may be the turn in which that worker dies.
+        if trusted {
+            self.trouble = None;
         }
     }
 
@@ -118,7 +131,8 @@ impl Herd {
         let ending = Ending::NotStarted(failure.text.clone());
         self.slot(slot).vacate(ending.clone());
         self.report(Report::NotStarted { worker: id, slot, why: failure.text.clone() });
-        if failure.cause == Cause::Settings && !self.ever_ready && self.ending.is_none() {
+        let first_start = !self.ever_ready && !self.serving && self.ending.is_none();
+        if failure.cause == Cause::Settings && first_start {
             self.give_up_on_settings(&failure.text);
         }
         self.trouble_with(Blame::of(failure.cause));
@@ -142,7 +156,8 @@ impl Herd {
             | State::Retiring { .. }
             | State::Draining { .. }
             | State::Killing { .. }
-            | State::Sweeping { .. } => {}
+            | State::Sweeping { .. }
+            | State::Burying { .. } => {}
         }
     }
 
@@ -152,8 +167,10 @@ impl Herd {
         let State::Starting { since, .. } = worker.state else { return };
         worker.state = State::Ready;
         worker.ready = Some((now, evidence));
+        let generation = worker.generation();
         self.slot(slot).attempted = true;
         self.ever_ready = true;
+        self.done_in(slot, generation);
         self.report(Report::Ready { worker: id, slot, evidence, after: now - since });
     }
 
@@ -203,27 +220,34 @@ impl Herd {
         let lived = now - worker.born;
         let normal = worker.policy().success.contains(exit);
         let manner = match worker.state {
-            State::Draining { .. } | State::Killing { .. } | State::Sweeping { .. } => {
-                Manner::Ordered
-            }
+            State::Draining { .. }
+            | State::Killing { .. }
+            | State::Sweeping { .. }
+            | State::Burying { .. } => Manner::Ordered,
             State::Retiring { .. } => Manner::Retired,
             State::Spawning | State::Starting { .. } => Manner::BeforeReady,
             State::Ready if normal => Manner::Retired,
             State::Ready if worker.proved => Manner::Crashed,
             State::Ready => Manner::Young,
         };
-        let kill_at = match worker.state {
+        let killed = matches!(worker.state, State::Killing { .. });
+        let had_said_so = matches!(worker.state, State::Retiring { .. });
+        worker.state = match worker.state {
             // The remainder of a worker that was told to stop has no more time than the worker had.
-            State::Draining { kill_at } | State::Retiring { kill_at } => kill_at,
-            State::Killing { .. } => now,
-            State::Spawning | State::Starting { .. } | State::Ready | State::Sweeping { .. } => {
-                now + worker.policy().stop_timeout
+            State::Draining { kill_at } | State::Retiring { kill_at } => {
+                State::Sweeping { kill_at }
+            }
+            State::Killing { .. } => Worker::burying(now),
+            State::Spawning
+            | State::Starting { .. }
+            | State::Ready
+            | State::Sweeping { .. }
+            | State::Burying { .. } => {
+                State::Sweeping { kill_at: now + worker.policy().stop_timeout }
             }
         };
-        let had_said_so = matches!(worker.state, State::Retiring { .. });
-        worker.state = State::Sweeping { kill_at };
         self.report(Report::Ended { worker: id, slot, exit, manner, lived });
-        self.sweeps.push(id);
+        self.sweeps.push((id, killed));
         self.counters.ended(manner);
         let ending = Ending::Exited(exit, manner);
         // A worker that timed out has told its story already.
@@ -235,14 +259,19 @@ impl Herd {
                 self.trouble_with(Blame::Worker);
                 self.failed(id, slot, generation, &ending);
             }
-            Manner::Retired if normal && !had_said_so => self.ended_normally(slot, lived),
+            Manner::Retired if normal && !had_said_so => {
+                self.ended_normally(slot, lived);
+            }
             Manner::Ordered | Manner::Crashed | Manner::Retired => {}
         }
     }
 
     fn ended_normally(&mut self, slot: SlotId, lived: Span) {
         let now = self.now;
-        self.slot(slot).ended_normally(now, lived);
+        // A server that recycles itself works, however short its workers' lives are.
+        if self.slot(slot).ended_normally(now, lived) {
+            self.trouble = None;
+        }
     }
 
     fn gone(&mut self, id: WorkerId) {
@@ -273,12 +302,13 @@ impl Herd {
         let delay = self.slot(slot).failed(now, jitter);
         let failures = self.slot(slot).failures;
         self.report(Report::BackingOff { slot, failures, delay });
+        self.undone_in(slot, generation);
         self.roll_back_failed(slot, generation);
     }
 
     fn scale(&mut self, by: i32) {
         let from = self.wanted();
-        let to = from.saturating_add_signed(by);
+        let to = from.saturating_add_signed(by).min(MOST_WORKERS.max(from));
         if to == from || self.ending.is_some() {
             return;
         }

@@ -173,7 +173,10 @@ impl fmt::Display for Report {
                 write!(f, "{worker} ({slot}) did not stop within {after}, killing it")
             }
             Report::Unkillable { worker, slot } => {
-                write!(f, "{worker} ({slot}) is not ended by SIGKILL, no longer waiting for it")
+                write!(
+                    f,
+                    "{worker} ({slot}), or what it left behind, is not ended by SIGKILL, no longer waiting for it"
+                )
             }
             Report::RemainderKilled { worker, slot } => {
                 write!(f, "killing processes that {worker} ({slot}) left behind")

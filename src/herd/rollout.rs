@@ -24,6 +24,8 @@ pub(super) struct Rollout {
     pub wanted_before: u32,
     /// Slots whose worker was drained for this: the ones a roll-back has to restore.
     pub touched: BTreeSet<SlotId>,
+    /// Slots that have had a ready worker of the new generation, and not lost it to a failure.
+    pub done: BTreeSet<SlotId>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub(super) enum Phase {
     /// As Rolling, but without canary and roll-back.
     Replacing,
     /// The last good generation is being put back.
-    RollingBack { reason: String, culprit: Option<WorkerId>, incomplete: bool },
+    RollingBack { reason: String, culprit: Option<WorkerId>, failed: BTreeSet<SlotId> },
 }
 
 impl Rollout {
@@ -92,7 +94,8 @@ impl Herd {
             self.order(Action::Notify(Notice::Reloading(self.now)));
         }
         self.report(Report::ReloadStarted { from, to: generation });
-        self.rollout = Some(Rollout { to, began: self.now, phase, wanted_before, touched });
+        let (began, done) = (self.now, BTreeSet::new());
+        self.rollout = Some(Rollout { to, began, phase, wanted_before, touched, done });
     }
 
     /// Before the first READY=1 new settings simply take the place of the old.
@@ -190,7 +193,8 @@ impl Herd {
                 State::Retiring { .. }
                 | State::Draining { .. }
                 | State::Killing { .. }
-                | State::Sweeping { .. },
+                | State::Sweeping { .. }
+                | State::Burying { .. },
                 _,
             )) => self.abort(format!("{id} ({slot}) left while it was on trial"), Some(id)),
             None => self.abort(format!("{id} left while it was on trial"), Some(id)),
@@ -220,18 +224,38 @@ impl Herd {
     pub(super) fn abort(&mut self, reason: String, culprit: Option<WorkerId>) {
         let Some(rollout) = &mut self.rollout else { return };
         let to = rollout.to.generation;
-        rollout.phase = Phase::RollingBack { reason: reason.clone(), culprit, incomplete: false };
+        let failed = BTreeSet::new();
+        rollout.phase = Phase::RollingBack { reason: reason.clone(), culprit, failed };
         self.report(Report::ReloadFailed { to, reason });
     }
 
-    /// A worker failed; if it was one that a roll-back put back, the old files are no longer good.
+    /// A worker of these settings became ready in this slot.
+    pub(super) fn done_in(&mut self, slot: SlotId, generation: Generation) {
+        let rollout = self.rollout.as_mut();
+        if let Some(rollout) = rollout.filter(|rollout| rollout.to.generation == generation) {
+            rollout.done.insert(slot);
+        }
+    }
+
+    /// A worker of these settings failed in this slot.
+    pub(super) fn undone_in(&mut self, slot: SlotId, generation: Generation) {
+        let rollout = self.rollout.as_mut();
+        if let Some(rollout) = rollout.filter(|rollout| rollout.to.generation == generation) {
+            rollout.done.remove(&slot);
+        }
+    }
+
+    /// A worker failed; if it was one that a roll-back put back, its files are no longer what they were.
     pub(super) fn roll_back_failed(&mut self, slot: SlotId, generation: Generation) {
         let good = self.good.generation;
         let replacing_another = !self.slot(slot).is_empty();
         let Some(rollout) = &mut self.rollout else { return };
-        if let Phase::RollingBack { incomplete, .. } = &mut rollout.phase {
-            *incomplete |=
-                generation == good && (replacing_another || rollout.touched.contains(&slot));
+        let put_back = replacing_another || rollout.touched.contains(&slot);
+        if let Phase::RollingBack { failed, .. } = &mut rollout.phase
+            && generation == good
+            && put_back
+        {
+            failed.insert(slot);
         }
     }
 
@@ -256,24 +280,29 @@ impl Herd {
                     self.finish(Verdict::Failed { reason, worker: None });
                 }
             }
-            Phase::RollingBack { reason, culprit, incomplete } => {
-                let (incomplete, worker) = (*incomplete, *culprit);
-                if incomplete || self.all_restored(&rollout.touched) {
-                    let good = self.good.generation;
-                    let how = if incomplete { ", but its files have changed" } else { "" };
+            Phase::RollingBack { reason, culprit, failed } => {
+                if self.all_restored(&rollout.touched, failed) {
+                    let (good, worker) = (self.good.generation, *culprit);
+                    let complete = failed.is_empty();
+                    let how = if complete { "" } else { ", but its files have changed" };
                     let reason = format!("{reason}; rolled back to {good}{how}");
-                    self.report(Report::RolledBack { to: good, complete: !incomplete });
+                    self.report(Report::RolledBack { to: good, complete });
                     self.finish(Verdict::Failed { reason, worker });
                 }
             }
         }
     }
 
-    /// Every wanted slot has a ready worker of this generation, and no other worker serves.
+    /// Every wanted slot has had its worker of this generation, somebody serves, and nobody who is
+    /// of another. (A slot whose worker is just being replaced, because it retired or died in
+    /// service, does not hold the reload up: there may always be one.)
     fn all_have(&self, generation: Generation) -> bool {
-        let has = |worker: &Worker| worker.is_ready() && worker.generation() == generation;
-        self.wanted_slots().iter().all(|slot| slot.workers.iter().any(has))
-            && self.workers().all(|(_, worker)| !worker.is_active() || has(worker))
+        let Some(rollout) = &self.rollout else { return false };
+        let wanted = self.wanted();
+        (0..wanted).all(|slot| rollout.done.contains(&SlotId(slot)))
+            && (wanted == 0 || self.serves())
+            && self.workers().all(|(_, w)| !w.is_active() || w.generation() == generation)
+            && (wanted > 0 || self.count(Worker::is_active) == 0)
     }
 
     /// Every wanted slot has had a worker of these settings, ready or not, and somebody serves.
@@ -282,12 +311,13 @@ impl Herd {
     }
 
     /// No wanted slot has a worker of a generation other than the good one, and the slots that
-    /// were changed have a ready one.
-    fn all_restored(&self, touched: &BTreeSet<SlotId>) -> bool {
+    /// were changed have a ready one; except for those that cannot be restored.
+    fn all_restored(&self, touched: &BTreeSet<SlotId>, failed: &BTreeSet<SlotId>) -> bool {
         let good = self.good.generation;
         (0..).map(SlotId).zip(self.wanted_slots()).all(|(id, slot)| {
-            slot.active().all(|worker| worker.generation() == good)
-                && (slot.has_ready() || !touched.contains(&id))
+            let restored = slot.active().all(|worker| worker.generation() == good)
+                && (slot.has_ready() || !touched.contains(&id));
+            restored || failed.contains(&id)
         })
     }
 
@@ -315,11 +345,17 @@ impl Herd {
         self.answer(rollout.to.generation, verdict);
     }
 
-    /// Ends a reload because herder ends.
-    pub(super) fn cut_short(&mut self) {
+    /// Ends a reload because herder ends: as asked, or for this reason.
+    pub(super) fn cut_short(&mut self, why: Option<&str>) {
         if let Some(rollout) = self.rollout.take() {
-            self.remember(rollout.to.generation, &Verdict::Stopped);
-            self.answer(rollout.to.generation, Verdict::Stopped);
+            let verdict = match why {
+                None => Verdict::Stopped,
+                Some(why) => {
+                    Verdict::Failed { reason: format!("herder gives up: {why}"), worker: None }
+                }
+            };
+            self.remember(rollout.to.generation, &verdict);
+            self.answer(rollout.to.generation, verdict);
         }
     }
 

@@ -7,6 +7,7 @@ use super::rollout::{Phase, Rollout};
 use super::slot::Slot;
 use super::worker::{Spec, Worker};
 use super::{Action, Generation, Herd, SlotId, Time, WorkerId};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 impl Herd {
@@ -14,15 +15,20 @@ impl Herd {
         if self.ending.is_some() {
             return self.settle_ending();
         }
-        let wanted = self.wanted();
-        // Slot 0 is there for the canary of a herd that wants nobody.
-        let slots = self.slots.len().max(wanted.max(1) as usize);
-        self.slots.resize_with(slots, Slot::default);
+        self.make_room();
         self.raise_peak();
         self.dismiss();
         self.try_canary();
         self.fill();
         self.replace();
+    }
+
+    /// As many slots as are wanted, or still have a worker. (Slot 0 is always there, for the canary
+    /// of a herd that wants nobody.)
+    pub(super) fn make_room(&mut self) {
+        let used = self.slots.iter().rposition(|slot| !slot.workers.is_empty());
+        let used = used.map_or(1, |used| used + 1);
+        self.slots.resize_with(used.max(self.wanted() as usize), Slot::default);
     }
 
     /// Workers that are there from a time when more were wanted are allowed for until they have left.
@@ -46,7 +52,7 @@ impl Herd {
     fn dismiss(&mut self) {
         let generation = self.spec().generation;
         let kept_slots = self.kept_slots(generation);
-        let hold = self.holds_old_workers(generation);
+        let held = if self.holds_old_workers(generation) { self.wanted() } else { 0 };
         let canary = self.rollout.as_ref().and_then(Rollout::canary);
         let mut dismissed = Vec::new();
         for (slot, id) in self.slots.iter().zip((0..).map(SlotId)) {
@@ -54,7 +60,7 @@ impl Herd {
                 if id.0 < kept_slots { keepers(slot, generation, canary) } else { vec![] };
             let others = slot.active().filter(|worker| {
                 let kept = Some(worker.id) == canary || keepers.contains(&worker.id);
-                !kept && !(hold && worker.is_ready())
+                !(kept || id.0 < held && worker.is_ready())
             });
             dismissed.extend(others.map(|worker| (id, worker.id, worker.is_ready())));
         }
@@ -169,7 +175,11 @@ impl Herd {
         let canary = self.rollout.as_ref().and_then(Rollout::canary);
         let wanted = self.wanted();
         let budget = wanted + self.rules().surge(wanted);
-        for id in (0..wanted).map(SlotId) {
+        // Slots that still have somebody come last: a worker that takes its time to retire must not
+        // take the place of others, again and again.
+        let mut order: Vec<SlotId> = (0..wanted).map(SlotId).collect();
+        order.sort_by_key(|id| self.slots[id.0 as usize].workers.len());
+        for id in order {
             let now = self.now;
             let slot = self.slot(id);
             let lacking = slot.active().all(|worker| Some(worker.id) == canary);
@@ -190,39 +200,32 @@ impl Herd {
 
     /// Replaces workers of other settings, within the surge and what may be missing.
     fn replace(&mut self) {
-        let converting = match self.rollout.as_ref().map(|rollout| &rollout.phase) {
-            Some(
-                Phase::Rolling | Phase::Replacing | Phase::RollingBack { incomplete: false, .. },
-            ) => true,
-            Some(
-                Phase::Checking { .. }
-                | Phase::Canary { .. }
-                | Phase::RollingBack { incomplete: true, .. },
-            )
-            | None => false,
+        let (skipped, may_clear) = match self.rollout.as_ref().map(|rollout| &rollout.phase) {
+            Some(Phase::Checking { .. } | Phase::Canary { .. }) => return,
+            Some(Phase::Rolling | Phase::Replacing) => (BTreeSet::new(), true),
+            Some(Phase::RollingBack { failed, .. }) => (failed.clone(), true),
+            // What a roll-back could not restore is tried again, as any slot that fails; but whoever
+            // serves there serves until it works.
+            None => (BTreeSet::new(), false),
         };
-        if !converting {
-            return;
-        }
         let spec = self.spec();
         let wanted = self.wanted();
         let budget = wanted + self.rules().surge(wanted);
-        for id in (0..wanted).map(SlotId) {
+        for id in (0..wanted).map(SlotId).filter(|id| !skipped.contains(id)) {
             let now = self.now;
             let slot = self.slot(id);
             let outdated = slot.active().all(|w| w.generation() != spec.generation);
             if !outdated || slot.is_empty() || slot.not_before > now {
                 continue;
             }
-            if self.active() < budget {
-                if self.may_start() {
-                    self.spawn(id, Rc::clone(&spec));
+            if self.active() >= budget {
+                if !may_clear || !self.may_miss_one() || !self.fewer_starting_than_allowed() {
+                    continue;
                 }
-            } else if self.may_miss_one() && self.fewer_starting_than_allowed() {
                 self.clear(id);
-                if self.may_start() {
-                    self.spawn(id, Rc::clone(&spec));
-                }
+            }
+            if self.may_start() {
+                self.spawn(id, Rc::clone(&spec));
             }
         }
     }

@@ -85,11 +85,14 @@ impl Slot {
     }
 
     /// Counts a normal ending; a run of them that leads nowhere is slowed down.
-    pub fn ended_normally(&mut self, now: Time, lived: Span) {
+    ///
+    /// Says whether its life was long enough to have been of use.
+    pub fn ended_normally(&mut self, now: Time, lived: Span) -> bool {
         self.hurried = if lived < HURRY { self.hurried.saturating_add(1) } else { 0 };
         if self.hurried > HURRIED_ENDINGS {
             self.not_before = now + HURRY;
         }
+        self.hurried == 0
     }
 
     fn put_off(&mut self, now: Time, times: u32, jitter: f64) -> Span {

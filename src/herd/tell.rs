@@ -190,9 +190,22 @@ impl Herd {
             (Some(_), _) => Condition::Stopping,
             (None, _) if !self.serving => Condition::Starting,
             (None, Some(_)) => Condition::Reloading,
-            (None, None) if self.failing_slot().is_some() => Condition::Degraded,
+            (None, None) if self.failing_slot().is_some() || self.is_mixed() => Condition::Degraded,
+            (None, None) if self.is_short_handed() => Condition::Degraded,
             (None, None) => Condition::Serving,
         }
+    }
+
+    /// Fewer serve than wanted, and nobody is on the way.
+    fn is_short_handed(&self) -> bool {
+        self.serving_slots() < self.wanted() && self.count(Worker::is_starting) == 0
+    }
+
+    /// Some slot still has a worker of settings that were given up.
+    fn is_mixed(&self) -> bool {
+        let good = self.good.generation;
+        self.rollout.is_none()
+            && self.workers().any(|(_, worker)| worker.is_ready() && worker.generation() != good)
     }
 
     fn status(&self) -> Status {
@@ -231,7 +244,10 @@ impl Herd {
                 };
                 Status { text: format!("{what} {ready}/{wanted}: {}", why.text), ..why }
             }
-            None if self.serving => plain(format!("{ready}/{wanted} ready, {generation}{tail}")),
+            None if self.serving => {
+                let mixed = if self.is_mixed() { " (some workers are of another)" } else { "" };
+                plain(format!("{ready}/{wanted} ready, {generation}{mixed}{tail}"))
+            }
             None => plain(format!("starting {ready}/{wanted}")),
         }
     }
@@ -282,7 +298,7 @@ impl Herd {
                     State::Spawning => false,
                     State::Starting { until, .. } => now <= until,
                     State::Retiring { kill_at } | State::Draining { kill_at } => now <= kill_at,
-                    State::Killing { .. } | State::Sweeping { .. } => false,
+                    State::Killing { .. } | State::Sweeping { .. } | State::Burying { .. } => false,
                 };
                 self.wanted() == 0
                     || self.workers().any(|(_, worker)| on_its_way(worker))

@@ -122,7 +122,7 @@ impl Herd {
                 State::Retiring { .. } => WorkerState::Retiring,
                 State::Draining { .. } => WorkerState::Draining,
                 State::Killing { .. } => WorkerState::Killed,
-                State::Sweeping { .. } => WorkerState::Swept,
+                State::Sweeping { .. } | State::Burying { .. } => WorkerState::Swept,
             },
             evidence: worker.ready.map(|(_, evidence)| evidence),
             born: worker.born,

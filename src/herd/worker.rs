@@ -3,7 +3,7 @@
 //! ```text
 //! Spawning ──► Starting ──► Ready ──► Retiring ─┐        its process …
 //!     │            │          │                 ├─► Sweeping ──► forgotten
-//!     │            └────► Draining ──► Killing ─┘        … and what it left behind
+//!     │            └────► Draining ──► Killing ─┘        … and what it left behind (Burying)
 //!     └─► forgotten (there never was a process)
 //! ```
 //!
@@ -50,12 +50,18 @@ pub(super) enum State {
     Draining { kill_at: Time },
     /// It was sent SIGKILL; if even that does not end it by `until`, it is given up.
     Killing { until: Time },
-    /// Its process has ended; what it left behind is killed at `kill_at`.
+    /// Its process has ended; what it left behind was told to stop, and is killed at `kill_at`.
     Sweeping { kill_at: Time },
+    /// What it left behind was killed, and is again at `again_at`; given up at `until`.
+    Burying { again_at: Time, until: Time },
 }
 
 /// How long SIGKILL may take to end a process before nobody waits for it any more.
 const UNKILLABLE: Span = Span::secs(10);
+
+/// How often what a dead worker left behind is looked for and killed: it may fork meanwhile, and
+/// its end may be told to nobody here.
+pub(super) const BURY_EVERY: Span = Span::millis(500);
 
 impl Worker {
     pub fn new(id: WorkerId, spec: Rc<Spec>, born: Time) -> Worker {
@@ -117,11 +123,16 @@ impl Worker {
             | State::Draining { kill_at }
             | State::Sweeping { kill_at } => Some(kill_at),
             State::Killing { until } => Some(until),
+            State::Burying { again_at, until } => Some(again_at.min(until)),
         }
         .filter(|&time| time != Time(u64::MAX))
     }
 
     pub fn killing(now: Time) -> State {
         State::Killing { until: now + UNKILLABLE }
+    }
+
+    pub fn burying(now: Time) -> State {
+        State::Burying { again_at: now + BURY_EVERY, until: now + UNKILLABLE }
     }
 }

@@ -40,8 +40,18 @@ pub struct Behaviour {
     pub obeys: Option<Span>,
     /// SIGKILL does not end it.
     pub unkillable: bool,
-    /// It leaves children behind, which obey the stop signal or not.
-    pub leaves: Option<bool>,
+    /// What it leaves behind.
+    pub leaves: Option<Leftover>,
+}
+
+/// Processes that outlive the worker that forked them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leftover {
+    Obeys,
+    /// Ends only by SIGKILL, and at the second one: it had forked meanwhile.
+    Clings,
+    /// Not even by that.
+    Stays,
 }
 
 const OOM: Exit = Exit::Signal { number: 9, core: false };
@@ -89,7 +99,12 @@ impl Behaviour {
             asks_for_time: dice.below(8) == 0,
             obeys,
             unkillable: !calm && dice.below(200) == 0,
-            leaves: (dice.below(8) == 0).then(|| dice.below(2) == 0),
+            leaves: match dice.below(24) {
+                0 | 1 => Some(Leftover::Obeys),
+                2 => Some(Leftover::Clings),
+                3 if !calm => Some(Leftover::Stays),
+                _ => None,
+            },
         }
     }
 

@@ -36,7 +36,7 @@ fn play(seed: u64, files_lost: bool) -> Result<u64, String> {
                 "{}\nat {}\n--- the last of its trace ---\n{}\n--- replay: HERDER_SIM_SEED={seed} cargo test --test sim ---",
                 text.unwrap_or_default(),
                 world.now,
-                world.trace_tail(900),
+                world.trace_tail(300),
             ))
         }
     }

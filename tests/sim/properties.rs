@@ -4,8 +4,8 @@
 use super::behaviour::{Fault, Quality};
 use super::world::has_process;
 use herder::herd::{
-    Action, Condition, Event, Generation, Herd, Notice, Policy, Report, SlotId, Time, Verdict,
-    WorkerId, WorkerState,
+    Action, Condition, Event, Generation, Herd, Manner, Notice, Policy, Report, SlotId, Time,
+    Verdict, WorkerId, WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +17,9 @@ pub struct Watch {
     wanted_before: u32,
     accepted: BTreeSet<Generation>,
     answered: BTreeMap<Generation, Verdict>,
+    /// In this turn.
+    just_answered: BTreeSet<Generation>,
+    good_before: Option<Generation>,
     instant: (Time, usize),
     stop_by: Option<Time>,
     stops: u32,
@@ -25,8 +28,17 @@ pub struct Watch {
     reloading: bool,
     escalated: bool,
     status_at: Vec<Time>,
-    /// A roll-back could not restore everything, and no reload has succeeded since.
-    mixed: bool,
+    /// Turns in a row in which nothing happened but that time passed, at one instant.
+    ticks: (Time, u32),
+    /// The caller has ended the turn with `tell`.
+    pub turn_ends: bool,
+    /// Since when each worker has been ready, and when it is to be trusted.
+    trusted_at: BTreeMap<WorkerId, Time>,
+    started_at: BTreeMap<WorkerId, Time>,
+    /// When some trusted worker was last ready, or nobody was wanted.
+    trust: Time,
+    /// Failures of each slot since then.
+    failures: BTreeMap<SlotId, u32>,
 }
 
 fn states(herd: &Herd) -> BTreeMap<WorkerId, (SlotId, WorkerState)> {
@@ -53,6 +65,8 @@ fn active_slots(states: &BTreeMap<WorkerId, (SlotId, WorkerState)>) -> u32 {
 impl Watch {
     pub fn before(&mut self, herd: &Herd, event: &Event) {
         self.before = states(herd);
+        self.good_before = Some(herd.generation());
+        self.just_answered.clear();
         self.wanted_before = herd.strength().0;
         match event {
             Event::Reload { generation, .. } => {
@@ -77,8 +91,19 @@ impl Watch {
         self.systemd(now, actions);
         self.answers(actions);
         self.the_end(now, event, actions, policies);
+        self.trust(now, herd, actions, policies);
+        // A deadline that has come and stays would have the loop turn for ever.
         let deadline = herd.deadline();
-        assert!(deadline.is_none_or(|time| time.0 > 0), "a deadline in the beginning of time");
+        self.ticks = match (event, self.ticks) {
+            (Event::Tick, (at, ticks)) if at == now => (now, ticks + 1),
+            _ => (now, 0),
+        };
+        assert!(
+            self.ticks.1 < 4 || deadline.is_none_or(|time| time > now),
+            "due at {deadline:?}: {:?} {}",
+            herd.condition(),
+            herd.status_line()
+        );
     }
 
     /// The herd gets somewhere: no instant without end.
@@ -118,7 +143,8 @@ impl Watch {
         if !drained_ready {
             return;
         }
-        let allowed = policies.values().map(|policy| policy.max_unavailable.down(wanted)).max();
+        let in_force = self.in_force(herd, policies);
+        let allowed = in_force.iter().map(|policy| policy.max_unavailable.down(wanted)).max();
         let floor =
             ready_slots(&undrained, wanted).min(wanted.saturating_sub(allowed.unwrap_or(0)));
         let ready = ready_slots(&after, wanted);
@@ -195,11 +221,92 @@ impl Watch {
         }
     }
 
+    /// The policies this turn may go by: of the generation that was good before it, of the one that
+    /// is now, and of the one that is being brought in.
+    fn in_force<'a>(
+        &self,
+        herd: &Herd,
+        policies: &'a BTreeMap<Generation, Policy>,
+    ) -> Vec<&'a Policy> {
+        let coming = self.accepted.iter().filter(|generation| {
+            !self.answered.contains_key(generation) || self.just_answered.contains(generation)
+        });
+        let generations = [self.good_before, Some(herd.generation())].into_iter().flatten();
+        generations
+            .chain(coming.copied())
+            .filter_map(|generation| policies.get(&generation))
+            .collect()
+    }
+
+    /// Nobody gives up before the promised number of failures, or the promised time, has passed
+    /// since a worker that had proved itself was last there.
+    fn trust(
+        &mut self,
+        now: Time,
+        herd: &Herd,
+        actions: &[Action],
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
+        let trusted = self.before.iter().any(|(id, (_, state))| {
+            *state == WorkerState::Ready && self.trusted_at.get(id).is_some_and(|at| *at <= now)
+        });
+        if trusted || self.wanted_before == 0 {
+            self.trust = now;
+            self.failures.clear();
+        }
+        for action in actions {
+            let Action::Report(report) = action else { continue };
+            match report {
+                Report::Started { worker, .. } => {
+                    self.started_at.insert(*worker, now);
+                }
+                Report::Ready { worker, .. } => {
+                    let view = herd.view().find(|view| view.id == *worker);
+                    if let Some(policy) = view.and_then(|view| policies.get(&view.generation)) {
+                        self.trusted_at.insert(*worker, now + policy.min_lifetime);
+                    }
+                }
+                Report::Retiring { worker, .. }
+                | Report::Ended { worker, manner: Manner::Retired, .. }
+                    if self.before.get(worker).is_some_and(|(_, s)| *s == WorkerState::Ready)
+                        && self
+                            .started_at
+                            .get(worker)
+                            .is_some_and(|at| (now - *at).0 >= 100_000) =>
+                {
+                    // The core takes only lives of some length for work.
+                    self.trust = now;
+                    self.failures.clear();
+                }
+                Report::NotStarted { slot, .. }
+                | Report::TimedOut { slot, .. }
+                | Report::Ended { slot, manner: Manner::BeforeReady | Manner::Young, .. } => {
+                    *self.failures.entry(*slot).or_default() += 1;
+                }
+                Report::Escalating { code, .. } if *code != 78 => {
+                    let policy = &policies[&herd.generation()];
+                    let long = now - self.trust >= policy.crash_after;
+                    let count = |slot| self.failures.get(&SlotId(slot)).copied().unwrap_or(0);
+                    let often = (0..self.wanted_before.min(herd.strength().0))
+                        .all(|slot| count(slot) >= policy.crash_burst);
+                    assert!(
+                        long || often,
+                        "gave up too early: {:?} of {}: {report}",
+                        self.failures,
+                        policy.crash_burst
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Every accepted reload is answered, once.
     fn answers(&mut self, actions: &[Action]) {
         for action in actions {
             if let Action::Answer { generation, verdict } = action {
                 assert!(self.accepted.contains(generation), "an answer nobody waits for");
+                self.just_answered.insert(*generation);
                 let before = self.answered.insert(*generation, verdict.clone());
                 assert_eq!(before, None, "{generation} answered twice");
             }
@@ -225,12 +332,6 @@ impl Watch {
         }
         for action in actions {
             match action {
-                Action::Report(Report::RolledBack { complete, .. }) => self.mixed |= !complete,
-                Action::Report(Report::Reloaded { .. }) => self.mixed = false,
-                // Before the first READY=1 there is no roll-back.
-                Action::Answer { verdict: Verdict::Failed { reason, .. }, .. } => {
-                    self.mixed |= reason.contains("in force all the same");
-                }
                 Action::Report(Report::Escalating { code, .. }) => {
                     assert_ne!(*code, 0, "an escalation has to fail");
                     let serves = self.before.iter().any(|(id, (_, state))| {
@@ -282,7 +383,7 @@ impl Watch {
         assert_eq!(ready, wanted, "not at full strength");
         for worker in herd.view().filter(|worker| worker.state == WorkerState::Ready) {
             let right = worker.generation == herd.generation();
-            assert!(right || self.mixed, "a worker of a generation that was given up");
+            assert!(right, "a worker of a generation that was given up");
         }
     }
 }

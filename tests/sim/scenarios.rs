@@ -461,7 +461,7 @@ fn every_event_in_every_state_is_survived() {
 fn what_is_left_of_the_dead_is_stopped_then_killed() {
     let mut story = Story::serving(policy(1));
     story.tell(Event::Exited { worker: WorkerId(1), exit: CRASH });
-    assert!(story.actions.contains(&Action::Sweep { worker: WorkerId(1) }));
+    assert!(story.actions.contains(&Action::Sweep { worker: WorkerId(1), kill: false }));
     story.pass(Span::secs(30));
     let killed = Report::RemainderKilled { worker: WorkerId(1), slot: herder::herd::SlotId(0) };
     assert!(story.actions.contains(&Action::Report(killed)));

@@ -1,7 +1,7 @@
 //! The simulated machine: a clock that jumps from deadline to deadline, processes that are numbers,
 //! and somebody who reloads, scales, kills and stops.
 
-use super::behaviour::{Behaviour, Fault, Quality};
+use super::behaviour::{Behaviour, Fault, Leftover, Quality};
 use super::properties::Watch;
 use herder::herd::{
     Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Policy, Ready, ReadyWhen,
@@ -27,6 +27,8 @@ struct Process {
     behaviour: Behaviour,
     /// It has ended; its children may not have.
     ended: bool,
+    /// How often it was sent SIGKILL.
+    killed: u32,
 }
 
 pub struct World {
@@ -242,7 +244,8 @@ impl World {
         self.watch.before(&herd, &event);
         herd.handle(self.now, event.clone(), &mut actions);
         // Several events make a turn, now and then.
-        if self.dice.below(4) > 0 || self.is_last_of_this_instant() {
+        self.watch.turn_ends = self.dice.below(4) > 0 || self.is_last_of_this_instant();
+        if self.watch.turn_ends {
             herd.tell(self.now, &mut actions);
         }
         self.watch.after(self.now, &herd, &event, &actions, &self.policies);
@@ -261,7 +264,7 @@ impl World {
                 Action::Spawn { worker, generation, .. } => self.spawn(worker, generation),
                 Action::Drain { worker } => self.drain(worker),
                 Action::Kill { worker } => self.kill(worker),
-                Action::Sweep { worker } => self.sweep(worker),
+                Action::Sweep { worker, kill } => self.sweep(worker, kill),
                 Action::Check { generation } => {
                     let outcome =
                         if self.dice.below(4) == 0 { Err("no".to_owned()) } else { Ok(()) };
@@ -285,7 +288,7 @@ impl World {
             let failure = SpawnFailure { cause, text: "cannot execute /srv/app".to_owned() };
             return self.later(Span::ZERO, Event::SpawnFailed { worker, failure });
         }
-        self.processes.insert(worker, Process { behaviour, ended: false });
+        self.processes.insert(worker, Process { behaviour, ended: false, killed: 0 });
         self.later(Span::ZERO, Event::Spawned { worker });
         if behaviour.asks_for_time {
             self.later(Span::millis(1), Event::Extend { worker, by: Span::secs(90) });
@@ -312,9 +315,18 @@ impl World {
     }
 
     fn kill(&mut self, worker: WorkerId) {
-        let Some(process) = self.processes.get(&worker) else { return };
+        let Some(process) = self.processes.get_mut(&worker) else { return };
+        process.killed += 1;
         if process.ended {
-            return self.later(Span::millis(1), Event::Gone { worker });
+            let gone = match process.behaviour.leaves {
+                None | Some(Leftover::Obeys) => true,
+                Some(Leftover::Clings) => process.killed > 1,
+                Some(Leftover::Stays) => false,
+            };
+            if gone {
+                self.later(Span::millis(1), Event::Gone { worker });
+            }
+            return;
         }
         if !process.behaviour.unkillable {
             let exit = Exit::Signal { number: 9, core: false };
@@ -322,14 +334,15 @@ impl World {
         }
     }
 
-    fn sweep(&mut self, worker: WorkerId) {
+    fn sweep(&mut self, worker: WorkerId, kill: bool) {
         let Some(process) = self.processes.get_mut(&worker) else { return };
         process.ended = true;
         match process.behaviour.leaves {
             None => self.later(Span::ZERO, Event::Gone { worker }),
-            Some(true) => self.later(Span::millis(20), Event::Gone { worker }),
+            Some(Leftover::Obeys) => self.later(Span::millis(20), Event::Gone { worker }),
             // These wait for SIGKILL.
-            Some(false) => {}
+            Some(Leftover::Clings | Leftover::Stays) if !kill => {}
+            Some(Leftover::Clings | Leftover::Stays) => process.killed += 1,
         }
     }
 }
