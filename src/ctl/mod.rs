@@ -93,7 +93,8 @@ fn reload_trouble(instance: &Instance, timeout: Option<Duration>, trouble: Troub
             timeout.unwrap_or_default(),
         )),
         Trouble::Closed => Error::Failed(format!(
-            "{name}: herder went away before the reload was over; see why with: {}",
+            "{name}: herder closed the connection before the reload was over: too many clients, or it has \
+             just stopped; try again, or see what it said last with: {}",
             instance.how_to_look()
         )),
         other => general_trouble(instance, other),

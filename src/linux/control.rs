@@ -5,7 +5,8 @@
 //! come in order, and so a client can neither crowd out others nor make herder hoard replies.
 //!
 //! No client can hurt another: each has its own buffers, bounded in bytes and time, and the last
-//! [`RESERVED`] places are kept for root and herder's own user.
+//! [`RESERVED`] places are kept for those the caller trusts. When all are taken, the client that
+//! has been silent longest gives up its own.
 
 mod client;
 
@@ -24,7 +25,7 @@ use std::time::Duration;
 /// Clients at the same time.
 pub const CLIENTS: usize = 64;
 
-/// Places among them that only root and herder's own user get.
+/// Places among them that only trusted clients get.
 pub const RESERVED: usize = 16;
 
 /// The longest message taken, in bytes.
@@ -98,10 +99,19 @@ impl Server {
     /// Takes the connections that wait, a bounded number in a turn. Poll the new clients by their
     /// [`fd`](Server::fd) and [`interest`](Server::interest).
     pub fn accept(&mut self, now: Duration) -> Vec<ClientId> {
+        self.accept_trusting(now, &Peer::is_root_or_self)
+    }
+
+    /// The same; who is `trusted` gets the places kept for the operator.
+    pub fn accept_trusting(
+        &mut self,
+        now: Duration,
+        trusted: &dyn Fn(&Peer) -> bool,
+    ) -> Vec<ClientId> {
         let mut taken = Vec::new();
         for _ in 0..ACCEPTED_PER_TURN {
             match self.listener.accept() {
-                Ok((stream, _)) => taken.extend(self.admit(stream, now)),
+                Ok((stream, _)) => taken.extend(self.admit(stream, now, trusted)),
                 Err(error) if is_out_of_descriptors(&error) => {
                     self.spare = None;
                     let refused = self.listener.accept();
@@ -117,17 +127,34 @@ impl Server {
         taken
     }
 
-    fn admit(&mut self, stream: UnixStream, now: Duration) -> Option<ClientId> {
-        let client = Client::new(stream, now).ok()?;
-        let trusted = client.peer().is_root_or_self();
-        let places = if trusted { CLIENTS } else { CLIENTS - RESERVED };
-        if self.clients.len() >= places {
-            return None;
+    fn admit(
+        &mut self,
+        stream: UnixStream,
+        now: Duration,
+        trusted: &dyn Fn(&Peer) -> bool,
+    ) -> Option<ClientId> {
+        let mut client = Client::new(stream, now).ok()?;
+        client.trusted = trusted(&client.peer());
+        if !self.has_place(client.trusted) {
+            let longest = self.longest_idle(client.trusted)?;
+            self.clients.remove(&longest);
         }
         let id = ClientId(self.next);
         self.next += 1;
         self.clients.insert(id, client);
         Some(id)
+    }
+
+    fn has_place(&self, trusted: bool) -> bool {
+        let strangers = self.clients.values().filter(|client| !client.trusted).count();
+        self.clients.len() < CLIENTS && (trusted || strangers < CLIENTS - RESERVED)
+    }
+
+    /// Who gives up its place to a newcomer: a stranger if there is one, and to a stranger only that.
+    fn longest_idle(&self, for_trusted: bool) -> Option<ClientId> {
+        let idle = self.clients.iter().filter(|(_, client)| client.is_idle());
+        let candidates = idle.filter(|(_, client)| for_trusted || !client.trusted);
+        candidates.min_by_key(|(_, client)| (client.trusted, client.since)).map(|(&id, _)| id)
     }
 
     /// Something can be read from the client, or it has hung up.

@@ -49,11 +49,27 @@ impl Manager {
         Ok(Manager { socket, address })
     }
 
-    /// Sends one datagram, and says whether it went: false when the manager's queue is full or
-    /// nobody listens. What herder says next may be said again, so nothing is kept.
-    pub fn send(&self, datagram: &[u8]) -> bool {
-        self.socket.send_to_addr(datagram, &self.address).is_ok()
+    /// Sends one datagram, and says what became of it. Nothing is kept.
+    pub fn send(&self, datagram: &[u8]) -> Sent {
+        match self.socket.send_to_addr(datagram, &self.address) {
+            Ok(_) => Sent::Taken,
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => Sent::Full,
+                _ => Sent::Nobody,
+            },
+        }
     }
+}
+
+/// What became of a datagram for the manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is in the manager's queue.
+    Taken,
+    /// There is no room for it now.
+    Full,
+    /// Nobody listens there, or not to herder; that may be so for ever.
+    Nobody,
 }
 
 /// A worker's own `NOTIFY_SOCKET`, where it speaks to herder.
@@ -149,9 +165,9 @@ mod tests {
             (format!("@{name}"), SocketAddr::from_abstract_name(&name).unwrap()),
         ] {
             let manager = Manager::new(&value).unwrap();
-            assert!(!manager.send(b"READY=1"), "{value}: nobody is there yet");
+            assert_eq!(manager.send(b"READY=1"), Sent::Nobody, "{value}: not yet");
             let systemd = receiver(&address);
-            assert!(manager.send(b"READY=1\nSTATUS=x"));
+            assert_eq!(manager.send(b"READY=1\nSTATUS=x"), Sent::Taken);
             let mut buffer = [0; 64];
             let length = systemd.recv(&mut buffer).unwrap();
             assert_eq!(&buffer[..length], b"READY=1\nSTATUS=x");
@@ -178,10 +194,14 @@ mod tests {
         let name = format!("herder-stuck-{}", std::process::id());
         let systemd = receiver(&SocketAddr::from_abstract_name(&name).unwrap());
         let manager = Manager::new(&format!("@{name}")).unwrap();
-        let sent = (0..100_000).take_while(|_| manager.send(b"WATCHDOG=1")).count();
-        assert!(sent < 100_000, "the queue has an end");
+        let mut sent = (0..100_000).map(|_| manager.send(b"WATCHDOG=1"));
+        assert_eq!(
+            sent.find(|sent| *sent != Sent::Taken),
+            Some(Sent::Full),
+            "the queue has an end"
+        );
         systemd.recv(&mut [0; 16]).unwrap();
-        assert!(manager.send(b"WATCHDOG=1"), "and room again");
+        assert_eq!(manager.send(b"WATCHDOG=1"), Sent::Taken, "and room again");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The longest path of a UNIX socket, `sun_path` less its NUL (unix(7)).
@@ -86,14 +86,17 @@ impl RuntimeDir {
             )));
         }
         make_directory(&path, 0o755).map_err(|error| unusable(&path, &error))?;
+        own(&path)?;
         let lock = take_lock(&path.join("lock"), name)?;
         let notify = path.join("notify");
-        make_directory(&notify, 0o700)
-            .and_then(|()| fs::set_permissions(&notify, Permissions::from_mode(0o700)))
+        make_directory(&notify, 0o700).map_err(|error| unusable(&notify, &error))?;
+        own(&notify)?;
+        fs::set_permissions(&notify, Permissions::from_mode(0o700))
             .and_then(|()| empty(&notify))
             .map_err(|error| unusable(&notify, &error))?;
         let directory = RuntimeDir { path, notify, given: given(env).is_some(), _lock: lock };
-        remove(&directory.control()).map_err(|error| unusable(&directory.control(), &error))?;
+        remove_socket(&directory.control())
+            .map_err(|error| unusable(&directory.control(), &error))?;
         Ok(directory)
     }
 
@@ -117,7 +120,7 @@ impl Drop for RuntimeDir {
     /// Leaves a directory of systemd's as it was, and nothing of one that herder made. What cannot be
     /// removed is there for the next herder, which removes it.
     fn drop(&mut self) {
-        let _ = remove(&self.control());
+        let _ = remove_socket(&self.control());
         let _ = empty(&self.notify);
         let _ = fs::remove_dir(&self.notify);
         if !self.given {
@@ -131,8 +134,36 @@ fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(path)
 }
 
+/// Refuses a directory that is another user's, or a symbolic link: whoever can put one there would
+/// choose which files herder, which may be root, changes and removes.
+fn own(path: &Path) -> Result<(), Error> {
+    let there = fs::symlink_metadata(path).map_err(|error| unusable(path, &error))?;
+    let user = geteuid().as_raw();
+    let what = if !there.is_dir() {
+        "a symbolic link".to_owned()
+    } else if there.uid() != user {
+        format!("owned by user {}", there.uid())
+    } else {
+        return Ok(());
+    };
+    Err(Error::Config(format!(
+        "{} is {what}, and herder's runtime directory must be a directory of its own user ({user}): \
+         remove it, or set RUNTIME_DIRECTORY to another",
+        path.display()
+    )))
+}
+
 fn empty(directory: &Path) -> io::Result<()> {
-    fs::read_dir(directory)?.try_for_each(|entry| remove(&entry?.path()))
+    fs::read_dir(directory)?.try_for_each(|entry| remove_socket(&entry?.path()))
+}
+
+/// Removes a socket. Nothing else that is there is herder's.
+fn remove_socket(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.file_type().is_socket() => remove(path),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -146,8 +177,17 @@ fn take_lock(path: &Path, name: &str) -> Result<Flock<File>, Error> {
     let tried = |error: io::Error| unusable(path, &error);
     loop {
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o644);
-        let file = file.open(path).map_err(tried)?;
+        // Whoever can open it can lock it, and keep herder from starting: nobody else may.
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = file.custom_flags(libc::O_NOFOLLOW).open(path).map_err(|error| {
+            if error.raw_os_error() != Some(libc::ELOOP) {
+                return tried(error);
+            }
+            let path = path.display();
+            Error::Config(format!(
+                "{path} is a symbolic link, which herder did not put there: remove it"
+            ))
+        })?;
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((_, Errno::EWOULDBLOCK)) => return Err(occupied(path, name)),
@@ -155,7 +195,8 @@ fn take_lock(path: &Path, name: &str) -> Result<Flock<File>, Error> {
         };
         // The holder before may have removed the file between our open and our lock.
         let ours = lock.metadata().map_err(tried)?.ino();
-        if fs::metadata(path).is_ok_and(|there| there.ino() == ours) {
+        if fs::symlink_metadata(path).is_ok_and(|there| there.ino() == ours) {
+            lock.set_permissions(Permissions::from_mode(0o600)).map_err(tried)?;
             lock.set_len(0).map_err(tried)?;
             writeln!(lock, "{}", std::process::id()).map_err(tried)?;
             return Ok(lock);
@@ -262,6 +303,52 @@ mod tests {
         let left: Vec<_> =
             fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["lock"], "the directory is systemd's");
+    }
+
+    #[test]
+    fn nothing_another_user_put_there_is_followed_or_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let precious = parent.path().join("precious");
+        fs::create_dir(&precious).unwrap();
+        fs::set_permissions(&precious, Permissions::from_mode(0o755)).unwrap();
+        let file = precious.join("file");
+        fs::write(&file, "precious").unwrap();
+        let refused = |path: &Path, what: &str| {
+            let error = RuntimeDir::open("web", &given_by_systemd(path)).unwrap_err();
+            assert!(matches!(error, Error::Config(_)), "{error}");
+            assert!(error.to_string().contains(what), "{error}");
+        };
+        for (name, target) in [("lock", &file), ("notify", &precious)] {
+            let path = parent.path().join(format!("run-{name}"));
+            fs::create_dir(&path).unwrap();
+            std::os::unix::fs::symlink(target, path.join(name)).unwrap();
+            refused(&path, &format!("{name} is a symbolic link"));
+        }
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink(&precious, &link).unwrap();
+        refused(&link, "link is a symbolic link");
+        if geteuid().is_root() {
+            let path = parent.path().join("theirs");
+            fs::create_dir(&path).unwrap();
+            std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
+            refused(&path, "owned by user 12345");
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+        assert_eq!(mode(&precious), 0o755);
+    }
+
+    #[test]
+    fn only_herders_user_can_take_the_lock_and_only_sockets_are_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("web");
+        fs::create_dir_all(path.join("notify")).unwrap();
+        fs::write(path.join("notify/file"), "precious").unwrap();
+        fs::write(path.join("lock"), "").unwrap();
+        fs::set_permissions(path.join("lock"), Permissions::from_mode(0o644)).unwrap();
+        let directory = RuntimeDir::open("web", &given_by_systemd(&path)).unwrap();
+        assert_eq!(mode(&path.join("lock")), 0o600);
+        drop(directory);
+        assert_eq!(fs::read_to_string(path.join("notify/file")).unwrap(), "precious");
     }
 
     #[test]

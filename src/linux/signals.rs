@@ -40,7 +40,8 @@ pub struct Signals(SignalFd);
 
 impl Signals {
     /// Blocks the signals herder answers to and opens the descriptor that reports them. Call it
-    /// once, in the one thread there is.
+    /// once, in the one thread there is. SIGCHLD is no longer ignored then, if whoever started herder
+    /// had it so: the ends of children would be lost.
     ///
     /// # Errors
     ///
@@ -48,6 +49,7 @@ impl Signals {
     pub fn block_and_watch() -> io::Result<Signals> {
         let mask = SigSet::from_iter(WATCHED);
         mask.thread_block()?;
+        super::sys::restore_sigchld()?;
         Ok(Signals(SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
     }
 
@@ -75,6 +77,35 @@ impl AsFd for Signals {
 mod tests {
     use super::*;
     use nix::sys::signal::raise;
+
+    /// The test runs itself again, in a process of its own that was started with SIGCHLD ignored.
+    #[test]
+    fn children_are_waited_for_even_if_herder_was_started_with_sigchld_ignored() {
+        const NAME: &str = "linux::signals::tests::children_are_waited_for_even_if_herder_was_started_with_sigchld_ignored";
+        const AGAIN: &str = "HERDER_TEST_SIGCHLD";
+        if std::env::var_os(AGAIN).is_some() {
+            let _signals = Signals::block_and_watch().unwrap();
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+            let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
+            assert_eq!(ignored & 1 << (Signal::SIGCHLD as i32 - 1), 0, "SIGCHLD is still ignored");
+            return;
+        }
+        let test = std::env::current_exe().unwrap();
+        let ran = std::process::Command::new("python3")
+            .args([
+                "-c",
+                "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); \
+                          os.execv(sys.argv[1], sys.argv[1:])",
+            ])
+            .arg(test)
+            .args(["--exact", NAME])
+            .env(AGAIN, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+    }
 
     /// In a thread of its own: the mask is the thread's, and raise(3) sends to that thread only.
     #[test]

@@ -204,6 +204,14 @@ pub fn sigpipe_was_ignored() -> bool {
     SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed)
 }
 
+/// Gives SIGCHLD its default effect. Ignored, which is inherited over execve(2), it has the kernel reap
+/// every child by itself (sigaction(2)), and nobody learns how it ended. nix's needs `unsafe` to call it.
+pub fn restore_sigchld() -> io::Result<()> {
+    // SAFETY: takes a number and the constant for no handler; herder installs none anywhere.
+    let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Sets this thread's mask of blocked signals and returns the one before.
 ///
 /// The system call itself, because glibc keeps 32 and 33 for its threads and leaves them out.

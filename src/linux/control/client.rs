@@ -65,6 +65,8 @@ pub struct Interest {
 pub(super) struct Client {
     stream: UnixStream,
     peer: Peer,
+    /// Set by the server when it lets the client in.
+    pub(super) trusted: bool,
     input: Frames,
     output: Vec<u8>,
     /// A call was taken and not answered yet.
@@ -76,7 +78,7 @@ pub(super) struct Client {
     /// Nobody is left to read an answer.
     gone: bool,
     /// When the client last did what was expected of it.
-    since: Duration,
+    pub(super) since: Duration,
 }
 
 impl Client {
@@ -84,6 +86,7 @@ impl Client {
         stream.set_nonblocking(true)?;
         Ok(Client {
             peer: Peer::of(&stream)?,
+            trusted: false,
             stream,
             input: Frames::new(MESSAGE),
             output: Vec::new(),
@@ -117,6 +120,11 @@ impl Client {
     /// Whether [`take_call`](Client::take_call) has something to do.
     pub(super) fn has_call(&self) -> bool {
         !self.closing && !self.is_busy() && self.input.has_next()
+    }
+
+    /// Whether it waits for nothing: no answer, and none to come.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_busy() && !self.has_call()
     }
 
     /// When to drop the client, if it does nothing until then.

@@ -225,7 +225,32 @@ fn garbage_ends_its_own_connection_only() {
 }
 
 #[test]
-fn the_sixty_fifth_client_is_closed_and_numbers_are_not_used_again() {
+fn strangers_cannot_lock_out_the_operator() {
+    let mut scene = scene();
+    let mut streams = Vec::new();
+    let mut connect = |scene: &mut Scene, trusted: bool| {
+        streams.push(UnixStream::connect(&scene.path).unwrap());
+        scene.server.accept_trusting(START, &|_| trusted)
+    };
+    // Workers, say, which run as herder's user.
+    for _ in 0..CLIENTS * 2 {
+        assert_eq!(connect(&mut scene, false).len(), 1, "the newest is let in");
+    }
+    assert_eq!(scene.server.clients.len(), CLIENTS - RESERVED, "in place of the oldest");
+    let operators: Vec<ClientId> = (0..RESERVED).flat_map(|_| connect(&mut scene, true)).collect();
+    assert_eq!((operators.len(), scene.server.clients.len()), (RESERVED, CLIENTS));
+    for _ in 0..CLIENTS {
+        connect(&mut scene, false);
+    }
+    assert!(
+        operators.iter().all(|&id| scene.server.fd(id).is_some()),
+        "no stranger costs them theirs"
+    );
+}
+
+#[test]
+fn the_sixty_fifth_client_takes_the_place_of_one_that_waits_for_nothing_and_numbers_are_not_used_again()
+ {
     let mut scene = scene();
     let mut streams = Vec::new();
     for number in 0..CLIENTS {
@@ -233,13 +258,24 @@ fn the_sixty_fifth_client_is_closed_and_numbers_are_not_used_again() {
         assert_eq!(id, ClientId(number as u64));
         streams.push(stream);
     }
+    // Number 1 has been silent longest: 0 waits for its answer.
+    streams[0].write_all(b"reload\0").unwrap();
+    assert_eq!(scene.turn(START).len(), 1);
+    let (stream, _) = scene.connect();
+    assert!(is_closed(&mut streams.remove(1)));
+    streams.push(stream);
+
+    for stream in &mut streams[1..] {
+        stream.write_all(b"reload\0").unwrap();
+    }
+    assert_eq!(scene.turn(START).len(), CLIENTS - 1);
     let mut refused = UnixStream::connect(&scene.path).unwrap();
     assert!(scene.server.accept(START).is_empty());
     assert!(is_closed(&mut refused));
     drop(streams.pop());
     scene.turn(START);
     let (_stream, id) = scene.connect();
-    assert_eq!(id, ClientId(CLIENTS as u64));
+    assert_eq!(id, ClientId(CLIENTS as u64 + 1));
 }
 
 #[test]
