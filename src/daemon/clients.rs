@@ -3,6 +3,7 @@
 use super::Daemon;
 use super::token::Token;
 use crate::herd::{self, Condition, Generation, Verdict, WorkerView};
+use crate::linux::child;
 use crate::linux::control::{Call, ClientId, Interest, Peer};
 use crate::linux::poll;
 use crate::log::Priority;
@@ -92,12 +93,14 @@ impl Daemon {
                 peer.uid
             ));
         }
-        match peer.session {
-            Some(session) if self.children.is_session(session) => {
-                Err("a worker may not change the instance it belongs to".to_owned())
-            }
-            None if peer.uid != 0 => Err("the caller cannot be seen in /proc".to_owned()),
-            Some(_) | None => Ok(()),
+        // Not by session, which setsid(2) leaves. herder is a subreaper: whatever a worker starts
+        // descends from herder for as long as it lives, and nobody else does.
+        let herder = std::process::id().cast_signed();
+        match child::descends_from(peer.pid, herder) {
+            Some(true) => Err("a worker may not change the instance it belongs to".to_owned()),
+            Some(false) if peer.session.is_some() => Ok(()),
+            _ if peer.uid == 0 => Ok(()),
+            Some(false) | None => Err("the caller cannot be seen in /proc".to_owned()),
         }
     }
 

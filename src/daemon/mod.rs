@@ -18,7 +18,7 @@ mod token;
 pub use source::machine;
 pub use start::{Options, run};
 
-use crate::herd::{Action, Event, Generation, Herd, Notice, Report, Time};
+use crate::herd::{Action, Cause, Event, Generation, Herd, Notice, Report, SpawnFailure, Time};
 use crate::linux::control::{ClientId, Server};
 use crate::linux::give_back_code;
 use crate::linux::poll::{self, Interest, Poll};
@@ -155,15 +155,7 @@ impl Daemon {
                 libc::SIGHUP => self.reload(None),
                 libc::SIGTTIN => self.events.push_back(Event::Scale { by: 1 }),
                 libc::SIGTTOU => self.events.push_back(Event::Scale { by: -1 }),
-                libc::SIGUSR1 => match self.children.reopen() {
-                    0 => self
-                        .log
-                        .say(Priority::Notice, "SIGUSR1: `reopen-signal` is not set, ignoring"),
-                    told => self.log.say(
-                        Priority::Notice,
-                        format_args!("SIGUSR1: told {told} workers to reopen their logs"),
-                    ),
-                },
+                libc::SIGUSR1 => self.reopen_logs(),
                 signal => {
                     let name = u8::try_from(signal).map(crate::herd::signal_name);
                     let name = name.unwrap_or_else(|_| format!("signal {signal}"));
@@ -171,6 +163,20 @@ impl Daemon {
                         .say(Priority::Notice, format_args!("{name} has no use here, ignoring"));
                 }
             }
+        }
+    }
+
+    fn reopen_logs(&mut self) {
+        let set = |spec: &Spec| spec.settings.reopen_signal.is_some();
+        match self.children.reopen() {
+            0 if !self.specs.get(&self.herd.generation()).is_some_and(set) => {
+                self.log.say(Priority::Notice, "SIGUSR1: `reopen-signal` is not set, ignoring");
+            }
+            0 => self.log.say(Priority::Notice, "SIGUSR1: no worker runs whose logs to reopen"),
+            told => self.log.say(
+                Priority::Notice,
+                format_args!("SIGUSR1: told {told} workers to reopen their logs"),
+            ),
         }
     }
 
@@ -223,14 +229,21 @@ impl Daemon {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Spawn { worker, slot, generation } => {
-                let Some(spec) = self.specs.get(&generation) else { return };
+                let Some(spec) = self.specs.get(&generation) else {
+                    // A bug, but one that must not leave the core waiting for an answer.
+                    let text = format!("there are no settings of {generation}");
+                    let failure = SpawnFailure { cause: Cause::System, text };
+                    return self.events.push_back(Event::SpawnFailed { worker, failure });
+                };
                 let (children, poll) = (&mut self.children, &self.poll);
                 let event = children.spawn(poll, worker, slot, generation, spec, &self.sockets);
                 self.events.push_back(event);
             }
             Action::Drain { worker } => self.children.drain(worker),
             Action::Kill { worker } => self.events.extend(self.children.kill(worker)),
-            Action::Sweep { worker } => self.events.extend(self.children.sweep(&self.poll, worker)),
+            Action::Sweep { worker } => {
+                self.events.extend(self.children.sweep(&self.poll, worker, false));
+            }
             Action::Abandon { worker } => self.children.abandon(worker),
             Action::Check { generation } => self.start_precheck(generation),
             Action::Forget { generation } => {
