@@ -10,6 +10,7 @@
 //! because that is where they look.
 
 mod environment;
+mod file;
 mod program;
 mod sockets;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::herd::{Generation, SlotId, WorkerId};
 use environment::Environment;
 use sockets::Selection;
 
+pub use file::read_small_file;
 pub use sockets::Offered;
 
 /// What herder itself was started with, as far as workers inherit it.

@@ -7,9 +7,15 @@ use herder::daemon::{self, Options};
 use herder::error::Error;
 use herder::log::{Format, Priority};
 use herder::{check, ctl, demo};
+use std::io::{self, Write};
+use std::panic;
 use std::process::ExitCode;
 
+/// A bug in herder (EX_SOFTWARE of sysexits.h).
+const BUG: i32 = 70;
+
 fn main() -> ExitCode {
+    exit_with_70_on_panic();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => {
@@ -21,10 +27,19 @@ fn main() -> ExitCode {
     match act(cli.command) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("herder: {error}");
+            let _ = writeln!(io::stderr(), "herder: {error}");
             ExitCode::from(error.exit_status())
         }
     }
+}
+
+/// A panic is a bug, and says so in the exit status; the default is an abort, which looks like a
+/// crash of something else. Does not unwind, and does not panic again when nobody reads stderr.
+fn exit_with_70_on_panic() {
+    panic::set_hook(Box::new(|panic| {
+        let _ = writeln!(io::stderr(), "herder: this is a bug, please report it: {panic}");
+        std::process::exit(BUG);
+    }));
 }
 
 fn act(command: Command) -> Result<u8, Error> {
@@ -32,7 +47,9 @@ fn act(command: Command) -> Result<u8, Error> {
         Command::Run(run) => daemon::run(options(run)),
         Command::Check(args) => {
             let settings = args.settings.overrides();
-            print!("{}", check::check(&args.file, &settings, &daemon::machine())?);
+            let report = check::check(&args.file, &settings, &daemon::machine())?;
+            // Whoever does not read to the end has seen enough.
+            let _ = io::stdout().write_all(report.as_bytes());
             Ok(0)
         }
         Command::Reload(args) => {

@@ -297,7 +297,7 @@ pub static KEYS: &[Key] = &[
         reloadable: true,
         help: "A worker that was ready this long is proved: its death is no failure, and it is replaced without delay.",
         example: "\"30s\"",
-        read: |draft, reader| reader.span(BOUNDED, &mut draft.settings.policy.min_lifetime),
+        read: |draft, reader| reader.span(POSITIVE, &mut draft.settings.policy.min_lifetime),
         show: |settings| show::span(settings.policy.min_lifetime),
     },
     Key {

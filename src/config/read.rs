@@ -7,6 +7,7 @@ use super::template::Template;
 use super::value::{Data, Value};
 use super::{Key, foreign, span};
 use crate::herd::{Amount, Span, signal_number};
+use crate::wire::listen::HERDERS_OWN;
 
 /// A value on its way into the settings.
 pub struct Reader<'a> {
@@ -271,20 +272,7 @@ pub fn environment_name(name: &str, keys: &[Key]) -> Result<(), String> {
 /// Variables that speak of herder's own process, or that herder sets for each worker: none of
 /// them is passed on (sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3), systemd.exec(5)).
 pub fn is_set_by_herder(name: &str) -> bool {
-    const OWN: [&str; 11] = [
-        "LISTEN_PID",
-        "LISTEN_PIDFDID",
-        "LISTEN_FDS",
-        "LISTEN_FDNAMES",
-        "NOTIFY_SOCKET",
-        "WATCHDOG_PID",
-        "WATCHDOG_USEC",
-        "FDSTORE",
-        "MAINPID",
-        "MAINPIDFDID",
-        "SYSTEMD_EXEC_PID",
-    ];
-    OWN.contains(&name) || name.starts_with("HERDER_")
+    HERDERS_OWN.contains(&name) || name.starts_with("HERDER_")
 }
 
 /// A TOML string on one line. JSON's escapes are TOML's; only DEL is forbidden there and not here.

@@ -327,6 +327,7 @@ fn contradictions_are_found() {
         ("workers = -1", "is -1, and has to be from 0"),
         ("workers = 99999999999999999999999", "has to be from 0"),
         ("start-timeout = 0", "may not be zero"),
+        ("min-lifetime = \"0s\"", "may not be zero"),
         ("success-exit-status = [\"TEMPFAIL\", 256]", "`256` is neither"),
     ] {
         let told = problems(text);

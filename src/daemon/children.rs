@@ -14,7 +14,7 @@ use crate::linux::sockets::Socket;
 use crate::linux::spawn::{self, Program, SpawnError, Stage};
 use crate::wire::notify::{MAX_DATAGRAM, Message};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
@@ -28,6 +28,9 @@ const MUTED_FOR: Span = Span::millis(20);
 const REMEMBERED: usize = 64;
 
 const SIGKILL: i32 = 9;
+
+/// The end of a worker of which nobody can say how it ended.
+const UNKNOWN: Exit = Exit::Code(255);
 
 /// What is the same for every worker this herder starts.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +77,7 @@ pub struct Children {
     /// A process of herder's own that is not a worker: the `check` command.
     pub helper: Option<i32>,
     past: VecDeque<(WorkerId, i32)>,
-    /// Datagrams that did not come from the worker whose socket they came to.
+    /// Datagrams that were not listened to: too long, or not from the worker whose socket it was.
     pub dropped: u64,
 }
 
@@ -181,29 +184,46 @@ impl Children {
         }
     }
 
-    /// SIGKILL to a worker and all of its session. Says what is over with that.
+    /// SIGKILL to a worker and its group, or, once it is swept, to what it left behind; then it may
+    /// be ordered as often as the core likes. Says what is over with that.
     pub fn kill(&mut self, worker: WorkerId) -> Option<Event> {
         let child = self.children.get_mut(&worker)?;
-        let pid = child.process.pid;
-        let _ = child::signal(child.process.pidfd.as_fd(), SIGKILL);
-        let _ = child::signal_group(pid, SIGKILL);
-        let _ = child::signal_session(pid, SIGKILL);
         match child.state {
-            Life::Running | Life::Ended => None,
+            // The rest of its session has its turn when it is swept: to look for that now would
+            // take a look at every process of the machine for each of many workers.
+            Life::Running | Life::Ended => {
+                let _ = child::signal(child.process.pidfd.as_fd(), SIGKILL);
+                let _ = child::signal_group(child.process.pid, SIGKILL);
+                None
+            }
             Life::Swept | Life::SweptHard => {
                 child.state = Life::SweptHard;
-                self.bury(worker)
+                self.clear(worker, SIGKILL)
             }
         }
     }
 
-    /// Sends what a dead worker left behind its stop signal, and reaps the worker if that is nothing.
-    pub fn sweep(&mut self, poll: &Poll, worker: WorkerId) -> Option<Event> {
+    /// Sends what a dead worker left behind its stop signal, or SIGKILL, and reaps the worker if
+    /// that is nothing.
+    pub fn sweep(&mut self, poll: &Poll, worker: WorkerId, kill: bool) -> Option<Event> {
         let child = self.children.get_mut(&worker)?;
-        child.state = Life::Swept;
+        let (state, signal) =
+            if kill { (Life::SweptHard, SIGKILL) } else { (Life::Swept, child.stop_signal) };
+        child.state = state;
         // The pidfd of the dead stays readable for ever.
         let _ = poll.remove(&child.process.pidfd);
-        let _ = child::signal_group(child.process.pid, child.stop_signal);
+        self.clear(worker, signal)
+    }
+
+    /// Signals what a dead worker left in its session, and reaps the worker if that is nothing.
+    fn clear(&mut self, worker: WorkerId, signal: i32) -> Option<Event> {
+        let pid = self.children.get(&worker)?.process.pid;
+        // Without /proc nobody can tell; what is left then is left to the unit's own clean-up.
+        if child::has_leftovers(pid, |pid| self.is_known(pid)).unwrap_or(false) {
+            // Not only to its group: a worker's own helpers may have groups of their own.
+            let _ = child::signal_session(pid, signal);
+            return None;
+        }
         self.bury(worker)
     }
 
@@ -214,14 +234,8 @@ impl Children {
         self.children.remove(&worker);
     }
 
-    /// Reaps a swept worker if nothing of its session is left.
+    /// Reaps a swept worker of whose session nothing is left.
     fn bury(&mut self, worker: WorkerId) -> Option<Event> {
-        let pid = self.children.get(&worker)?.process.pid;
-        let known = |pid| self.is_known(pid);
-        // Without /proc nobody can tell; what is left then is left to the unit's own clean-up.
-        if child::has_leftovers(pid, known).unwrap_or(false) {
-            return None;
-        }
         let child = self.children.remove(&worker)?;
         let _ = child::reap(child.process.pidfd.as_fd());
         self.past.push_back((worker, child.process.pid));
@@ -233,21 +247,27 @@ impl Children {
 
     /// SIGCHLD: something ended, perhaps the last of what a worker left behind.
     pub fn reap(&mut self) -> Vec<Event> {
-        let _ = child::reap_orphans(|pid| self.is_known(pid));
-        let swept = self
-            .children
-            .iter()
-            .filter(|(_, child)| matches!(child.state, Life::Swept | Life::SweptHard));
-        let swept: Vec<_> =
-            swept.map(|(&worker, child)| (worker, child.process.pid, child.state)).collect();
-        let bury = |(worker, pid, state)| {
-            if state == Life::SweptHard {
-                // They may have forked in the meantime.
-                let _ = child::signal_session(pid, SIGKILL);
-            }
-            self.bury(worker)
+        let orphans = child::reap_orphans(|pid| self.is_known(pid)).unwrap_or(0);
+        let swept = |child: &Child| matches!(child.state, Life::Swept | Life::SweptHard);
+        if !self.children.values().any(swept) {
+            return Vec::new();
+        }
+        // Whatever a dead worker left has an ancestor among the orphans: without one nothing is left.
+        // Else one look at all processes serves all workers, however many were swept.
+        let still = match orphans {
+            0 => BTreeSet::new(),
+            _ => child::running_sessions().unwrap_or_default(),
         };
-        swept.into_iter().filter_map(bury).collect()
+        let mut over = Vec::new();
+        for (&worker, child) in self.children.iter().filter(|(_, child)| swept(child)) {
+            if !still.contains(&child.process.pid) {
+                over.push(worker);
+            } else if child.state == Life::SweptHard {
+                // They may have forked in the meantime.
+                let _ = child::signal_session(child.process.pid, SIGKILL);
+            }
+        }
+        over.into_iter().filter_map(|worker| self.bury(worker)).collect()
     }
 
     fn is_known(&self, pid: i32) -> bool {
@@ -260,9 +280,14 @@ impl Children {
         if child.state != Life::Running {
             return None;
         }
-        let exit = child::peek(child.process.pidfd.as_fd()).ok()??;
+        let exit = match child::peek(child.process.pidfd.as_fd()) {
+            Ok(exit) => how(exit?),
+            // Somebody else has reaped it (waitid(2), ECHILD). It is gone all the same, and its
+            // pidfd, readable for ever, must not keep the loop busy.
+            Err(_) => UNKNOWN,
+        };
         child.state = Life::Ended;
-        Some(Event::Exited { worker, exit: how(exit) })
+        Some(Event::Exited { worker, exit })
     }
 
     /// What a worker has to say.
@@ -273,11 +298,16 @@ impl Children {
         for _ in 0..DATAGRAMS_PER_TURN {
             let Ok(Some(datagram)) = child.inbox.recv(&mut buffer) else { return events };
             let pid = child.process.pid;
-            if datagram.pid != pid && child::session_of(datagram.pid) != Some(pid) {
+            let is_its_own = datagram.pid == pid || child::session_of(datagram.pid) == Some(pid);
+            if !is_its_own {
                 self.dropped += 1;
                 continue;
             }
-            let message = Message::parse(&buffer[..datagram.len]);
+            let mut message = Message::parse(&buffer[..datagram.len]);
+            if datagram.truncated {
+                // A text that was cut still says something; a number says something else.
+                message.extend = None;
+            }
             if message.status.is_some() {
                 child.status.clone_from(&message.status);
             }
@@ -311,7 +341,7 @@ impl Children {
         self.children.values().filter_map(|child| child.muted_until).min()
     }
 
-    /// Passes `reopen-signal` on, and says to how many.
+    /// Passes `reopen-signal` on to those started with one, and says to how many.
     pub fn reopen(&self) -> usize {
         let running = self.children.values().filter(|child| child.state == Life::Running);
         let told = running.filter(|child| {
@@ -337,11 +367,6 @@ impl Children {
     /// What the worker said of itself with STATUS=.
     pub fn status(&self, worker: WorkerId) -> Option<String> {
         self.children.get(&worker)?.status.clone()
-    }
-
-    /// Whether the number is that of a worker's session.
-    pub fn is_session(&self, session: i32) -> bool {
-        self.children.values().any(|child| child.process.pid == session)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Daemon;
 use super::token::Token;
 use crate::herd::{self, Condition, Generation, Verdict, WorkerView};
+use crate::linux::child;
 use crate::linux::control::{Call, ClientId, Interest, Peer};
 use crate::linux::poll;
 use crate::log::Priority;
@@ -13,7 +14,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 impl Daemon {
     /// Takes new clients.
     pub(super) fn accept_clients(&mut self) {
-        for id in self.server.accept(self.clock()) {
+        // A worker must not be able to take the operator's place.
+        let trusted = |peer: &Peer| Daemon::may_change(*peer).is_ok();
+        for id in self.server.accept_trusting(self.clock(), &trusted) {
             let Some(fd) = self.server.fd(id) else { continue };
             if self.poll.add(fd, Token::Client(id).into(), poll::Interest::Read).is_err() {
                 let now = self.clock();
@@ -70,7 +73,7 @@ impl Daemon {
                 self.server.send(id, &reply, now);
             }
             Received::Call { method: Method::Reload, oneway } => {
-                if let Err(reason) = self.may_change(call.peer) {
+                if let Err(reason) = Daemon::may_change(call.peer) {
                     // Anybody may try, as often as they like: that must not fill the journal.
                     self.log.say(Priority::Debug, format_args!("reload refused: {reason}"));
                     let reply = control::failed(&Failure::NotPermitted { reason });
@@ -85,19 +88,21 @@ impl Daemon {
     }
 
     /// Changes are for root and herder's own user, but not for workers, which may run as that user.
-    fn may_change(&self, peer: Peer) -> Result<(), String> {
+    fn may_change(peer: Peer) -> Result<(), String> {
         if !peer.is_root_or_self() {
             return Err(format!(
                 "user {} may not change this instance; root may, and the user it runs as",
                 peer.uid
             ));
         }
-        match peer.session {
-            Some(session) if self.children.is_session(session) => {
-                Err("a worker may not change the instance it belongs to".to_owned())
-            }
-            None if peer.uid != 0 => Err("the caller cannot be seen in /proc".to_owned()),
-            Some(_) | None => Ok(()),
+        // Not by session, which setsid(2) leaves. herder is a subreaper: whatever a worker starts
+        // descends from herder for as long as it lives, and nobody else does.
+        let herder = std::process::id().cast_signed();
+        match child::descends_from(peer.pid, herder) {
+            Some(true) => Err("a worker may not change the instance it belongs to".to_owned()),
+            Some(false) if peer.session.is_some() => Ok(()),
+            _ if peer.uid == 0 => Ok(()),
+            Some(false) | None => Err("the caller cannot be seen in /proc".to_owned()),
         }
     }
 

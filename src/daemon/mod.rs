@@ -18,7 +18,7 @@ mod token;
 pub use source::machine;
 pub use start::{Options, run};
 
-use crate::herd::{Action, Event, Generation, Herd, Notice, Report, Time};
+use crate::herd::{Action, Cause, Event, Generation, Herd, Notice, Report, SpawnFailure, Time};
 use crate::linux::control::{ClientId, Server};
 use crate::linux::give_back_code;
 use crate::linux::poll::{self, Interest, Poll};
@@ -59,6 +59,8 @@ struct Daemon {
     poll: Poll,
     /// A terminal's hang-up stops; without one SIGHUP reloads.
     has_terminal: bool,
+    /// Code was used that waiting and respawning do not need.
+    has_spare_code: bool,
     exit: Option<u8>,
     /// Dropped last: the lock on the instance's name.
     _runtime: RuntimeDir,
@@ -74,7 +76,12 @@ impl Daemon {
             if let Some(code) = self.exit {
                 return Ok(code);
             }
-            self.poll.wait(&mut ready, self.timeout())?;
+            let timeout = self.timeout();
+            if std::mem::take(&mut self.has_spare_code) {
+                // As the last thing, or the rest of the turn would fetch half of it again.
+                give_back_code();
+            }
+            self.poll.wait(&mut ready, timeout)?;
             let mut sources: Vec<(Token, poll::Event)> =
                 ready.iter().filter_map(|&event| Some((Token::of(event.token)?, event))).collect();
             sources.sort_by_key(|(token, _)| token.rank());
@@ -155,15 +162,7 @@ impl Daemon {
                 libc::SIGHUP => self.reload(None),
                 libc::SIGTTIN => self.events.push_back(Event::Scale { by: 1 }),
                 libc::SIGTTOU => self.events.push_back(Event::Scale { by: -1 }),
-                libc::SIGUSR1 => match self.children.reopen() {
-                    0 => self
-                        .log
-                        .say(Priority::Notice, "SIGUSR1: `reopen-signal` is not set, ignoring"),
-                    told => self.log.say(
-                        Priority::Notice,
-                        format_args!("SIGUSR1: told {told} workers to reopen their logs"),
-                    ),
-                },
+                libc::SIGUSR1 => self.reopen_logs(),
                 signal => {
                     let name = u8::try_from(signal).map(crate::herd::signal_name);
                     let name = name.unwrap_or_else(|_| format!("signal {signal}"));
@@ -171,6 +170,20 @@ impl Daemon {
                         .say(Priority::Notice, format_args!("{name} has no use here, ignoring"));
                 }
             }
+        }
+    }
+
+    fn reopen_logs(&mut self) {
+        let set = |spec: &Spec| spec.settings.reopen_signal.is_some();
+        match self.children.reopen() {
+            0 if !self.specs.get(&self.herd.generation()).is_some_and(set) => {
+                self.log.say(Priority::Notice, "SIGUSR1: `reopen-signal` is not set, ignoring");
+            }
+            0 => self.log.say(Priority::Notice, "SIGUSR1: no worker runs whose logs to reopen"),
+            told => self.log.say(
+                Priority::Notice,
+                format_args!("SIGUSR1: told {told} workers to reopen their logs"),
+            ),
         }
     }
 
@@ -223,15 +236,20 @@ impl Daemon {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Spawn { worker, slot, generation } => {
-                let Some(spec) = self.specs.get(&generation) else { return };
+                let Some(spec) = self.specs.get(&generation) else {
+                    // A bug, but one that must not leave the core waiting for an answer.
+                    let text = format!("there are no settings of {generation}");
+                    let failure = SpawnFailure { cause: Cause::System, text };
+                    return self.events.push_back(Event::SpawnFailed { worker, failure });
+                };
                 let (children, poll) = (&mut self.children, &self.poll);
                 let event = children.spawn(poll, worker, slot, generation, spec, &self.sockets);
                 self.events.push_back(event);
             }
             Action::Drain { worker } => self.children.drain(worker),
             Action::Kill { worker } => self.events.extend(self.children.kill(worker)),
-            Action::Sweep { worker, kill: _ } => {
-                self.events.extend(self.children.sweep(&self.poll, worker))
+            Action::Sweep { worker, kill } => {
+                self.events.extend(self.children.sweep(&self.poll, worker, kill));
             }
             Action::Abandon { worker } => self.children.abandon(worker),
             Action::Check { generation } => self.start_precheck(generation),
@@ -244,9 +262,7 @@ impl Daemon {
             Action::Notify(notice) => {
                 self.systemd.tell(&notice, poll::now());
                 // Starting up, or a reload, is over: what only that needed can go.
-                if notice == Notice::Ready {
-                    give_back_code();
-                }
+                self.has_spare_code |= notice == Notice::Ready;
             }
             Action::Report(report) => self.reports.push(report),
             Action::Answer { generation, verdict } => self.answer_reload(generation, &verdict),

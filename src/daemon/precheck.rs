@@ -82,7 +82,8 @@ impl Precheck {
 
     /// What came of it; `None` while it runs.
     pub fn outcome(&mut self) -> Option<Event> {
-        let exit = child::reap(self.process.pidfd.as_fd()).ok()??;
+        // It is reaped when it is dropped: until then its group is signalled by its number.
+        let exit = child::peek(self.process.pidfd.as_fd()).ok()??;
         let generation = self.generation;
         if exit.code == libc::CLD_EXITED && exit.status == 0 {
             return Some(Event::Checked { generation, outcome: Ok(()) });
@@ -108,7 +109,9 @@ impl Precheck {
 /// Nobody waits for it any more.
 impl Drop for Precheck {
     fn drop(&mut self) {
-        let _ = child::signal_group(self.process.pid, libc::SIGKILL);
+        if child::peek(self.process.pidfd.as_fd()).is_ok() {
+            let _ = child::signal_group(self.process.pid, libc::SIGKILL);
+        }
         // SIGKILL is prompt; if the zombie is not there yet, SIGCHLD will see to it.
         let _ = child::reap(self.process.pidfd.as_fd());
     }

@@ -1,9 +1,8 @@
 //! Where settings come from, and what becomes of them: read, checked, and bound to the sockets.
 
 use crate::config::{self, Machine, Overrides, Settings};
-use crate::launch::{Launch, Offered, Surroundings};
+use crate::launch::{self, Launch, Offered, Surroundings};
 use crate::linux::sockets::Socket;
-use std::fs;
 use std::path::PathBuf;
 
 /// One generation: its settings, and what its workers are started with.
@@ -31,7 +30,7 @@ impl Source {
         let text = match &self.file {
             None => None,
             Some(path) => {
-                let text = fs::read_to_string(path)
+                let text = launch::read_small_file(path)
                     .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
                 Some((path.display().to_string(), text))
             }

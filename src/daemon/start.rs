@@ -131,6 +131,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         log,
         poll,
         has_terminal: fs::File::open("/dev/tty").is_ok(),
+        has_spare_code: false,
         exit: None,
         _runtime: runtime,
     };

@@ -1,19 +1,20 @@
 //! The environment workers get: herder's own without what is about herder, then `environment`,
-//! then `environment-file` (which wins, as in systemd.exec(5)), then what herder says itself.
+//! then `environment-file` (which wins, as in systemd.exec(5)), then the command line's variables
+//! (which beat every file), then what herder says itself.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr, OsString};
-use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 use super::sockets::Selection;
-use super::{Surroundings, c_string};
+use super::{Surroundings, c_string, read_small_file};
 use crate::config::{Bound, EnvironmentFile, Place, Problems, Settings, is_set_by_herder};
 use crate::herd::{Generation, SlotId, WorkerId};
 use crate::wire::envfile;
+use crate::wire::listen::Handover;
 
 /// Where programs are searched when nobody sets PATH, as systemd does (systemd.exec(5)).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,6 +35,13 @@ enum Variable {
     Varying(Bound),
 }
 
+/// Where a variable of `environment` was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    File,
+    CommandLine,
+}
+
 impl Environment {
     pub fn new(
         settings: &Settings,
@@ -42,20 +50,20 @@ impl Environment {
         problems: &mut Problems,
     ) -> Environment {
         let mut variables = inherited(settings, surroundings);
-        add_settings(settings, sockets, &mut variables, problems);
+        add_settings(settings, Source::File, sockets, &mut variables, problems);
         for file in &settings.environment_file {
             add_file(settings, file, surroundings, &mut variables, problems);
         }
+        add_settings(settings, Source::CommandLine, sockets, &mut variables, problems);
         let path = match variables.get(OsStr::new("PATH")) {
             Some(Variable::Fixed(path)) => path.clone(),
             _ => DEFAULT_PATH.into(),
         };
         // Without a socket there is no LISTEN_FDS either, as under systemd.
         if !sockets.is_empty() {
-            let count = sockets.indices().len().to_string();
-            let names = sockets.names().collect::<Vec<_>>().join(":");
-            variables.insert("LISTEN_FDS".into(), Variable::Fixed(count.into()));
-            variables.insert("LISTEN_FDNAMES".into(), Variable::Fixed(names.into()));
+            for (name, value) in Handover::compose(sockets.names()) {
+                variables.insert(name.into(), Variable::Fixed(value.into()));
+            }
         }
         let mut environment = Environment { path, ..Environment::default() };
         for (name, variable) in variables {
@@ -120,11 +128,18 @@ fn inherited(settings: &Settings, surroundings: &Surroundings) -> BTreeMap<OsStr
 
 fn add_settings(
     settings: &Settings,
+    source: Source,
     sockets: &Selection,
     variables: &mut BTreeMap<OsString, Variable>,
     problems: &mut Problems,
 ) {
     for (name, template) in &settings.environment {
+        let key = format!("environment.{name}");
+        let place = settings.origins.get(&key);
+        let by_command_line = matches!(place, Some(Place::CommandLine(_)));
+        if by_command_line != (source == Source::CommandLine) {
+            continue;
+        }
         match template.bind(|field, socket| sockets.value(field, socket)) {
             Ok(bound) => {
                 let variable = match bound.fixed() {
@@ -134,8 +149,7 @@ fn add_settings(
                 variables.insert(name.into(), variable);
             }
             Err(error) => {
-                let key = format!("environment.{name}");
-                problems.add(settings.origins.get(&key), &key, format!("`{key}`: {error}"));
+                problems.add(place, &key, format!("`{key}`: {error}"));
             }
         }
     }
@@ -153,13 +167,10 @@ fn add_file(
         let place = settings.origins.get("environment-file");
         problems.add(place, "environment-file", format!("`environment-file`: {message}"));
     };
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
+    let text = match read_small_file(&path) {
+        Ok(text) => text,
         Err(error) if file.optional && error.kind() == io::ErrorKind::NotFound => return,
         Err(error) => return wrong(format!("cannot read {}: {error}", path.display())),
-    };
-    let Ok(text) = String::from_utf8(bytes) else {
-        return wrong(format!("{} is not UTF-8", path.display()));
     };
     match envfile::parse(&text) {
         Err(error) => wrong(format!("{}, {error}", path.display())),

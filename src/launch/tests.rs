@@ -34,9 +34,13 @@ impl Place {
     }
 
     fn settings(&self, text: &str) -> Settings {
+        self.settings_with(text, &Overrides::default())
+    }
+
+    fn settings_with(&self, text: &str, overrides: &Overrides) -> Settings {
         let text = text.replace("ROOT", &self.path(""));
         let machine = Machine { cpus: 1, web_concurrency: None };
-        load(Some(("shop.toml", &text)), &Overrides::default(), &machine).unwrap()
+        load(Some(("shop.toml", &text)), overrides, &machine).unwrap()
     }
 
     fn launch(&self, text: &str) -> Result<Launch, String> {
@@ -126,6 +130,7 @@ fn what_cannot_be_executed_is_told_with_its_place_and_remedy() {
         ("directory = \"ROOT/none\"", ["No such file", "create it"]),
         ("directory = \"ROOT/plain\"", ["is not a directory", "name the directory"]),
         ("environment-file = \"ROOT/none\"", ["cannot read", "No such file"]),
+        ("environment-file = \"ROOT/current\"", ["cannot read", "not a regular file"]),
         ("stdin = \"socket\"", ["there is no socket", "--listen"]),
     ] {
         let told = place.launch(text).unwrap_err();
@@ -141,6 +146,20 @@ fn all_problems_are_told_at_once() {
         .launch("command = [\"ROOT/none\"]\ndirectory = \"ROOT/none\"\nenvironment-file = \"ROOT/none\"\nsockets = [\"web\"]")
         .unwrap_err();
     assert_eq!(told.lines().count(), 4, "{told}");
+}
+
+/// A variable on the command line beats the file's `environment-file`, which beats its `environment`.
+#[test]
+fn what_the_command_line_says_wins_over_environment_files() {
+    let place = Place::new();
+    std::fs::write(place.path("env"), "A=file\nB=file\n").unwrap();
+    let text = "environment-file = \"ROOT/env\"\nenvironment = { A = \"table\", B = \"table\" }";
+    let overrides = Overrides { set: vec!["environment.A=line".into()], ..Overrides::default() };
+    let settings = place.settings_with(text, &overrides);
+    let launch = Launch::new(&settings, &[], &place.surroundings).unwrap();
+    let env = render(&launch).env;
+    let env = strings(&env);
+    assert!(env.contains(&"A=line") && env.contains(&"B=file"), "{env:?}");
 }
 
 #[test]

@@ -8,11 +8,15 @@
 
 use super::sys::{self, Wait};
 use nix::unistd::{Pid, getsid};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 pub use super::sys::RawExit;
+
+/// Deeper than any tree of processes that is not built for its depth.
+const MOST_ANCESTORS: usize = 4096;
 
 /// Makes what workers leave behind herder's children, from now on. Call it before the first one.
 ///
@@ -126,6 +130,37 @@ pub fn signal_session(session: i32, signal: i32) -> io::Result<usize> {
     Ok(signalled.count())
 }
 
+/// The sessions and process groups in which anything still runs, each number once: one look at
+/// `/proc` for the question of [`has_leftovers`] about any number of dead workers.
+///
+/// # Errors
+///
+/// `/proc` cannot be read.
+pub fn running_sessions() -> io::Result<BTreeSet<i32>> {
+    let running = processes()?.filter_map(Process::read).filter(Process::runs);
+    Ok(running.flat_map(|process| [process.session, process.group]).collect())
+}
+
+/// Whether `ancestor` is among the processes that lead to `pid`, from parent to parent; `None` if
+/// there is no process `pid` to be seen. One hidden from herder (`hidepid=`, proc(5)) ends the search.
+pub fn descends_from(pid: i32, ancestor: i32) -> Option<bool> {
+    let mut process = Process::read(pid)?;
+    for _ in 0..MOST_ANCESTORS {
+        process = match process.parent {
+            parent if parent == ancestor => return Some(true),
+            0 | 1 => return Some(false),
+            parent => match Process::read(parent) {
+                Some(parent) => parent,
+                None if session_of(parent).is_some() => return Some(false),
+                // It has just ended, and its child has another parent: begin again.
+                None => Process::read(pid)?,
+            },
+        };
+    }
+    // Only somebody who wants to hide is that far down.
+    Some(true)
+}
+
 fn members(session: i32) -> io::Result<Vec<i32>> {
     let running = |pid: &i32| Process::read(*pid).is_some_and(|process| process.runs_in(session));
     Ok(processes()?.filter(running).collect())
@@ -181,7 +216,11 @@ impl Process {
     }
 
     fn runs_in(&self, session: i32) -> bool {
-        (self.session == session || self.group == session) && !matches!(self.state, 'Z' | 'X')
+        (self.session == session || self.group == session) && self.runs()
+    }
+
+    fn runs(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X')
     }
 }
 

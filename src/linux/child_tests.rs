@@ -131,3 +131,33 @@ fn what_a_worker_leaves_is_found_signalled_and_reaped_and_no_other_worker_with_i
         assert_eq!(session_of(escaped), None);
     });
 }
+
+/// setsid(2) leaves a session, not the ancestors; and whoever is left behind gets herder as parent.
+#[test]
+fn whoever_a_worker_starts_descends_from_herder() {
+    alone(
+        "linux::child::tests::whoever_a_worker_starts_descends_from_herder",
+        "exec \"$@\"",
+        || {
+            adopt_orphans().unwrap();
+            let herder = std::process::id().cast_signed();
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("pid");
+            let note = format!("echo $$ >{0}.new; mv {0}.new {0}; exec sleep 1000", path.display());
+            let worker = Shell::start(&format!("setsid -f sh -c '{note}'; exec sleep 1000"));
+            until("the escaped one has said who it is", || path.exists());
+            let escaped: i32 = fs::read_to_string(&path).unwrap().trim().parse().unwrap();
+            assert_eq!(session_of(escaped), Some(escaped));
+            for pid in [worker.pid, escaped] {
+                assert_eq!(descends_from(pid, herder), Some(true));
+                assert_eq!(descends_from(herder, pid), Some(false));
+            }
+            assert_eq!(descends_from(herder, herder), Some(false));
+            assert!(running_sessions().unwrap().is_superset(&[worker.pid, escaped].into()));
+            signal_group(escaped, libc::SIGKILL).unwrap();
+            until("it is gone", || reap_orphans(|pid| pid == worker.pid).unwrap() == 0);
+            assert_eq!(descends_from(escaped, herder), None);
+            assert!(!running_sessions().unwrap().contains(&escaped));
+        },
+    );
+}

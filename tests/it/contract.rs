@@ -170,7 +170,7 @@ fn environment_files_are_read_again_at_every_reload() {
 /// A worker that dies in the middle of a deploy is replaced from the old release.
 #[test]
 fn a_generation_keeps_its_release_directory() {
-    let unit = one("directory = \"$DIR/current\"\nmin-lifetime = \"0s\"\n");
+    let unit = one("directory = \"$DIR/current\"\nmin-lifetime = \"1us\"\n");
     let [old, new, current] = ["old", "new", "current"].map(|name| unit.path(name));
     fs::create_dir(&old).unwrap();
     fs::create_dir(&new).unwrap();
@@ -191,7 +191,7 @@ fn a_generation_keeps_its_release_directory() {
 #[test]
 fn a_generation_keeps_the_release_its_program_is_in() {
     let unit = Unit::new(
-        "workers = 1\nready = \"notify\"\nmin-lifetime = \"0s\"\n\
+        "workers = 1\nready = \"notify\"\nmin-lifetime = \"1us\"\n\
          command = [\"$DIR/current/run\", \"$DIR/report-{worker}\"]\n",
     );
     let program = "#!/bin/sh\nexec \"$(dirname \"$0\")/worker\" \"$@\"\n";

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 fn unit(steps: &str) -> Unit {
     let settings =
-        "workers = 1\nready = \"notify\"\nmin-lifetime = \"0s\"\nstop-timeout = \"300ms\"\n";
+        "workers = 1\nready = \"notify\"\nmin-lifetime = \"1us\"\nstop-timeout = \"300ms\"\n";
     Unit::new(&format!("{settings}{}", misbehave(steps)))
 }
 
@@ -16,7 +16,7 @@ fn unit(steps: &str) -> Unit {
 #[test]
 fn every_signal_that_ends_a_worker_is_reported_and_survived() {
     // All at once: the first worker of each slot dies by a signal of its own.
-    let settings = "workers = 64\nready = \"notify\"\nmin-lifetime = \"0s\"\n";
+    let settings = "workers = 64\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
     let command = shell(
         "[ $HERDER_WORKER -gt 64 ] && exec $EXAMPLES/misbehave ready; ulimit -c 0; \
          exec $EXAMPLES/misbehave ready die $((HERDER_SLOT + 1))",
@@ -51,7 +51,7 @@ fn a_grandchild_that_obeys_is_not_killed() {
          until [ -e $DIR/up ]; do sleep 0.01; done; exec $EXAMPLES/misbehave ready wait 100 exit 0",
     );
     let settings =
-        "workers = 1\nready = \"notify\"\nmin-lifetime = \"0s\"\nstop-timeout = \"1h\"\n";
+        "workers = 1\nready = \"notify\"\nmin-lifetime = \"1us\"\nstop-timeout = \"1h\"\n";
     let herder = Unit::new(&format!("{settings}{command}")).start();
     herder.lines("asked", 1);
     herder.is("it is gone", |status| status.workers.iter().all(|worker| worker.id != 1));
@@ -98,7 +98,7 @@ fn a_daemon_that_left_the_session_holds_nothing_up() {
          exec $EXAMPLES/misbehave ready",
     );
     let settings =
-        "workers = 1\nready = \"notify\"\nmin-lifetime = \"0s\"\nstop-timeout = \"1h\"\n";
+        "workers = 1\nready = \"notify\"\nmin-lifetime = \"1us\"\nstop-timeout = \"1h\"\n";
     let mut herder = Unit::new(&format!("{settings}{command}")).start();
     let worker = herder.serves(1).remove(0);
     kill(worker.pid, Signal::SIGKILL);

@@ -95,7 +95,7 @@ fn one_worker_that_serves_is_reason_to_stay() {
 #[test]
 fn crashes_of_proved_workers_never_escalate() {
     let settings =
-        "workers = 1\nready = \"notify\"\nmin-lifetime = \"0s\"\ncrash-limit = { burst = 1 }\n";
+        "workers = 1\nready = \"notify\"\nmin-lifetime = \"1us\"\ncrash-limit = { burst = 1 }\n";
     let command = misbehave("note $DIR/pids ready wait 20 exit 1");
     let mut herder = Unit::new(&format!("{settings}{command}")).start();
     herder.lines("pids", 8);

@@ -10,7 +10,7 @@ use std::io::{PipeReader, Read, pipe};
 use std::os::fd::OwnedFd;
 
 fn unit(steps: &str) -> Unit {
-    let settings = "workers = 1\nready = \"notify\"\nmin-lifetime = \"0s\"\n";
+    let settings = "workers = 1\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
     Unit::new(&format!("{settings}{}", misbehave(steps)))
 }
 

@@ -63,7 +63,7 @@ fn a_flood_does_not_stop_respawns() {
     let command = shell(
         "[ $HERDER_SLOT = 0 ] && exec $EXAMPLES/misbehave ready flood 100000000; exec $EXAMPLES/misbehave ready",
     );
-    let settings = "workers = 2\nready = \"notify\"\nmin-lifetime = \"0s\"\n";
+    let settings = "workers = 2\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
     let herder = Unit::new(&format!("{settings}{command}")).start();
     herder.serves(2);
     let victim = || herder.status().workers.into_iter().find(|worker| worker.slot == 1);

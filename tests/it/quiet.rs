@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Duration;
 
 fn idle(environment: &[(&str, &str)]) -> Herder {
-    let settings = "workers = 4\nready = \"notify\"\nmin-lifetime = \"0s\"\n";
+    let settings = "workers = 4\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
     let mut unit = Unit::new(&format!("{settings}{}", misbehave("ready")));
     for (name, value) in environment {
         unit = unit.env(name, value);
@@ -55,7 +55,7 @@ fn the_watchdog_is_all_that_wakes_it() {
 /// A worker's death leaves no descriptor, zombie or file behind.
 #[test]
 fn nothing_grows_with_the_number_of_workers_there_were() {
-    let settings = "workers = 2\nready = \"notify\"\nmin-lifetime = \"0s\"\n";
+    let settings = "workers = 2\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
     let command = misbehave("note $DIR/pids ready wait 5 exit 1");
     let herder = Unit::new(&format!("{settings}{command}")).start();
     let count = |path: String| fs::read_dir(path).map_or(0, Iterator::count);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 #[test]
 fn a_proved_worker_is_replaced_at_once() {
-    let settings = "workers = 2\nready = \"notify\"\nmin-lifetime = \"0s\"\n";
+    let settings = "workers = 2\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
     let herder = Unit::new(&format!("{settings}{}", misbehave("note $DIR/pids ready"))).start();
     let workers = herder.serves(2);
     herder.lines("pids", 2);
@@ -24,7 +24,7 @@ fn a_proved_worker_is_replaced_at_once() {
 
 #[test]
 fn all_at_once_are_replaced_all_at_once() {
-    let settings = "workers = 8\nready = \"notify\"\nmin-lifetime = \"0s\"\n";
+    let settings = "workers = 8\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
     let herder = Unit::new(&format!("{settings}{}", misbehave("ready"))).start();
     for worker in herder.serves(8) {
         kill(worker.pid, Signal::SIGKILL);
@@ -117,7 +117,7 @@ fn a_passing_failure_to_execute_is_tried_again() {
 
 #[test]
 fn a_killed_worker_does_not_take_its_siblings_with_it() {
-    let settings = "workers = 3\nready = \"notify\"\nmin-lifetime = \"0s\"\n";
+    let settings = "workers = 3\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
     let herder = Unit::new(&format!("{settings}{}", misbehave("ready"))).start();
     let before = herder.serves(3);
     kill(before[1].pid, Signal::SIGTERM);

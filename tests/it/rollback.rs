@@ -110,7 +110,7 @@ fn an_old_worker_that_dies_meanwhile_does_not_fail_the_reload() {
 /// It gets the specification that is known to work.
 #[test]
 fn a_slot_that_needs_a_worker_during_the_trial_gets_an_old_one() {
-    let unit = Unit::new(&format!("min-lifetime = \"0s\"\n{}", settings("ready")));
+    let unit = Unit::new(&format!("min-lifetime = \"1us\"\n{}", settings("ready")));
     let herder = unit.start();
     let old = herder.serves(3);
     herder.settings(&settings("wait 60000 ready"));

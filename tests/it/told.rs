@@ -16,7 +16,7 @@ fn that_say<'a>(heard: &'a [Datagram], line: &str) -> Vec<&'a Datagram> {
 
 #[test]
 fn ready_is_said_once() {
-    let mut herder = unit("min-lifetime = \"0s\"\n", "ready").start();
+    let mut herder = unit("min-lifetime = \"1us\"\n", "ready").start();
     herder.hears("READY=1");
     let worker = herder.serves(1).remove(0);
     kill(worker.pid, Signal::SIGKILL);
@@ -97,7 +97,7 @@ fn systemd_is_asked_for_patience_while_a_start_takes_long() {
 
 #[test]
 fn status_is_told_at_most_once_a_second() {
-    let settings = "workers = 4\nready = \"notify\"\nmin-lifetime = \"0s\"\n";
+    let settings = "workers = 4\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
     let command = shell("sleep 0.$HERDER_SLOT; exec $EXAMPLES/misbehave ready wait 50 exit 1");
     let mut herder = Unit::new(&format!("{settings}{command}")).start();
     // The one that goes with it does not wait.
@@ -113,7 +113,7 @@ fn status_is_told_at_most_once_a_second() {
 /// Trap 22: a send to a systemd that does not read would block for ever.
 #[test]
 fn a_systemd_that_does_not_read_holds_nothing_up() {
-    let settings = "workers = 1\nready = \"notify\"\nmin-lifetime = \"0s\"\n";
+    let settings = "workers = 1\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
     let unit = Unit::new(&format!("{settings}{}", misbehave("wait 300 ready")));
     let filled = unit.fill_notify_queue();
     assert!(filled > 0);
