@@ -178,6 +178,8 @@ fn run_whole(directory: &Path, worker: &Path, samples: usize, into: &mut Vec<u64
     };
     let (mut times, output) = std::io::pipe()?;
     let herder = spawn(&program, &[output.as_fd()])?;
+    // If herder ends, reading ends too.
+    drop(output);
     first_instructions(&mut times)?;
     let children = format!("/proc/{0}/task/{0}/children", herder.pid);
     for _ in 0..samples {

@@ -57,6 +57,8 @@ struct Daemon {
     systemd: Systemd,
     log: Log,
     poll: Poll,
+    /// Under systemd, the command that brings a failed instance back.
+    recovery: Option<String>,
     /// A terminal's hang-up stops; without one SIGHUP reloads.
     has_terminal: bool,
     /// Code was used that waiting and respawning do not need.
@@ -260,6 +262,7 @@ impl Daemon {
                 }
             }
             Action::Notify(notice) => {
+                let notice = self.with_recovery(notice);
                 self.systemd.tell(&notice, poll::now());
                 // Starting up, or a reload, is over: what only that needed can go.
                 self.has_spare_code |= notice == Notice::Ready;
@@ -267,6 +270,17 @@ impl Daemon {
             Action::Report(report) => self.reports.push(report),
             Action::Answer { generation, verdict } => self.answer_reload(generation, &verdict),
             Action::Exit { code } => self.exit = Some(code),
+        }
+    }
+
+    /// The last line of an instance that gives up says how it comes back: systemd shows it for as
+    /// long as the unit has failed.
+    fn with_recovery(&self, notice: Notice) -> Notice {
+        match (notice, &self.recovery) {
+            (Notice::Status(text), Some(recovery)) if self.herd.gives_up() => {
+                Notice::Status(format!("{text}. Recover with: {recovery}"))
+            }
+            (notice, _) => notice,
         }
     }
 

@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What `herder run` was asked to do.
 #[derive(Debug)]
@@ -109,12 +110,14 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
 
     let newest = Generation(1);
     let policy = spec.settings.policy.clone();
-    let watchdog = sd_notify::watchdog_enabled().map(Into::into);
+    // Pings without end are no watchdog: systemd's own shortest is far above this.
+    let shortest = Duration::from_millis(1);
+    let watchdog = sd_notify::watchdog_enabled().filter(|interval| *interval >= shortest);
+    let watchdog = watchdog.map(Into::into);
     let mut first = Vec::new();
     let now = Time(poll::now());
     let herd = Herd::start(now, seed(), newest, policy, watchdog, &mut first);
     let daemon = Daemon {
-        name,
         herd,
         events: VecDeque::new(),
         reports: Vec::new(),
@@ -130,7 +133,9 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         systemd: Systemd::new(None),
         log,
         poll,
+        recovery: under_systemd.then(|| log::recovery(&name)),
         has_terminal: fs::File::open("/dev/tty").is_ok(),
+        name,
         has_spare_code: false,
         exit: None,
         _runtime: runtime,
@@ -151,9 +156,14 @@ fn permission_is_a_setting(error: Error) -> Error {
 /// Under systemd a start that fails also ends in a start limit, which closes the port: the message
 /// says how to come back from there.
 fn with_recovery(error: Error, name: &str) -> Error {
+    if !is_systemds_child() {
+        return error;
+    }
+    let hint = |text| format!("{text}\nwhen it is corrected: {}", log::recovery(name));
     match error {
-        Error::Config(text) if is_systemds_child() => {
-            Error::Config(format!("{text}\nwhen it is corrected: {}", log::recovery(name)))
+        Error::Config(text) => Error::Config(hint(text)),
+        Error::System { tried, why } => {
+            Error::System { why: io::Error::new(why.kind(), hint(why.to_string())), tried }
         }
         error => error,
     }

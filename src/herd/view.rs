@@ -136,6 +136,11 @@ impl Herd {
         (self.wanted(), self.serving_slots())
     }
 
+    /// Whether it ends because its workers keep failing.
+    pub fn gives_up(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.reason.is_some())
+    }
+
     /// The last complete generation.
     pub fn generation(&self) -> Generation {
         self.good.generation
