@@ -43,6 +43,7 @@ impl Daemon {
         for call in self.server.calls(now) {
             let id = call.client;
             self.answer_call(call);
+            self.has_spare_code = true;
             self.watch_client(id);
         }
         self.server.expire(now);

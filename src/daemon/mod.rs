@@ -18,7 +18,9 @@ mod token;
 pub use source::machine;
 pub use start::{Options, run};
 
-use crate::herd::{Action, Cause, Event, Generation, Herd, Notice, Report, SpawnFailure, Time};
+use crate::herd::{
+    Action, Cause, Event, Generation, Herd, Manner, Notice, Report, SpawnFailure, Time,
+};
 use crate::linux::control::{ClientId, Server};
 use crate::linux::give_back_code;
 use crate::linux::poll::{self, Interest, Poll};
@@ -113,6 +115,8 @@ impl Daemon {
         for report in std::mem::take(&mut self.reports) {
             let pid = report.worker().and_then(|worker| self.children.pid(worker));
             self.log.report(&report, pid);
+            // Some old worker has drained: perhaps the last that a reload has left.
+            self.has_spare_code |= matches!(report, Report::Ended { manner: Manner::Ordered, .. });
         }
     }
 
