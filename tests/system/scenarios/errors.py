@@ -1,5 +1,6 @@
 """What goes wrong before a worker runs is said clearly, ends with 78, and is not tried for ever."""
 
+import os
 from lab import WEB, Instance, contains, equal, expect, install, messages, run, systemctl, wait_for, write
 from load import connect, get
 
@@ -66,9 +67,16 @@ one = Instance("one", COMMAND, listen=("127.0.0.1:8003",))
 one.listen()
 one.start()
 one.at_full_strength(1)
-second = run("herder", "run", str(one.file), check=False)
+user = os.stat(f"/proc/{one.main_pid}").st_uid
+as_the_service = ["nsenter", "-t", one.main_pid, "-m", "setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
+command = ["env", "RUNTIME_DIRECTORY=/run/herder/one", "herder", "run", one.file]
+second = run(*map(str, as_the_service + command), check=False)
 expect(second.returncode not in (0, None), "a second herder with the same name runs")
 contains(second.stdout, str(one.main_pid))
+# By hand as root: what lies in a directory of the service's user is that user's to change, so root keeps off it.
+by_hand = run("herder", "run", str(one.file), check=False)
+equal(by_hand.returncode, 78, "the status of root's herder in the user's directory")
+contains(by_hand.stdout, f"is owned by user {user}")
 equal(get("127.0.0.1:8003").status, 200, "an answer of the first")
 
 # A port that somebody has, for an instance that binds it itself.
