@@ -1,6 +1,7 @@
 """What goes wrong before a worker runs is said clearly, ends with 78, and is not tried for ever."""
 
 import os
+
 from lab import WEB, Instance, contains, equal, expect, install, messages, run, systemctl, wait_for, write
 from load import connect, get
 
