@@ -1,4 +1,4 @@
-//! A connection to a control socket: one call at a time, with a deadline.
+//! A connection to a control socket: one call at a time, one reply or several, with a deadline.
 
 use crate::wire::control::Failure;
 use crate::wire::varlink::{Frames, Outcome, Request};
@@ -9,7 +9,7 @@ use nix::sys::socket::{
 use nix::sys::time::{TimeVal, TimeValLike};
 use serde_json::{Map, Value};
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -47,6 +47,18 @@ impl From<io::Error> for Trouble {
 pub struct Connection {
     stream: UnixStream,
     peer: UnixCredentials,
+    frames: Frames,
+    /// Why the last call could not be sent, if nothing is heard either.
+    unsent: Option<io::Error>,
+}
+
+/// One of the replies to a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// What it says.
+    pub parameters: Map<String, Value>,
+    /// There are more to come.
+    pub continues: bool,
 }
 
 impl Connection {
@@ -59,7 +71,8 @@ impl Connection {
         setsockopt(&fd, sockopt::SendTimeout, &TimeVal::microseconds(micros))?;
         connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
         let peer = getsockopt(&fd, sockopt::PeerCredentials)?;
-        Ok(Connection { stream: UnixStream::from(fd), peer })
+        let frames = Frames::new(LONGEST_ANSWER);
+        Ok(Connection { stream: UnixStream::from(fd), peer, frames, unsent: None })
     }
 
     /// Who listens there (unix(7), SO_PEERCRED).
@@ -67,21 +80,36 @@ impl Connection {
         self.peer
     }
 
-    /// Calls a method without parameters and waits for the reply, until the deadline if there is one.
+    /// Calls a method and waits for the one reply, until the deadline if there is one.
     pub fn call(
         &mut self,
-        method: &str,
+        request: &Request,
         deadline: Option<Instant>,
     ) -> Result<Map<String, Value>, Trouble> {
+        self.send(request)?;
+        Ok(self.next(deadline)?.parameters)
+    }
+
+    /// Sends a call; its replies are taken with [`next`](Connection::next), several if it said `more`.
+    pub fn send(&mut self, request: &Request) -> Result<(), Trouble> {
         self.stream.set_write_timeout(Some(Duration::from_secs(2)))?;
+        self.unsent = self.stream.write_all(&request.to_message()).err();
+        Ok(())
+    }
+
+    /// Waits for a reply, until the deadline if there is one.
+    pub fn next(&mut self, deadline: Option<Instant>) -> Result<Reply, Trouble> {
         // A herder that hangs up at once may have said why before.
-        let sent = self.stream.write_all(&Request::new(method).to_message());
         let message = match self.receive(deadline) {
-            Err(Trouble::Closed) => sent.map_err(Trouble::from).and(Err(Trouble::Closed)),
+            Err(Trouble::Closed) => {
+                let unsent = self.unsent.take().map_or(Trouble::Closed, Trouble::from);
+                return Err(unsent);
+            }
             other => other,
         }?;
+        let continues = Outcome::continues(&message);
         match Outcome::parse(&message) {
-            Some(Outcome::Reply(parameters)) => Ok(parameters),
+            Some(Outcome::Reply(parameters)) => Ok(Reply { parameters, continues }),
             Some(Outcome::Error { name, parameters }) => {
                 Err(match Failure::read(&name, &parameters) {
                     Some(failure) => Trouble::Failure(failure),
@@ -93,10 +121,9 @@ impl Connection {
     }
 
     fn receive(&mut self, deadline: Option<Instant>) -> Result<Vec<u8>, Trouble> {
-        let mut frames = Frames::new(LONGEST_ANSWER);
         let mut buffer = [0; 16 * 1024];
         loop {
-            match frames.next_message() {
+            match self.frames.next_message() {
                 Ok(Some(message)) => return Ok(message),
                 Ok(None) => {}
                 Err(_) => return Err(Trouble::Foreign("it does not stop talking".to_owned())),
@@ -108,11 +135,17 @@ impl Connection {
             self.stream.set_read_timeout(left)?;
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(Trouble::Closed),
-                Ok(length) => frames.push(&buffer[..length]),
+                Ok(length) => self.frames.push(&buffer[..length]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 
@@ -149,7 +182,8 @@ mod tests {
     #[test]
     fn a_call_comes_back_with_its_reply() {
         let (_dir, server, mut connection) = server(b"{\"parameters\":{\"generation\":8}}\0");
-        let reply = connection.call("io.herder.Control.Reload", Some(soon())).unwrap();
+        let reply =
+            connection.call(&Request::new("io.herder.Control.Reload"), Some(soon())).unwrap();
         assert_eq!(reply["generation"], 8);
         assert_eq!(connection.peer().pid(), std::process::id().cast_signed());
         assert_eq!(server.join().unwrap(), b"{\"method\":\"io.herder.Control.Reload\"}\0");
@@ -159,7 +193,9 @@ mod tests {
     fn errors_are_told_apart() {
         let trouble = |answer| {
             let (_dir, server, mut connection) = server(answer);
-            let trouble = connection.call("io.herder.Control.Reload", Some(soon())).unwrap_err();
+            let trouble = connection
+                .call(&Request::new("io.herder.Control.Reload"), Some(soon()))
+                .unwrap_err();
             server.join().unwrap();
             trouble
         };
@@ -183,7 +219,7 @@ mod tests {
         let _listener = UnixListener::bind(&path).unwrap();
         let mut connection = Connection::open(&path, soon()).unwrap();
         let deadline = Instant::now() + Duration::from_millis(50);
-        let trouble = connection.call("a.b", Some(deadline)).unwrap_err();
+        let trouble = connection.call(&Request::new("a.b"), Some(deadline)).unwrap_err();
         assert!(matches!(trouble, Trouble::Late));
         assert!(Instant::now() >= deadline);
 

@@ -12,7 +12,9 @@ mod unit;
 
 use crate::error::Error;
 use crate::log::harmless;
-use crate::wire::control::{self, Failure, Status};
+use crate::wire::control::{self, Failure};
+use crate::wire::status::Status;
+use crate::wire::varlink::Request;
 use client::{Connection, Trouble};
 use find::{Instance, Places};
 use nix::sys::signal::{SigSet, Signal};
@@ -41,7 +43,7 @@ pub fn reload(instance: Option<&str>, timeout: Option<Duration>) -> Result<(), E
     }
     let mut connection = connect(&instance)?;
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let reply = match connection.call(control::RELOAD, deadline) {
+    let reply = match connection.call(&Request::new(control::RELOAD), deadline) {
         Ok(reply) => reply,
         Err(Trouble::Failure(Failure::Stopped)) if for_systemd => return Ok(()),
         Err(trouble) => return Err(reload_trouble(&instance, timeout, trouble)),
@@ -59,7 +61,7 @@ pub fn status(instance: Option<&str>, json: bool) -> Result<(), Error> {
     let instance = Places::of_system().find(instance)?;
     let mut connection = connect(&instance)?;
     let mut reply = connection
-        .call(control::STATUS, Some(Instant::now() + PATIENCE))
+        .call(&Request::new(control::STATUS), Some(Instant::now() + PATIENCE))
         .map_err(|trouble| status_trouble(&instance, trouble))?;
     let object = reply.remove("status").unwrap_or_default();
     if json {

@@ -2,7 +2,7 @@
 
 use crate::herd::Span;
 use crate::log::{harmless, timestamp};
-use crate::wire::control::{Counters, LastReload, Socket, Status, Verdict, Worker};
+use crate::wire::status::{Counters, PastReload, Socket, Status, Verdict, Worker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const HEADINGS: [&str; 10] = [
@@ -58,7 +58,7 @@ fn head(status: &Status, now: SystemTime) -> Vec<String> {
     line("herder", format!("pid {}, version {}", status.pid, one_line(&status.version)));
     let sockets: Vec<String> = status.sockets.iter().map(socket).collect();
     line("sockets", if sockets.is_empty() { "none".to_owned() } else { sockets.join(", ") });
-    if let Some(last) = &status.last_reload {
+    if let Some(last) = status.reloads.first() {
         line("reload", reload(last, now));
     }
     line("so far", counters(&status.counters));
@@ -74,7 +74,7 @@ fn socket(socket: &Socket) -> String {
     one_line(&format!("{} {address} ({})", socket.name, socket.kind))
 }
 
-fn reload(last: &LastReload, now: SystemTime) -> String {
+fn reload(last: &PastReload, now: SystemTime) -> String {
     let at = UNIX_EPOCH + Duration::from_micros(last.at_usec);
     let ago = now.duration_since(at).map(age).unwrap_or_default();
     let mut text = match (last.generation, last.verdict) {
@@ -127,7 +127,7 @@ fn row(worker: &Worker) -> [String; 10] {
         worker.evidence.map_or("-".to_owned(), |evidence| evidence.to_string()),
         age(Duration::from_micros(worker.age_usec)),
         worker.respawns_of_slot.to_string(),
-        text(&worker.last_exit),
+        text(&worker.last_exit.as_ref().map(|last| last.text.clone())),
         text(&worker.status),
     ]
 }
@@ -168,7 +168,7 @@ fn fit(line: &str, width: Option<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::control::{Evidence, State, WorkerState};
+    use crate::wire::status::{Evidence, ExitCause, LastExit, State, Usage, WorkerState};
 
     fn worker(slot: u32, id: u64) -> Worker {
         Worker {
@@ -181,6 +181,9 @@ mod tests {
             age_usec: 3_723_400_000,
             respawns_of_slot: 0,
             last_exit: None,
+            usage: Usage::default(),
+            oom_kills: None,
+            cgroup: None,
             status: None,
         }
     }
@@ -192,7 +195,15 @@ mod tests {
             evidence: None,
             age_usec: 400_000,
             respawns_of_slot: 12,
-            last_exit: Some("was killed by SIGSEGV".to_owned()),
+            last_exit: Some(LastExit {
+                text: "was killed by SIGSEGV".to_owned(),
+                cause: ExitCause::Killed,
+                exit_status: None,
+                signal: Some("SIGSEGV".to_owned()),
+                at_usec: 1_795_420_740_000_000,
+                lived_usec: 20_000_000,
+                was_ready: true,
+            }),
             status: Some("evil\n\x1b[2Jtext".to_owned()),
             ..worker(0, 117)
         };
@@ -200,6 +211,7 @@ mod tests {
             name: "web".to_owned(),
             pid: 100,
             version: "0.1.0".to_owned(),
+            started_at_usec: 1_795_420_000_000_000,
             generation: 2,
             state: State::Degraded,
             status: "degraded 1/2: slot 0 was killed by SIGSEGV".to_owned(),
@@ -211,14 +223,20 @@ mod tests {
                 name: "web".to_owned(),
                 address: Some("[::]:80".to_owned()),
                 kind: "stream".to_owned(),
+                waiting: Some(0),
+                limit: Some(4096),
+                dropped: Some(0),
             }],
-            last_reload: Some(LastReload {
+            reload: None,
+            reloads: vec![PastReload {
                 generation: Some(3),
                 at_usec: 1_795_420_740_000_000,
+                took_usec: Some(1_500_000),
                 verdict: Verdict::Failed,
                 reason: Some("worker 9 exited with status 1".to_owned()),
-            }),
+            }],
             counters: Counters { respawns: 12, crashes: 1, failures: 11, ..Counters::default() },
+            usage: Usage::default(),
             workers: vec![worker(1, 2), failed],
         }
     }
@@ -256,7 +274,7 @@ SLOT  WORKER   PID  STATE     GEN  READY BY      AGE  RESPAWNS  PREVIOUS EXIT   
     #[test]
     fn nothing_running_is_no_table() {
         let idle =
-            Status { workers: Vec::new(), sockets: Vec::new(), last_reload: None, ..status() };
+            Status { workers: Vec::new(), sockets: Vec::new(), reloads: Vec::new(), ..status() };
         let text = render(&idle, now(), None);
         assert!(text.contains("  sockets  none\n") && text.ends_with("\nno workers\n"), "{text}");
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::linux::control::Server;
 use crate::wire::control::{Method, Received};
+use crate::wire::status::example::example;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -52,7 +53,7 @@ impl Herd {
 
     fn reload(self) -> Result<(), Error> {
         let outcome = reload(self.path().to_str(), None);
-        assert_eq!(self.thread.join().unwrap(), Method::Reload);
+        assert_eq!(self.thread.join().unwrap(), Method::Reload { previous: false });
         outcome
     }
 
@@ -60,25 +61,6 @@ impl Herd {
         let outcome = status(self.path().to_str(), json);
         assert_eq!(self.thread.join().unwrap(), Method::Status);
         outcome
-    }
-}
-
-fn example() -> Status {
-    Status {
-        name: "web".to_owned(),
-        pid: 1,
-        version: "0.1.0".to_owned(),
-        generation: 1,
-        state: control::State::Serving,
-        status: String::new(),
-        wanted: 0,
-        ready: 0,
-        starting: 0,
-        draining: 0,
-        sockets: Vec::new(),
-        last_reload: None,
-        counters: control::Counters::default(),
-        workers: Vec::new(),
     }
 }
 
@@ -128,7 +110,7 @@ fn a_herder_that_goes_away_is_told_from_one_that_fails() {
 #[test]
 fn a_status_is_shown_both_ways() {
     for json in [false, true] {
-        assert!(herd(Some(control::status(&example()))).status(json).is_ok());
+        assert!(herd(Some(control::status(&example(3)))).status(json).is_ok());
     }
     let (status, message) = refused(herd(Some(control::reloaded(1, "?"))).status(false));
     assert_eq!(status, 1);

@@ -2,14 +2,14 @@
 
 use super::Daemon;
 use super::token::Token;
-use crate::herd::{self, Condition, Generation, Verdict, WorkerView};
+use crate::herd::{Generation, Verdict};
 use crate::linux::child;
 use crate::linux::control::{Call, ClientId, Interest, Peer};
 use crate::linux::poll;
 use crate::log::Priority;
 use crate::wire::control::{self, Failure, Method, Received};
 use std::os::fd::AsFd;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 impl Daemon {
     /// Takes new clients.
@@ -73,7 +73,7 @@ impl Daemon {
                 let reply = if oneway { Vec::new() } else { control::status(&self.status()) };
                 self.server.send(id, &reply, now);
             }
-            Received::Call { method: Method::Reload, oneway } => {
+            Received::Call { method: Method::Reload { .. }, oneway } => {
                 if let Err(reason) = Daemon::may_change(call.peer) {
                     // Anybody may try, as often as they like: that must not fill the journal.
                     self.log.say(Priority::Debug, format_args!("reload refused: {reason}"));
@@ -85,6 +85,7 @@ impl Daemon {
                 }
                 self.reload((!oneway).then_some(id));
             }
+            Received::Call { .. } => self.server.hang_up(id, now),
         }
     }
 
@@ -137,96 +138,5 @@ impl Daemon {
 
     pub(super) fn clock(&self) -> Duration {
         Duration::from_micros(poll::now())
-    }
-
-    fn status(&self) -> control::Status {
-        let herd = &self.herd;
-        let (wanted, ready) = herd.strength();
-        let counters = herd.counters();
-        let workers: Vec<control::Worker> = herd.view().map(|worker| self.worker(worker)).collect();
-        let count = |states: &[control::WorkerState]| {
-            let count = workers.iter().filter(|worker| states.contains(&worker.state)).count();
-            u32::try_from(count).unwrap_or(u32::MAX)
-        };
-        use control::WorkerState::{Draining, Retiring, Starting};
-        control::Status {
-            name: self.name.clone(),
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            generation: herd.generation().0,
-            state: match herd.condition() {
-                Condition::Starting => control::State::Starting,
-                Condition::Serving => control::State::Serving,
-                Condition::Degraded => control::State::Degraded,
-                Condition::Reloading => control::State::Reloading,
-                Condition::Stopping => control::State::Stopping,
-            },
-            status: herd.status_line(),
-            wanted,
-            ready,
-            starting: count(&[Starting]),
-            draining: count(&[Draining, Retiring]),
-            sockets: self
-                .sockets
-                .iter()
-                .map(|socket| control::Socket {
-                    name: socket.name.clone(),
-                    address: socket.address.as_ref().map(ToString::to_string),
-                    kind: socket.kind.to_string(),
-                })
-                .collect(),
-            last_reload: herd.past_reload().map(|past| control::LastReload {
-                generation: past.generation.map(|generation| generation.0),
-                at_usec: self.since_1970(past.at),
-                verdict: match past.outcome {
-                    herd::Outcome::Done => control::Verdict::Done,
-                    herd::Outcome::Failed => control::Verdict::Failed,
-                    herd::Outcome::Refused => control::Verdict::Refused,
-                    herd::Outcome::Superseded => control::Verdict::Superseded,
-                    herd::Outcome::Stopped => control::Verdict::Stopped,
-                },
-                reason: past.reason.clone(),
-            }),
-            counters: control::Counters {
-                respawns: herd.respawns(),
-                crashes: counters.crashes,
-                failures: counters.failures,
-                notify_dropped: self.children.dropped,
-                log_lost: self.log.lost(),
-            },
-            workers,
-        }
-    }
-
-    fn worker(&self, worker: WorkerView) -> control::Worker {
-        use herd::{Evidence, WorkerState};
-        control::Worker {
-            id: worker.id.0,
-            slot: worker.slot.0,
-            pid: self.children.pid(worker.id),
-            state: match worker.state {
-                WorkerState::Starting => control::WorkerState::Starting,
-                WorkerState::Ready => control::WorkerState::Ready,
-                WorkerState::Retiring => control::WorkerState::Retiring,
-                WorkerState::Draining | WorkerState::Killed => control::WorkerState::Draining,
-                WorkerState::Swept => control::WorkerState::Ended,
-            },
-            generation: worker.generation.0,
-            evidence: worker.evidence.map(|evidence| match evidence {
-                Evidence::Notified => control::Evidence::Notified,
-                Evidence::Executed => control::Evidence::Executed,
-                Evidence::Assumed => control::Evidence::Assumed,
-            }),
-            age_usec: (herd::Time(poll::now()) - worker.born).0,
-            respawns_of_slot: worker.respawns,
-            last_exit: worker.last.map(|last| last.to_string()),
-            status: self.children.status(worker.id),
-        }
-    }
-
-    fn since_1970(&self, at: herd::Time) -> u64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let ago = herd::Time(poll::now()) - at;
-        u64::try_from(now.as_micros()).unwrap_or(u64::MAX).saturating_sub(ago.0)
     }
 }

@@ -10,6 +10,7 @@
 mod children;
 mod clients;
 mod precheck;
+mod snapshot;
 mod source;
 mod start;
 mod systemd;
@@ -273,6 +274,7 @@ impl Daemon {
             }
             Action::Report(report) => self.reports.push(report),
             Action::Answer { generation, verdict } => self.answer_reload(generation, &verdict),
+            Action::Answered { .. } => {}
             Action::Exit { code } => self.exit = Some(code),
         }
     }

@@ -1,7 +1,7 @@
 //! What the core orders. The outcome of an order always comes back as an [`Event`](super::Event).
 
 use super::report::Report;
-use super::{Generation, SlotId, Time, WorkerId};
+use super::{Generation, RequestId, SlotId, Time, WorkerId};
 use std::fmt;
 
 /// An order to the shell, to be carried out in the order given.
@@ -61,6 +61,13 @@ pub enum Action {
         /// How it went.
         verdict: Verdict,
     },
+    /// What was asked for is done, or came to nothing: tell whoever asked.
+    Answered {
+        /// Which [`Event::Asked`](super::Event::Asked) it was.
+        request: RequestId,
+        /// How it went.
+        outcome: RequestOutcome,
+    },
     /// Leave, with this status. Nothing follows.
     Exit {
         /// 0, 69, 70, 71, 75 or 78.
@@ -83,6 +90,24 @@ pub enum Notice {
     Extend,
     /// WATCHDOG=1
     Watchdog,
+}
+
+/// What came of a [`Request`](super::Request).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestOutcome {
+    /// It is done: how things stand now.
+    Done(String),
+    /// It came to nothing.
+    Failed {
+        /// What failed, and where things stand now.
+        reason: String,
+        /// The worker whose failure it was, if it was a worker's.
+        worker: Option<WorkerId>,
+    },
+    /// There is no such slot or worker: what there is.
+    NotFound(String),
+    /// herder is stopping.
+    Stopped,
 }
 
 /// How a reload went.
@@ -122,6 +147,7 @@ impl fmt::Display for Action {
             Action::Notify(notice) => write!(f, "notify {notice:?}"),
             Action::Report(report) => write!(f, "report {report}"),
             Action::Answer { generation, verdict } => write!(f, "answer {generation} {verdict:?}"),
+            Action::Answered { request, outcome } => write!(f, "answered {request} {outcome:?}"),
             Action::Exit { code } => write!(f, "exit {code}"),
         }
     }

@@ -1,6 +1,6 @@
 //! What the shell tells the core: facts, in the order they happened.
 
-use super::{Exit, Generation, Policy, Span, WorkerId};
+use super::{Exit, Generation, Policy, RequestId, SlotId, Span, WorkerId};
 use std::fmt;
 
 /// Something that happened. An event that comes too late (its worker is gone, its reload is over) is a no-op.
@@ -73,8 +73,46 @@ pub enum Event {
         /// By so many; never below 0.
         by: i32,
     },
+    /// Somebody wants something done and waits for what comes of it. Answered by
+    /// [`Action::Answered`](super::Action::Answered), in time.
+    Asked {
+        /// Counts up for ever.
+        request: RequestId,
+        /// What is to be done.
+        what: Request,
+    },
+    /// The kernel has killed processes of a worker for want of memory, the worker itself not
+    /// necessarily among them.
+    OutOfMemory {
+        /// Which worker.
+        worker: WorkerId,
+        /// How many since this was last said.
+        processes: u64,
+    },
     /// SIGTERM and the like. A second one kills.
     Stop,
+}
+
+/// What can be asked for at run time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// So many workers, until the next reload that succeeds.
+    Scale {
+        /// At most 10,000.
+        workers: u32,
+    },
+    /// New workers with the same settings, each ready before the old one is told to stop.
+    Recycle {
+        /// Only in this slot; none is in every slot, one at a time.
+        slot: Option<SlotId>,
+    },
+    /// That this worker stops; its slot gets another at once.
+    StopWorker {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// That the reload under way is rolled back.
+    AbortReload,
 }
 
 /// Why a worker could not be started.
@@ -118,6 +156,10 @@ impl fmt::Display for Event {
             }
             Event::Refused { reason } => write!(f, "reload refused: {reason}"),
             Event::Scale { by } => write!(f, "scale {by:+}"),
+            Event::Asked { request, what } => write!(f, "{request} asks: {what:?}"),
+            Event::OutOfMemory { worker, processes } => {
+                write!(f, "{worker} lost {processes} processes for want of memory")
+            }
             Event::Stop => f.write_str("stop"),
         }
     }

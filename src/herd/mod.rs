@@ -40,10 +40,10 @@ mod time;
 mod view;
 mod worker;
 
-pub use action::{Action, Notice, Verdict};
-pub use event::{Cause, Event, SpawnFailure};
+pub use action::{Action, Notice, RequestOutcome, Verdict};
+pub use event::{Cause, Event, Request, SpawnFailure};
 pub use exit::{Exit, ExitSet, signal_name, signal_number};
-pub use ids::{Generation, SlotId, WorkerId};
+pub use ids::{Generation, RequestId, SlotId, WorkerId};
 pub use policy::{Amount, Policy, Ready, ReadyWhen, ServiceWatchdog};
 pub use report::{Evidence, Manner, Report};
 pub use slot::Ending;

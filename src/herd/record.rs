@@ -29,6 +29,12 @@ impl Herd {
             Event::Reload { generation, policy } => self.accept(generation, policy),
             Event::Refused { reason } => self.refuse(reason),
             Event::Scale { by } => self.scale(by),
+            Event::Asked { request, .. } => {
+                let reason = "not built yet".to_owned();
+                let outcome = super::RequestOutcome::Failed { reason, worker: None };
+                self.order(Action::Answered { request, outcome });
+            }
+            Event::OutOfMemory { .. } => {}
             Event::Stop => self.stop(),
         }
     }

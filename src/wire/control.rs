@@ -4,10 +4,10 @@
 //! beside it, the client reads [`Status`] and [`Failure`] back. Who may call what is decided by
 //! the daemon. The description and the types are held together by a test.
 
+use super::status::{LogLevel, Status};
 use super::varlink::{self, Info, Request};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::fmt;
 
 /// The name of the interface.
 pub const INTERFACE: &str = "io.herder.Control";
@@ -45,13 +45,47 @@ pub enum Received {
     Garbage,
 }
 
-/// A method of `io.herder.Control`.
+/// A method of `io.herder.Control`, as [`DESCRIPTION`] explains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Read the settings again and replace every worker. Changes things: check the caller.
-    Reload,
+    /// Tell what the instance is. Anybody who can connect may ask.
+    Describe,
     /// Tell how things are. Anybody who can connect may ask.
     Status,
+    /// Tell how things are, again and again. Anybody who can connect may ask.
+    Watch {
+        /// In microseconds; none is for changes only.
+        interval: Option<u64>,
+    },
+    /// Tell what happens. Anybody who can connect may ask.
+    Events,
+    /// Read the settings again and replace every worker. Changes things, as all that follow: check the caller.
+    Reload {
+        /// With the settings of the generation before instead.
+        previous: bool,
+    },
+    /// Roll back the reload under way.
+    AbortReload,
+    /// Run so many workers.
+    Scale {
+        /// At most 10,000.
+        workers: u32,
+    },
+    /// Replace workers, the new one first.
+    Recycle {
+        /// Only this slot's; none is every slot, one at a time.
+        slot: Option<u32>,
+    },
+    /// Tell a worker to stop.
+    StopWorker {
+        /// Its id.
+        worker: u64,
+    },
+    /// Log more or less.
+    SetLogLevel {
+        /// The least important entries to write.
+        level: LogLevel,
+    },
 }
 
 /// Reads a message; answers what needs no knowledge of the herd.
@@ -63,7 +97,7 @@ pub fn receive(message: &[u8]) -> Received {
         (varlink::SERVICE, _) => varlink::answer_service(&request, &INFO),
         (INTERFACE, name) => {
             let method = match name {
-                RELOAD => Some(Method::Reload),
+                RELOAD => Some(Method::Reload { previous: false }),
                 STATUS => Some(Method::Status),
                 _ => None,
             };
@@ -89,7 +123,9 @@ pub fn status(status: &Status) -> Vec<u8> {
 
 /// Answers a `Reload` that succeeded; `message` says what happened in a line.
 pub fn reloaded(generation: u64, message: &str) -> Vec<u8> {
-    varlink::reply(&json!({ "generation": generation, "message": message }))
+    varlink::reply(
+        &json!({ "generation": generation, "message": message, "replaced": 0, "wanted": 0 }),
+    )
 }
 
 /// Answers a call that came to nothing.
@@ -152,197 +188,6 @@ impl Failure {
             _ => None,
         }
     }
-}
-
-/// How an instance is doing. Field by field as [`DESCRIPTION`] explains it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Status {
-    /// The instance's name.
-    pub name: String,
-    /// herder's process.
-    pub pid: u32,
-    /// herder's version.
-    pub version: String,
-    /// The generation in service, or being rolled out.
-    pub generation: u64,
-    /// What the instance is about.
-    pub state: State,
-    /// The line systemd shows.
-    pub status: String,
-    /// Workers wanted.
-    pub wanted: u32,
-    /// Workers that serve.
-    pub ready: u32,
-    /// Workers on the way there.
-    pub starting: u32,
-    /// Workers told to stop.
-    pub draining: u32,
-    /// What the workers serve on.
-    pub sockets: Vec<Socket>,
-    /// The last reload that is over, whatever came of it.
-    pub last_reload: Option<LastReload>,
-    /// What has happened since herder started.
-    pub counters: Counters,
-    /// Every process there is.
-    pub workers: Vec<Worker>,
-}
-
-/// What an instance is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Before systemd was told READY=1.
-    Starting,
-    /// All is well.
-    Serving,
-    /// Fewer workers are ready than wanted, because of failures.
-    Degraded,
-    /// Workers are being replaced.
-    Reloading,
-    /// herder was asked to stop, or gives up.
-    Stopping,
-}
-
-/// A socket handed to the workers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Socket {
-    /// As in LISTEN_FDNAMES.
-    pub name: String,
-    /// As systemd writes it; none for what has no address.
-    pub address: Option<String>,
-    /// `stream`, `datagram`, `fifo`, …
-    pub kind: String,
-}
-
-/// A reload that is over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LastReload {
-    /// The generation it was to bring; none if it was refused.
-    pub generation: Option<u64>,
-    /// When it ended, in microseconds since 1970.
-    #[serde(rename = "atUSec")]
-    pub at_usec: u64,
-    /// How it went.
-    pub verdict: Verdict,
-    /// Why, unless it was done.
-    pub reason: Option<String>,
-}
-
-/// How a reload went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Every worker was replaced.
-    Done,
-    /// A worker failed; the settings before it are back in force.
-    Failed,
-    /// The settings were not accepted.
-    Refused,
-    /// A newer reload took over.
-    Superseded,
-    /// herder was stopped meanwhile.
-    Stopped,
-}
-
-/// Sums since herder started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Counters {
-    /// Workers started to take the place of one that had ended by itself.
-    pub respawns: u64,
-    /// Workers that ended by themselves after they had proved themselves.
-    pub crashes: u64,
-    /// Workers that could not be started, were not ready in time, or died young.
-    pub failures: u64,
-    /// Messages to notify sockets that did not come from the socket's worker.
-    pub notify_dropped: u64,
-    /// Log entries nobody took.
-    pub log_lost: u64,
-}
-
-/// A worker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Worker {
-    /// Counts up for ever.
-    pub id: u64,
-    /// Its place.
-    pub slot: u32,
-    /// Its process; none before it has one.
-    pub pid: Option<u32>,
-    /// Where it is in its life.
-    pub state: WorkerState,
-    /// The settings it was started with.
-    pub generation: u64,
-    /// Why it counts as ready.
-    pub evidence: Option<Evidence>,
-    /// Since it was started, in microseconds.
-    #[serde(rename = "ageUSec")]
-    pub age_usec: u64,
-    /// How often its slot got a new worker because the one before had ended by itself.
-    pub respawns_of_slot: u64,
-    /// How the one before it in this slot ended, in words.
-    pub last_exit: Option<String>,
-    /// What it said of itself with STATUS=.
-    pub status: Option<String>,
-}
-
-/// Where a worker is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WorkerState {
-    /// Not ready yet.
-    Starting,
-    /// Serving.
-    Ready,
-    /// It said that it is about to leave.
-    Retiring,
-    /// Told to stop.
-    Draining,
-    /// Its process has ended; what it left behind is being stopped.
-    Ended,
-}
-
-/// Why a worker counts as ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Evidence {
-    /// It said READY=1.
-    Notified,
-    /// It was executed, and that is enough by the settings.
-    Executed,
-    /// It stayed alive; nobody has seen it serve.
-    Assumed,
-}
-
-/// The words of the wire, for people too.
-macro_rules! display_as_serialised {
-    ($($type:ty { $($variant:ident => $word:literal),+ $(,)? })+) => {$(
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(match self { $(<$type>::$variant => $word),+ })
-            }
-        }
-    )+};
-}
-
-display_as_serialised! {
-    State {
-        Starting => "starting", Serving => "serving", Degraded => "degraded",
-        Reloading => "reloading", Stopping => "stopping",
-    }
-    WorkerState {
-        Starting => "starting", Ready => "ready", Retiring => "retiring",
-        Draining => "draining", Ended => "ended",
-    }
-    Verdict {
-        Done => "done", Failed => "failed", Refused => "refused",
-        Superseded => "superseded", Stopped => "stopped",
-    }
-    Evidence { Notified => "notified", Executed => "executed", Assumed => "assumed" }
 }
 
 #[cfg(test)]

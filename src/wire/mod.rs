@@ -9,4 +9,5 @@ pub mod envfile;
 pub mod journal;
 pub mod listen;
 pub mod notify;
+pub mod status;
 pub mod varlink;

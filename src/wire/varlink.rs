@@ -220,6 +220,16 @@ pub fn reply(parameters: &impl Serialize) -> Vec<u8> {
     message(&Reply { parameters })
 }
 
+/// A successful reply to a call that said `more`, with others to follow.
+pub fn reply_of_several(parameters: &impl Serialize) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Reply<'a, P> {
+        parameters: &'a P,
+        continues: bool,
+    }
+    message(&Reply { parameters, continues: true })
+}
+
 /// An error reply; `name` is `INTERFACE.ERROR`.
 pub fn error(name: &str, parameters: &impl Serialize) -> Vec<u8> {
     #[derive(Serialize)]
@@ -260,6 +270,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether a reply says that there are others to follow.
+    pub fn continues(message: &[u8]) -> bool {
+        #[derive(Deserialize)]
+        struct Reply {
+            #[serde(default)]
+            continues: bool,
+        }
+        serde_json::from_slice::<Reply>(message).is_ok_and(|reply| reply.continues)
+    }
+
     /// Reads a reply; `None` if it is not Varlink.
     pub fn parse(message: &[u8]) -> Option<Outcome> {
         #[derive(Deserialize)]

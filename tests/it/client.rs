@@ -2,7 +2,7 @@
 
 use crate::systemd::Herder;
 use crate::wait::{PATIENCE, until};
-use herder::wire::control::{Status, Worker, WorkerState};
+use herder::wire::status::{Status, Worker, WorkerState};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -4,7 +4,7 @@ use crate::client::Control;
 use crate::systemd::{Herder, Unit};
 use crate::wait::until;
 use crate::workers::{misbehave, script};
-use herder::wire::control::{Verdict, WorkerState};
+use herder::wire::status::{Verdict, WorkerState};
 use std::fs;
 
 fn settings(workers: u32, steps: &str) -> String {
@@ -31,7 +31,7 @@ fn a_reload_replaces_every_worker_and_never_has_fewer_ready() {
     herder.is("all are of generation 2", |status| {
         assert!(status.ready >= 3, "{status:#?}");
         // Wanted, and one more: max-surge = 1.
-        let alive = |worker: &&herder::wire::control::Worker| {
+        let alive = |worker: &&herder::wire::status::Worker| {
             matches!(worker.state, WorkerState::Starting | WorkerState::Ready)
         };
         assert!(status.workers.iter().filter(alive).count() <= 4, "{status:#?}");
@@ -40,7 +40,7 @@ fn a_reload_replaces_every_worker_and_never_has_fewer_ready() {
     let said = reload.ends();
     assert_eq!((said.code, &*said.err), (0, ""), "{said:?}");
     assert!(said.out.contains("3/3 ready, generation 2"), "{said:?}");
-    let last = herder.status().last_reload.unwrap();
+    let last = herder.status().reloads[0].clone();
     assert_eq!((last.generation, last.verdict), (Some(2), Verdict::Done));
     assert_eq!(herder.status().counters.failures, 0);
 }
@@ -100,7 +100,7 @@ fn mistakes_are_refused_with_their_places_and_nothing_is_touched() {
         assert!(said.err.contains(words), "{words}: {}", said.err);
     }
     assert_eq!(ids(&herder), before);
-    let last = herder.status().last_reload.unwrap();
+    let last = herder.status().reloads[0].clone();
     assert_eq!((last.generation, last.verdict), (None, Verdict::Refused));
     // The same in the log, in one entry, and in `systemctl status`.
     herder.logs("reload refused, nothing changed: ");

@@ -2,7 +2,7 @@
 
 use crate::systemd::{Herder, Unit};
 use crate::workers::{kill, misbehave, shell};
-use herder::wire::control::Verdict;
+use herder::wire::status::Verdict;
 use nix::sys::signal::Signal;
 use std::fs;
 
@@ -32,11 +32,11 @@ fn a_broken_version_fails_with_the_reason_and_the_old_workers_are_untouched() {
         assert!(said.err.contains("reload failed") && said.err.contains(words), "{}", said.err);
         assert!(said.err.contains("rolled back to generation 1"), "{}", said.err);
         let after = herder.serves(3);
-        let pids = |workers: &[herder::wire::control::Worker]| -> Vec<Option<u32>> {
+        let pids = |workers: &[herder::wire::status::Worker]| -> Vec<Option<u32>> {
             workers.iter().map(|worker| worker.pid).collect()
         };
         assert_eq!(pids(&before), pids(&after));
-        let last = herder.status().last_reload.unwrap();
+        let last = herder.status().reloads[0].clone();
         assert_eq!((last.generation, last.verdict), (Some(2), Verdict::Failed));
         let told = herder.hears("STATUS=3/3 ready, generation 1; reload to generation 2 failed: ");
         assert!(told.text.contains(words), "{told:?}");

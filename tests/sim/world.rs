@@ -220,6 +220,8 @@ impl World {
             | Event::Reload { .. }
             | Event::Refused { .. }
             | Event::Scale { .. }
+            | Event::Asked { .. }
+            | Event::OutOfMemory { .. }
             | Event::Stop => true,
         };
         if possible {
@@ -276,7 +278,8 @@ impl World {
                 | Action::Abandon { .. }
                 | Action::Notify(_)
                 | Action::Report(_)
-                | Action::Answer { .. } => {}
+                | Action::Answer { .. }
+                | Action::Answered { .. } => {}
             }
         }
     }

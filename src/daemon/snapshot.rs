@@ -1,0 +1,145 @@
+//! The snapshot: what whoever looks is told, put together from the core, the processes and the kernel.
+//!
+//! Figures are read when somebody looks, and at no other time.
+
+use super::Daemon;
+use crate::herd::{self, Condition, WorkerView};
+use crate::linux::poll;
+use crate::wire::status;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+impl Daemon {
+    pub(super) fn status(&self) -> status::Status {
+        let herd = &self.herd;
+        let (wanted, ready) = herd.strength();
+        let workers: Vec<status::Worker> = herd.view().map(|worker| self.worker(worker)).collect();
+        let count = |states: &[status::WorkerState]| {
+            let count = workers.iter().filter(|worker| states.contains(&worker.state)).count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        use status::WorkerState::{Draining, Retiring, Starting};
+        status::Status {
+            name: self.name.clone(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at_usec: self.since_1970(herd.started()),
+            generation: herd.generation().0,
+            state: match herd.condition() {
+                Condition::Starting => status::State::Starting,
+                Condition::Serving => status::State::Serving,
+                Condition::Degraded => status::State::Degraded,
+                Condition::Reloading => status::State::Reloading,
+                Condition::Stopping => status::State::Stopping,
+            },
+            status: herd.status_line(),
+            wanted,
+            ready,
+            starting: count(&[Starting]),
+            draining: count(&[Draining, Retiring]),
+            sockets: self.sockets.iter().map(socket).collect(),
+            reload: None,
+            reloads: herd.past_reload().map(|past| self.past_reload(past)).into_iter().collect(),
+            counters: self.counters(),
+            usage: status::Usage::default(),
+            workers,
+        }
+    }
+
+    fn past_reload(&self, past: &herd::PastReload) -> status::PastReload {
+        status::PastReload {
+            generation: past.generation.map(|generation| generation.0),
+            at_usec: self.since_1970(past.at),
+            took_usec: None,
+            verdict: match past.outcome {
+                herd::Outcome::Done => status::Verdict::Done,
+                herd::Outcome::Failed => status::Verdict::Failed,
+                herd::Outcome::Refused => status::Verdict::Refused,
+                herd::Outcome::Superseded => status::Verdict::Superseded,
+                herd::Outcome::Stopped => status::Verdict::Stopped,
+            },
+            reason: past.reason.clone(),
+        }
+    }
+
+    fn counters(&self) -> status::Counters {
+        let counters = self.herd.counters();
+        status::Counters {
+            respawns: self.herd.respawns(),
+            crashes: counters.crashes,
+            failures: counters.failures,
+            retired: counters.retired,
+            degraded_usec: counters.degraded.0,
+            notify_dropped: self.children.dropped,
+            log_lost: self.log.lost(),
+            ..status::Counters::default()
+        }
+    }
+
+    fn worker(&self, worker: WorkerView) -> status::Worker {
+        use herd::{Evidence, WorkerState};
+        status::Worker {
+            id: worker.id.0,
+            slot: worker.slot.0,
+            pid: self.children.pid(worker.id),
+            state: match worker.state {
+                WorkerState::Starting => status::WorkerState::Starting,
+                WorkerState::Ready => status::WorkerState::Ready,
+                WorkerState::Retiring => status::WorkerState::Retiring,
+                WorkerState::Draining | WorkerState::Killed => status::WorkerState::Draining,
+                WorkerState::Swept => status::WorkerState::Ended,
+            },
+            generation: worker.generation.0,
+            evidence: worker.evidence.map(|evidence| match evidence {
+                Evidence::Notified => status::Evidence::Notified,
+                Evidence::Executed => status::Evidence::Executed,
+                Evidence::Assumed => status::Evidence::Assumed,
+            }),
+            age_usec: (herd::Time(poll::now()) - worker.born).0,
+            respawns_of_slot: worker.respawns,
+            last_exit: worker.last.as_ref().map(last_exit),
+            usage: status::Usage::default(),
+            oom_kills: None,
+            cgroup: None,
+            status: self.children.status(worker.id),
+        }
+    }
+
+    fn since_1970(&self, at: herd::Time) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ago = herd::Time(poll::now()) - at;
+        u64::try_from(now.as_micros()).unwrap_or(u64::MAX).saturating_sub(ago.0)
+    }
+}
+
+fn socket(socket: &crate::linux::sockets::Socket) -> status::Socket {
+    status::Socket {
+        name: socket.name.clone(),
+        address: socket.address.as_ref().map(ToString::to_string),
+        kind: socket.kind.to_string(),
+        waiting: None,
+        limit: None,
+        dropped: None,
+    }
+}
+
+fn last_exit(ending: &herd::Ending) -> status::LastExit {
+    use herd::{Ending, Exit};
+    let (cause, exit_status, signal) = match *ending {
+        Ending::NotStarted(_) => (status::ExitCause::NotStarted, None, None),
+        Ending::TimedOut(_) => (status::ExitCause::TimedOut, None, None),
+        Ending::Exited(Exit::Code(code), _) => (status::ExitCause::Exited, Some(code), None),
+        Ending::Exited(Exit::Signal { number, core }, _) => {
+            let cause = if core { status::ExitCause::Dumped } else { status::ExitCause::Killed };
+            (cause, None, Some(herd::signal_name(number)))
+        }
+    };
+    status::LastExit {
+        text: ending.to_string(),
+        cause,
+        exit_status,
+        signal,
+        at_usec: 0,
+        lived_usec: 0,
+        was_ready: false,
+    }
+}
