@@ -11,7 +11,7 @@ use super::status;
 use crate::herd::{ExitSet, Ready, ReadyWhen, ServiceWatchdog, Span, signal_name};
 
 /// The most workers anybody may ask for: beyond it is a mistake, not a machine.
-pub const MOST_WORKERS: u32 = 10_000;
+pub const MOST_WORKERS: u32 = crate::wire::control::MOST_WORKERS;
 
 /// A setting.
 pub struct Key {

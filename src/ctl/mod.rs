@@ -12,9 +12,8 @@ mod unit;
 
 use crate::error::Error;
 use crate::log::harmless;
-use crate::wire::control::{self, Failure};
+use crate::wire::control::{Failure, Method};
 use crate::wire::status::Status;
-use crate::wire::varlink::Request;
 use client::{Connection, Trouble};
 use find::{Instance, Places};
 use nix::sys::signal::{SigSet, Signal};
@@ -43,7 +42,8 @@ pub fn reload(instance: Option<&str>, timeout: Option<Duration>) -> Result<(), E
     }
     let mut connection = connect(&instance)?;
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let reply = match connection.call(&Request::new(control::RELOAD), deadline) {
+    let reply = match connection.call(&Method::Reload { previous: false }.request(false), deadline)
+    {
         Ok(reply) => reply,
         Err(Trouble::Failure(Failure::Stopped)) if for_systemd => return Ok(()),
         Err(trouble) => return Err(reload_trouble(&instance, timeout, trouble)),
@@ -61,7 +61,7 @@ pub fn status(instance: Option<&str>, json: bool) -> Result<(), Error> {
     let instance = Places::of_system().find(instance)?;
     let mut connection = connect(&instance)?;
     let mut reply = connection
-        .call(&Request::new(control::STATUS), Some(Instant::now() + PATIENCE))
+        .call(&Method::Status.request(false), Some(Instant::now() + PATIENCE))
         .map_err(|trouble| status_trouble(&instance, trouble))?;
     let object = reply.remove("status").unwrap_or_default();
     if json {
@@ -127,7 +127,10 @@ fn general_trouble(instance: &Instance, trouble: Trouble) -> Error {
             Error::Denied(format!("{name}: not permitted: {}", harmless(&reason)))
         }
         Trouble::Failure(
-            Failure::ReloadFailed { reason, .. } | Failure::ReloadRefused { reason },
+            Failure::ReloadFailed { reason, .. }
+            | Failure::ReloadRefused { reason }
+            | Failure::Failed { reason, .. }
+            | Failure::NotFound { reason },
         ) => Error::Failed(format!("{name}: {}", harmless(&reason))),
         Trouble::Failure(Failure::Stopped) => {
             Error::Failed(format!("{name}: herder is stopping, the reload came to nothing"))

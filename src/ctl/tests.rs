@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::linux::control::Server;
-use crate::wire::control::{Method, Received};
+use crate::wire::control::{self, Method, Received, Reply};
 use crate::wire::status::example::example;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
@@ -25,10 +25,10 @@ fn herd(answer: Option<Vec<u8>>) -> Herd {
         loop {
             server.readable(client, now);
             if let Some(call) = server.calls(now).pop() {
-                let Received::Call { method, oneway: false } = control::receive(&call.message)
-                else {
+                let Received::Call(heard) = control::receive(&call.message) else {
                     panic!("not a call");
                 };
+                let method = heard.method;
                 match &answer {
                     Some(answer) => server.send(client, answer, now),
                     None => server.hang_up(client, now),
@@ -39,6 +39,10 @@ fn herd(answer: Option<Vec<u8>>) -> Herd {
         }
     });
     Herd { dir, thread }
+}
+
+fn reloaded() -> Reply<'static> {
+    Reply::Reloaded { generation: 2, message: "2/2 ready, generation 2", replaced: 2, wanted: 2 }
 }
 
 fn wait_for(fd: &impl AsFd) {
@@ -72,7 +76,7 @@ fn refused(outcome: Result<(), Error>) -> (u8, String) {
 
 #[test]
 fn a_reload_that_succeeds_is_a_success() {
-    assert!(herd(Some(control::reloaded(2, "generation 2 is in service"))).reload().is_ok());
+    assert!(herd(Some(reloaded().last())).reload().is_ok());
 }
 
 #[test]
@@ -110,9 +114,9 @@ fn a_herder_that_goes_away_is_told_from_one_that_fails() {
 #[test]
 fn a_status_is_shown_both_ways() {
     for json in [false, true] {
-        assert!(herd(Some(control::status(&example(3)))).status(json).is_ok());
+        assert!(herd(Some(Reply::Status { status: &example(3) }.last())).status(json).is_ok());
     }
-    let (status, message) = refused(herd(Some(control::reloaded(1, "?"))).status(false));
+    let (status, message) = refused(herd(Some(reloaded().last())).status(false));
     assert_eq!(status, 1);
     assert!(message.contains("not this version of herder"), "{message}");
 }

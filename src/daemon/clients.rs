@@ -7,7 +7,7 @@ use crate::linux::child;
 use crate::linux::control::{Call, ClientId, Interest, Peer};
 use crate::linux::poll;
 use crate::log::Priority;
-use crate::wire::control::{self, Failure, Method, Received};
+use crate::wire::control::{self, Failure, Method, Received, Reply};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -69,11 +69,11 @@ impl Daemon {
         match control::receive(&call.message) {
             Received::Reply(reply) => self.server.send(id, &reply, now),
             Received::Garbage => self.server.hang_up(id, now),
-            Received::Call { method: Method::Status, oneway } => {
-                let reply = if oneway { Vec::new() } else { control::status(&self.status()) };
-                self.server.send(id, &reply, now);
+            Received::Call(control::Call { method: Method::Status, oneway, .. }) => {
+                let reply = Reply::Status { status: &self.status() }.last();
+                self.server.send(id, if oneway { &[] } else { &reply }, now);
             }
-            Received::Call { method: Method::Reload { .. }, oneway } => {
+            Received::Call(control::Call { method: Method::Reload { .. }, oneway, .. }) => {
                 if let Err(reason) = Daemon::may_change(call.peer) {
                     // Anybody may try, as often as they like: that must not fill the journal.
                     self.log.say(Priority::Debug, format_args!("reload refused: {reason}"));
@@ -85,7 +85,7 @@ impl Daemon {
                 }
                 self.reload((!oneway).then_some(id));
             }
-            Received::Call { .. } => self.server.hang_up(id, now),
+            Received::Call(_) => self.server.hang_up(id, now),
         }
     }
 
@@ -118,7 +118,9 @@ impl Daemon {
         let reply = match verdict {
             Verdict::Done => {
                 let message = self.herd.status_line();
-                control::reloaded(generation.0, &message)
+                let (wanted, replaced) = self.herd.strength();
+                let (generation, message) = (generation.0, message.as_str());
+                Reply::Reloaded { generation, message, replaced, wanted }.last()
             }
             Verdict::Failed { reason, worker } => {
                 let pid = worker.and_then(|worker| self.children.pid(worker));

@@ -255,6 +255,11 @@ pub fn invalid_parameter(parameter: &str) -> Vec<u8> {
     error("org.varlink.service.InvalidParameter", &json!({ "parameter": parameter }))
 }
 
+/// The method answers several times, and the caller takes only one.
+pub fn expected_more() -> Vec<u8> {
+    error("org.varlink.service.ExpectedMore", &json!({}))
+}
+
 /// What a call came to, as the caller sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
