@@ -6,8 +6,10 @@
 pub mod address;
 pub mod control;
 pub mod envfile;
+pub mod host;
 pub mod journal;
 pub mod listen;
 pub mod notify;
+pub mod openmetrics;
 pub mod status;
 pub mod varlink;
