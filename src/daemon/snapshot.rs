@@ -37,11 +37,26 @@ impl Daemon {
             starting: count(&[Starting]),
             draining: count(&[Draining, Retiring]),
             sockets: self.sockets.iter().map(socket).collect(),
-            reload: None,
-            reloads: herd.past_reload().map(|past| self.past_reload(past)).into_iter().collect(),
+            reload: herd.progress().map(|progress| self.progress(progress)),
+            reloads: herd.past_reloads().map(|past| self.past_reload(past)).collect(),
             counters: self.counters(),
             usage: status::Usage::default(),
             workers,
+        }
+    }
+
+    fn progress(&self, progress: herd::Progress) -> status::Progress {
+        status::Progress {
+            generation: progress.generation.0,
+            phase: match progress.phase {
+                herd::ReloadPhase::Checking => status::Phase::Checking,
+                herd::ReloadPhase::Canary => status::Phase::Canary,
+                herd::ReloadPhase::Rolling => status::Phase::Rolling,
+                herd::ReloadPhase::RollingBack => status::Phase::RollingBack,
+            },
+            replaced: progress.replaced,
+            wanted: progress.wanted,
+            started_at_usec: self.since_1970(progress.began),
         }
     }
 
@@ -49,7 +64,7 @@ impl Daemon {
         status::PastReload {
             generation: past.generation.map(|generation| generation.0),
             at_usec: self.since_1970(past.at),
-            took_usec: None,
+            took_usec: past.took.map(|took| took.0),
             verdict: match past.outcome {
                 herd::Outcome::Done => status::Verdict::Done,
                 herd::Outcome::Failed => status::Verdict::Failed,
@@ -64,10 +79,20 @@ impl Daemon {
     fn counters(&self) -> status::Counters {
         let counters = self.herd.counters();
         status::Counters {
-            respawns: self.herd.respawns(),
+            respawns: counters.respawns,
             crashes: counters.crashes,
-            failures: counters.failures,
+            failures: counters.failures(),
+            failed_to_start: counters.failed_to_start,
+            died_before_ready: counters.died_before_ready,
+            timed_out: counters.timed_out,
+            died_young: counters.died_young,
             retired: counters.retired,
+            recycled: counters.recycled,
+            oom_kills: counters.oom_kills,
+            reloads_done: counters.reloads_done,
+            reloads_failed: counters.reloads_failed,
+            reloads_refused: counters.reloads_refused,
+            reloads_superseded: counters.reloads_superseded,
             degraded_usec: counters.degraded.0,
             notify_dropped: self.children.dropped,
             log_lost: self.log.lost(),
@@ -96,11 +121,39 @@ impl Daemon {
             }),
             age_usec: (herd::Time(poll::now()) - worker.born).0,
             respawns_of_slot: worker.respawns,
-            last_exit: worker.last.as_ref().map(last_exit),
+            last_exit: worker.last.as_ref().map(|last| self.last_exit(last)),
             usage: status::Usage::default(),
             oom_kills: None,
             cgroup: None,
             status: self.children.status(worker.id),
+        }
+    }
+
+    fn last_exit(&self, last: &herd::PastLife) -> status::LastExit {
+        use herd::{Ending, Exit};
+        let (cause, exit_status, signal) = match last.ending {
+            Ending::NotStarted(_) => (status::ExitCause::NotStarted, None, None),
+            Ending::TimedOut(_) => (status::ExitCause::TimedOut, None, None),
+            Ending::Exited(Exit::Code(code), _) => (status::ExitCause::Exited, Some(code), None),
+            Ending::Exited(Exit::Signal { number, core }, _) => {
+                let cause = match core {
+                    true => status::ExitCause::Dumped,
+                    false => status::ExitCause::Killed,
+                };
+                (cause, None, Some(herd::signal_name(number)))
+            }
+            Ending::Exited(Exit::OutOfMemory, _) => {
+                (status::ExitCause::OutOfMemory, None, Some("SIGKILL".to_owned()))
+            }
+        };
+        status::LastExit {
+            text: last.ending.to_string(),
+            cause,
+            exit_status,
+            signal,
+            at_usec: self.since_1970(last.at),
+            lived_usec: last.lived.0,
+            was_ready: last.was_ready,
         }
     }
 
@@ -119,27 +172,5 @@ fn socket(socket: &crate::linux::sockets::Socket) -> status::Socket {
         waiting: None,
         limit: None,
         dropped: None,
-    }
-}
-
-fn last_exit(ending: &herd::Ending) -> status::LastExit {
-    use herd::{Ending, Exit};
-    let (cause, exit_status, signal) = match *ending {
-        Ending::NotStarted(_) => (status::ExitCause::NotStarted, None, None),
-        Ending::TimedOut(_) => (status::ExitCause::TimedOut, None, None),
-        Ending::Exited(Exit::Code(code), _) => (status::ExitCause::Exited, Some(code), None),
-        Ending::Exited(Exit::Signal { number, core }, _) => {
-            let cause = if core { status::ExitCause::Dumped } else { status::ExitCause::Killed };
-            (cause, None, Some(herd::signal_name(number)))
-        }
-    };
-    status::LastExit {
-        text: ending.to_string(),
-        cause,
-        exit_status,
-        signal,
-        at_usec: 0,
-        lived_usec: 0,
-        was_ready: false,
     }
 }

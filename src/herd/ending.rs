@@ -132,7 +132,7 @@ impl Herd {
         };
         let last = self.wanted_slots().iter().zip(0..).find_map(|(slot, number)| {
             let last = slot.last.as_ref()?;
-            Some(format!("slot {number} {last}"))
+            Some(format!("slot {number} {}", last.ending))
         });
         let last = last.unwrap_or_else(|| "none became ready".to_owned());
         Some((code, format!("no worker serves for {}: {last}", self.now - trouble.since)))

@@ -81,8 +81,9 @@ pub enum Event {
         /// What is to be done.
         what: Request,
     },
-    /// The kernel has killed processes of a worker for want of memory, the worker itself not
-    /// necessarily among them.
+    /// The kernel has killed processes of a worker for want of memory. Told before the
+    /// [`Exited`](Event::Exited) of the worker if its own was among them, and before its
+    /// [`Gone`](Event::Gone) in any case: what is counted is only this.
     OutOfMemory {
         /// Which worker.
         worker: WorkerId,

@@ -15,6 +15,9 @@ pub enum Exit {
         /// A core was dumped.
         core: bool,
     },
+    /// The kernel ended it with SIGKILL, for want of memory. Never a normal end, whatever
+    /// `success-exit-status` says of SIGKILL.
+    OutOfMemory,
 }
 
 impl fmt::Display for Exit {
@@ -28,6 +31,7 @@ impl fmt::Display for Exit {
                 }
                 Ok(())
             }
+            Exit::OutOfMemory => f.write_str("was killed by the kernel for want of memory"),
         }
     }
 }
@@ -47,6 +51,7 @@ impl ExitSet {
         match exit {
             Exit::Code(code) => self.codes.contains(&code),
             Exit::Signal { number, core: _ } => self.signals.contains(&number),
+            Exit::OutOfMemory => false,
         }
     }
 }
@@ -120,5 +125,12 @@ mod tests {
         assert_eq!(signal_number("RTMIN+3"), Some(37));
         assert_eq!(signal_number("0"), None);
         assert_eq!(signal_number("SIGNOTHING"), None);
+    }
+
+    #[test]
+    fn want_of_memory_is_never_a_normal_end() {
+        let all = ExitSet { codes: (0..=255).collect(), signals: (1..=64).collect() };
+        assert!(all.contains(Exit::Signal { number: 9, core: false }));
+        assert!(!all.contains(Exit::OutOfMemory));
     }
 }

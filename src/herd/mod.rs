@@ -46,13 +46,16 @@ pub use exit::{Exit, ExitSet, signal_name, signal_number};
 pub use ids::{Generation, RequestId, SlotId, WorkerId};
 pub use policy::{Amount, Policy, Ready, ReadyWhen, ServiceWatchdog};
 pub use report::{Evidence, Manner, Report};
-pub use slot::Ending;
+pub use slot::{Ending, PastLife};
 pub use time::{Span, Time};
-pub use view::{Condition, Counters, Outcome, PastReload, WorkerState, WorkerView};
+pub use view::{
+    Condition, Counters, Outcome, PastReload, Progress, ReloadPhase, WorkerState, WorkerView,
+};
 
 use jitter::Jitter;
 use rollout::Rollout;
 use slot::Slot;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use worker::{Spec, State, Worker};
 
@@ -82,7 +85,7 @@ pub struct Herd {
     degraded_since: Option<Time>,
     ending: Option<ending::Ending>,
     counters: Counters,
-    past_reload: Option<PastReload>,
+    past_reloads: VecDeque<PastReload>,
     told: tell::Told,
     exited: bool,
 }
@@ -115,7 +118,7 @@ impl Herd {
             degraded_since: None,
             ending: None,
             counters: Counters::default(),
-            past_reload: None,
+            past_reloads: VecDeque::new(),
             told: tell::Told::new(now, watchdog),
             exited: false,
         }

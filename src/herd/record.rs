@@ -34,7 +34,7 @@ impl Herd {
                 let outcome = super::RequestOutcome::Failed { reason, worker: None };
                 self.order(Action::Answered { request, outcome });
             }
-            Event::OutOfMemory { .. } => {}
+            Event::OutOfMemory { worker, processes } => self.out_of_memory(worker, processes),
             Event::Stop => self.stop(),
         }
     }
@@ -55,7 +55,7 @@ impl Herd {
     fn expired(&mut self, id: WorkerId) {
         let now = self.now;
         let Some((slot, worker)) = self.find(id) else { return };
-        let stop_timeout = worker.policy().stop_timeout;
+        let (generation, stop_timeout) = (worker.generation(), worker.policy().stop_timeout);
         match worker.state {
             State::Spawning | State::Ready => {}
             State::Starting { until, .. } => match worker.assumed_at() {
@@ -66,12 +66,12 @@ impl Herd {
             },
             State::Retiring { .. } | State::Draining { .. } => {
                 worker.state = Worker::killing(now);
-                self.report(Report::Killed { worker: id, slot, after: stop_timeout });
+                self.report(Report::Killed { worker: id, slot, generation, after: stop_timeout });
                 self.order(Action::Kill { worker: id });
             }
             State::Sweeping { .. } => {
                 worker.state = Worker::burying(now);
-                self.report(Report::RemainderKilled { worker: id, slot });
+                self.report(Report::RemainderKilled { worker: id, slot, generation });
                 self.order(Action::Kill { worker: id });
             }
             State::Burying { until, .. } if now < until => {
@@ -81,7 +81,7 @@ impl Herd {
             // State D: a dead disk, say. Nothing more can be done, so it no longer counts.
             State::Killing { .. } | State::Burying { .. } => {
                 self.forget_worker(id);
-                self.report(Report::Unkillable { worker: id, slot });
+                self.report(Report::Unkillable { worker: id, slot, generation });
                 self.order(Action::Abandon { worker: id });
             }
         }
@@ -128,15 +128,19 @@ impl Herd {
     }
 
     fn spawn_failed(&mut self, id: WorkerId, failure: SpawnFailure) {
+        let now = self.now;
         let Some((slot, worker)) = self.find(id) else { return };
         if worker.state != State::Spawning {
             return;
         }
         let generation = worker.generation();
-        self.forget_worker(id);
         let ending = Ending::NotStarted(failure.text.clone());
-        self.slot(slot).vacate(ending.clone());
-        self.report(Report::NotStarted { worker: id, slot, why: failure.text.clone() });
+        let past = worker.past(ending.clone(), now);
+        self.forget_worker(id);
+        self.slot(slot).vacate(past);
+        self.counters.failed_to_start += 1;
+        let why = failure.text.clone();
+        self.report(Report::NotStarted { worker: id, slot, generation, why });
         let first_start = !self.ever_ready && !self.serving && self.ending.is_none();
         if failure.cause == Cause::Settings && first_start {
             self.give_up_on_settings(&failure.text);
@@ -177,7 +181,7 @@ impl Herd {
         self.slot(slot).attempted = true;
         self.ever_ready = true;
         self.done_in(slot, generation);
-        self.report(Report::Ready { worker: id, slot, evidence, after: now - since });
+        self.report(Report::Ready { worker: id, slot, generation, evidence, after: now - since });
     }
 
     fn said_stopping(&mut self, id: WorkerId) {
@@ -187,9 +191,11 @@ impl Herd {
             return;
         }
         worker.state = State::Retiring { kill_at: now + worker.policy().stop_timeout };
-        let lived = now - worker.born;
+        let (lived, generation) = (now - worker.born, worker.generation());
+        let place = self.slot(slot);
+        place.vacated |= place.is_empty();
         self.ended_normally(slot, lived);
-        self.report(Report::Retiring { worker: id, slot });
+        self.report(Report::Retiring { worker: id, slot, generation });
     }
 
     fn asked_for_time(&mut self, id: WorkerId, by: Span) {
@@ -208,10 +214,12 @@ impl Herd {
         let State::Starting { since, .. } = worker.state else { return };
         let after = now - since;
         let generation = worker.generation();
-        self.drain(id);
         let ending = Ending::TimedOut(after);
-        self.slot(slot).vacate(ending.clone());
-        self.report(Report::TimedOut { worker: id, slot, after });
+        let past = worker.past(ending.clone(), now);
+        self.drain(id);
+        self.slot(slot).vacate(past);
+        self.counters.timed_out += 1;
+        self.report(Report::TimedOut { worker: id, slot, generation, after });
         self.trouble_with(Blame::Timeout);
         self.failed(id, slot, generation, &ending);
     }
@@ -238,6 +246,9 @@ impl Herd {
         };
         let killed = matches!(worker.state, State::Killing { .. });
         let had_said_so = matches!(worker.state, State::Retiring { .. });
+        let was_ready = worker.ready.is_some();
+        let ending = Ending::Exited(exit, manner);
+        let past = worker.past(ending.clone(), now);
         worker.state = match worker.state {
             // The remainder of a worker that was told to stop has no more time than the worker had.
             State::Draining { kill_at } | State::Retiring { kill_at } => {
@@ -252,13 +263,19 @@ impl Herd {
                 State::Sweeping { kill_at: now + worker.policy().stop_timeout }
             }
         };
-        self.report(Report::Ended { worker: id, slot, exit, manner, lived });
+        let worker = id;
+        let ended = Report::Ended { worker, slot, generation, exit, manner, lived, was_ready };
+        self.report(ended);
         self.sweeps.push((id, killed));
         self.counters.ended(manner);
-        let ending = Ending::Exited(exit, manner);
         // A worker that timed out has told its story already.
-        if manner != Manner::Ordered {
-            self.slot(slot).vacate(ending.clone());
+        match manner {
+            Manner::Ordered => {}
+            // Its place was free, and may have been taken, since it said that it leaves.
+            Manner::Retired if had_said_so => self.slot(slot).last = Some(past),
+            Manner::BeforeReady | Manner::Young | Manner::Crashed | Manner::Retired => {
+                self.slot(slot).vacate(past);
+            }
         }
         match manner {
             Manner::BeforeReady | Manner::Young => {
@@ -270,6 +287,18 @@ impl Herd {
             }
             Manner::Ordered | Manner::Crashed | Manner::Retired => {}
         }
+    }
+
+    /// The kernel tells no more than the number; how the worker itself ended comes with its exit.
+    fn out_of_memory(&mut self, id: WorkerId, processes: u64) {
+        let Some((slot, worker)) = self.find(id) else { return };
+        if processes == 0 {
+            return;
+        }
+        let generation = worker.generation();
+        worker.oom_kills += processes;
+        self.counters.oom_kills += processes;
+        self.report(Report::OutOfMemory { worker: id, slot, generation, processes });
     }
 
     fn ended_normally(&mut self, slot: SlotId, lived: Span) {
@@ -295,7 +324,6 @@ impl Herd {
 
     /// A worker was not ready, or not for long, and nobody had asked for its end.
     fn failed(&mut self, id: WorkerId, slot: SlotId, generation: Generation, ending: &Ending) {
-        self.counters.failures += 1;
         if self.ending.is_some() {
             return;
         }

@@ -16,23 +16,45 @@ pub enum Report {
     /// A worker's program runs.
     Started { worker: WorkerId, slot: SlotId, generation: Generation },
     /// A worker serves.
-    Ready { worker: WorkerId, slot: SlotId, evidence: Evidence, after: Span },
+    Ready {
+        worker: WorkerId,
+        slot: SlotId,
+        generation: Generation,
+        evidence: Evidence,
+        after: Span,
+    },
     /// A ready worker said STOPPING=1; its replacement starts.
-    Retiring { worker: WorkerId, slot: SlotId },
+    Retiring { worker: WorkerId, slot: SlotId, generation: Generation },
     /// A worker's process ended.
-    Ended { worker: WorkerId, slot: SlotId, exit: Exit, manner: Manner, lived: Span },
+    Ended {
+        worker: WorkerId,
+        slot: SlotId,
+        generation: Generation,
+        exit: Exit,
+        manner: Manner,
+        lived: Span,
+        was_ready: bool,
+    },
     /// A worker was not ready in time.
-    TimedOut { worker: WorkerId, slot: SlotId, after: Span },
+    TimedOut { worker: WorkerId, slot: SlotId, generation: Generation, after: Span },
     /// A worker could not be started.
-    NotStarted { worker: WorkerId, slot: SlotId, why: String },
+    NotStarted { worker: WorkerId, slot: SlotId, generation: Generation, why: String },
     /// The next try in a slot has to wait.
     BackingOff { slot: SlotId, failures: u32, delay: Span },
     /// A worker outlived its stop-timeout and is killed.
-    Killed { worker: WorkerId, slot: SlotId, after: Span },
+    Killed { worker: WorkerId, slot: SlotId, generation: Generation, after: Span },
     /// Not even SIGKILL ends a worker.
-    Unkillable { worker: WorkerId, slot: SlotId },
+    Unkillable { worker: WorkerId, slot: SlotId, generation: Generation },
     /// What a dead worker left behind outlived its stop-timeout and is killed.
-    RemainderKilled { worker: WorkerId, slot: SlotId },
+    RemainderKilled { worker: WorkerId, slot: SlotId, generation: Generation },
+    /// The kernel killed processes of a worker for want of memory.
+    OutOfMemory { worker: WorkerId, slot: SlotId, generation: Generation, processes: u64 },
+    /// A worker was replaced on request: `by` serves, and it is told to stop.
+    Recycled { worker: WorkerId, slot: SlotId, generation: Generation, by: WorkerId },
+    /// A worker was not replaced on request, because the new one failed; it serves on.
+    NotRecycled { worker: WorkerId, slot: SlotId, generation: Generation, why: String },
+    /// A worker is told to stop on request.
+    StopRequested { worker: WorkerId, slot: SlotId, generation: Generation },
     /// The service is up.
     Serving { ready: u32, wanted: u32 },
     /// Fewer workers are ready than wanted, because of failures.
@@ -44,11 +66,13 @@ pub enum Report {
     /// A reload began.
     ReloadStarted { from: Generation, to: Generation },
     /// The first worker of the new generation proved itself.
-    CanaryPassed { worker: WorkerId, to: Generation },
+    CanaryPassed { worker: WorkerId, slot: SlotId, to: Generation },
     /// A reload succeeded.
     Reloaded { to: Generation, took: Span },
     /// A reload failed; the last good generation is being put back.
     ReloadFailed { to: Generation, reason: String },
+    /// A reload is ended on request; the last good generation is being put back.
+    ReloadAborted { to: Generation },
     /// The roll-back after a failed reload is over.
     RolledBack { to: Generation, complete: bool },
     /// New settings were not accepted; nothing changed.
@@ -76,6 +100,10 @@ impl Report {
             | Report::Killed { worker, .. }
             | Report::Unkillable { worker, .. }
             | Report::RemainderKilled { worker, .. }
+            | Report::OutOfMemory { worker, .. }
+            | Report::Recycled { worker, .. }
+            | Report::NotRecycled { worker, .. }
+            | Report::StopRequested { worker, .. }
             | Report::CanaryPassed { worker, .. } => Some(*worker),
             Report::BackingOff { .. }
             | Report::Serving { .. }
@@ -85,12 +113,48 @@ impl Report {
             | Report::ReloadStarted { .. }
             | Report::Reloaded { .. }
             | Report::ReloadFailed { .. }
+            | Report::ReloadAborted { .. }
             | Report::RolledBack { .. }
             | Report::ReloadRefused { .. }
             | Report::ReloadSuperseded { .. }
             | Report::Escalating { .. }
             | Report::Stopping { .. }
             | Report::Stopped { .. } => None,
+        }
+    }
+
+    /// Its name for machines, which never changes.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Report::Started { .. } => "worker_started",
+            Report::Ready { .. } => "worker_ready",
+            Report::Retiring { .. } => "worker_retiring",
+            Report::Ended { .. } => "worker_ended",
+            Report::TimedOut { .. } => "worker_timed_out",
+            Report::NotStarted { .. } => "worker_not_started",
+            Report::BackingOff { .. } => "slot_backing_off",
+            Report::Killed { .. } => "worker_killed",
+            Report::Unkillable { .. } => "worker_unkillable",
+            Report::RemainderKilled { .. } => "remainder_killed",
+            Report::OutOfMemory { .. } => "worker_out_of_memory",
+            Report::Recycled { .. } => "worker_recycled",
+            Report::NotRecycled { .. } => "worker_not_recycled",
+            Report::StopRequested { .. } => "worker_stop_requested",
+            Report::Serving { .. } => "serving",
+            Report::Degraded { .. } => "degraded",
+            Report::Recovered { .. } => "recovered",
+            Report::Scaled { .. } => "scaled",
+            Report::ReloadStarted { .. } => "reload_started",
+            Report::CanaryPassed { .. } => "reload_canary_passed",
+            Report::Reloaded { .. } => "reload_done",
+            Report::ReloadFailed { .. } => "reload_failed",
+            Report::ReloadAborted { .. } => "reload_aborted",
+            Report::RolledBack { .. } => "reload_rolled_back",
+            Report::ReloadRefused { .. } => "reload_refused",
+            Report::ReloadSuperseded { .. } => "reload_superseded",
+            Report::Escalating { .. } => "giving_up",
+            Report::Stopping { .. } => "stopping",
+            Report::Stopped { .. } => "stopped",
         }
     }
 }
@@ -149,19 +213,19 @@ impl fmt::Display for Report {
             Report::Started { worker, slot, generation } => {
                 write!(f, "{worker} ({slot}, {generation}) started")
             }
-            Report::Ready { worker, slot, evidence, after } => {
+            Report::Ready { worker, slot, generation: _, evidence, after } => {
                 write!(f, "{worker} ({slot}) is ready after {after} ({evidence})")
             }
-            Report::Retiring { worker, slot } => {
+            Report::Retiring { worker, slot, .. } => {
                 write!(f, "{worker} ({slot}) is retiring, starting its replacement")
             }
-            Report::Ended { worker, slot, exit, manner, lived } => {
+            Report::Ended { worker, slot, exit, manner, lived, .. } => {
                 write!(f, "{worker} ({slot}) {exit} {manner}, {lived} old")
             }
-            Report::TimedOut { worker, slot, after } => {
+            Report::TimedOut { worker, slot, after, .. } => {
                 write!(f, "{worker} ({slot}) was not ready within {after}, stopping it")
             }
-            Report::NotStarted { worker, slot, why } => write!(f, "{worker} ({slot}): {why}"),
+            Report::NotStarted { worker, slot, why, .. } => write!(f, "{worker} ({slot}): {why}"),
             Report::BackingOff { slot, failures, delay } => {
                 let times = match failures {
                     1 => "once".to_owned(),
@@ -169,17 +233,35 @@ impl fmt::Display for Report {
                 };
                 write!(f, "{slot} failed {times}, next try in {delay}")
             }
-            Report::Killed { worker, slot, after } => {
+            Report::Killed { worker, slot, after, .. } => {
                 write!(f, "{worker} ({slot}) did not stop within {after}, killing it")
             }
-            Report::Unkillable { worker, slot } => {
+            Report::Unkillable { worker, slot, .. } => {
                 write!(
                     f,
                     "{worker} ({slot}), or what it left behind, is not ended by SIGKILL, no longer waiting for it"
                 )
             }
-            Report::RemainderKilled { worker, slot } => {
+            Report::RemainderKilled { worker, slot, .. } => {
                 write!(f, "killing processes that {worker} ({slot}) left behind")
+            }
+            Report::OutOfMemory { worker, slot, processes: 1, .. } => {
+                write!(f, "the kernel killed a process of {worker} ({slot}) for want of memory")
+            }
+            Report::OutOfMemory { worker, slot, processes, .. } => {
+                write!(
+                    f,
+                    "the kernel killed {processes} processes of {worker} ({slot}) for want of memory"
+                )
+            }
+            Report::Recycled { worker, slot, by, .. } => {
+                write!(f, "{worker} ({slot}) is recycled, {by} serves in its place")
+            }
+            Report::NotRecycled { worker, slot, why, .. } => {
+                write!(f, "{worker} ({slot}) is not recycled and serves on: {why}")
+            }
+            Report::StopRequested { worker, slot, .. } => {
+                write!(f, "{worker} ({slot}) is told to stop, as asked")
             }
             Report::Serving { ready, wanted } => write!(f, "serving with {ready}/{wanted} workers"),
             Report::Degraded { ready, wanted, why } => {
@@ -190,11 +272,14 @@ impl fmt::Display for Report {
             }
             Report::Scaled { from, to } => write!(f, "scaling {from} → {to} workers"),
             Report::ReloadStarted { from, to } => write!(f, "reloading: {from} → {to}"),
-            Report::CanaryPassed { worker, to } => {
+            Report::CanaryPassed { worker, to, .. } => {
                 write!(f, "{worker} is the first good worker of {to}, replacing the others")
             }
             Report::Reloaded { to, took } => write!(f, "reloaded: {to} is in service after {took}"),
             Report::ReloadFailed { to, reason } => write!(f, "reload to {to} failed: {reason}"),
+            Report::ReloadAborted { to } => {
+                write!(f, "reload to {to} is ended on request, rolling back")
+            }
             Report::RolledBack { to, complete: true } => write!(f, "rolled back to {to}"),
             Report::RolledBack { to, complete: false } => {
                 write!(

@@ -15,6 +15,9 @@ use super::{Action, Generation, Herd, Notice, Policy, SlotId, Time, Verdict, Wor
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+/// Reloads that are remembered.
+const PAST_RELOADS: usize = 5;
+
 #[derive(Debug)]
 pub(super) struct Rollout {
     pub to: Rc<Spec>,
@@ -124,7 +127,7 @@ impl Herd {
                 Verdict::Superseded { by: new }
             }
         };
-        self.remember(old, &verdict);
+        self.remember(&rollout, &verdict);
         self.answer(old, verdict);
         rollout.touched
     }
@@ -140,9 +143,10 @@ impl Herd {
             self.order(Action::Notify(Notice::Ready));
         }
         self.report(Report::ReloadRefused { reason: reason.clone() });
-        self.past_reload = Some(PastReload {
+        self.put_on_record(PastReload {
             generation: None,
             at: self.now,
+            took: None,
             outcome: Outcome::Refused,
             reason: Some(reason),
         });
@@ -183,9 +187,9 @@ impl Herd {
         let canary = self.find(id).map(|(slot, worker)| (slot, worker.state, trial_over(worker)));
         match canary {
             Some((_, State::Spawning | State::Starting { .. }, _)) => {}
-            Some((_, State::Ready, over)) => {
+            Some((slot, State::Ready, over)) => {
                 if over.is_some_and(|over| over <= now) {
-                    self.pass(id);
+                    self.pass(id, slot);
                 }
             }
             Some((
@@ -201,7 +205,7 @@ impl Herd {
         }
     }
 
-    fn pass(&mut self, worker: WorkerId) {
+    fn pass(&mut self, worker: WorkerId, slot: SlotId) {
         let now = self.now;
         let Some(rollout) = &mut self.rollout else { return };
         rollout.phase = Phase::Rolling;
@@ -209,7 +213,7 @@ impl Herd {
         for slot in &mut self.slots {
             slot.try_afresh(now);
         }
-        self.report(Report::CanaryPassed { worker, to });
+        self.report(Report::CanaryPassed { worker, slot, to });
     }
 
     /// Whether the failure of a worker of this generation ends the reload.
@@ -336,7 +340,7 @@ impl Herd {
 
     fn finish(&mut self, verdict: Verdict) {
         let Some(rollout) = self.rollout.take() else { return };
-        self.remember(rollout.to.generation, &verdict);
+        self.remember(&rollout, &verdict);
         // The line first: who waits for READY=1, or for the answer, looks at it next.
         self.tell_status_now();
         if self.serving {
@@ -354,20 +358,27 @@ impl Herd {
                     Verdict::Failed { reason: format!("herder gives up: {why}"), worker: None }
                 }
             };
-            self.remember(rollout.to.generation, &verdict);
+            self.remember(&rollout, &verdict);
             self.answer(rollout.to.generation, verdict);
         }
     }
 
-    fn remember(&mut self, generation: Generation, verdict: &Verdict) {
+    fn remember(&mut self, rollout: &Rollout, verdict: &Verdict) {
         let (outcome, reason) = match verdict {
             Verdict::Done => (Outcome::Done, None),
             Verdict::Failed { reason, .. } => (Outcome::Failed, Some(reason.clone())),
             Verdict::Superseded { by } => (Outcome::Superseded, Some(format!("by {by}"))),
             Verdict::Stopped => (Outcome::Stopped, None),
         };
-        let generation = Some(generation);
-        self.past_reload = Some(PastReload { generation, at: self.now, outcome, reason });
+        let (at, took) = (self.now, Some(self.now - rollout.began));
+        let generation = Some(rollout.to.generation);
+        self.put_on_record(PastReload { generation, at, took, outcome, reason });
+    }
+
+    fn put_on_record(&mut self, past: PastReload) {
+        self.counters.reloaded(past.outcome);
+        self.past_reloads.truncate(PAST_RELOADS - 1);
+        self.past_reloads.push_front(past);
     }
 
     fn answer(&mut self, generation: Generation, verdict: Verdict) {

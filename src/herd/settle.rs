@@ -253,7 +253,10 @@ impl Herd {
         self.last_worker = WorkerId(self.last_worker.0 + 1);
         let (id, now, generation) = (self.last_worker, self.now, spec.generation);
         let place = self.slot(slot);
-        place.respawns += u64::from(std::mem::take(&mut place.vacated));
+        let respawn = u64::from(std::mem::take(&mut place.vacated));
+        place.respawns += respawn;
+        self.counters.respawns += respawn;
+        let place = self.slot(slot);
         place.workers.push(Worker::new(id, spec, now));
         self.order(Action::Spawn { worker: id, slot, generation });
         id

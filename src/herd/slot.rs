@@ -2,7 +2,7 @@
 
 use super::report::Manner;
 use super::worker::Worker;
-use super::{Exit, Span, Time};
+use super::{Exit, Span, Time, WorkerId};
 use std::fmt;
 
 /// The first wait after a failure; it doubles with each further one.
@@ -31,11 +31,26 @@ pub(super) struct Slot {
     pub vacated: bool,
     /// Workers started here because the one before had ended so.
     pub respawns: u64,
-    /// How the last worker here ended.
-    pub last: Option<Ending>,
+    /// The last worker here that ended without having been told to.
+    pub last: Option<PastLife>,
 }
 
-/// How a worker ended, for whoever asks later.
+/// A worker that is no more, for whoever asks later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastLife {
+    /// Which one.
+    pub worker: WorkerId,
+    /// How it ended.
+    pub ending: Ending,
+    /// When.
+    pub at: Time,
+    /// How long after it had been ordered.
+    pub lived: Span,
+    /// It had been ready.
+    pub was_ready: bool,
+}
+
+/// How a worker ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// There never was a process: `cannot execute …`.
@@ -109,10 +124,11 @@ impl Slot {
         self.hurried = 0;
     }
 
-    /// Notes how a worker here ended of its own accord.
-    pub fn vacate(&mut self, ending: Ending) {
-        self.vacated = true;
-        self.last = Some(ending);
+    /// Notes how a worker here ended of its own accord. Whoever comes next takes its place, unless
+    /// somebody has already.
+    pub fn vacate(&mut self, last: PastLife) {
+        self.vacated |= self.is_empty();
+        self.last = Some(last);
     }
 
     /// New settings deserve a fresh try.

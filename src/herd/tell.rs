@@ -140,7 +140,8 @@ impl Herd {
         let failing = |slot: &&Slot| !slot.has_ready() && slot.failures > 0;
         let number = self.wanted_slots().iter().position(|slot| failing(&slot))?;
         let slot = &self.slots[number];
-        let last = slot.last.as_ref().map_or_else(|| "failed".to_owned(), ToString::to_string);
+        let last = slot.last.as_ref().map(|last| last.ending.to_string());
+        let last = last.unwrap_or_else(|| "failed".to_owned());
         let text = match slot.failures {
             1 => format!("slot {number} {last}"),
             times => format!("slot {number} {last}, {times} times in a row"),
@@ -254,7 +255,7 @@ impl Herd {
 
     /// That the last reload came to nothing, for as long as that is the last.
     fn bad_news(&self) -> String {
-        let Some(past) = &self.past_reload else { return String::new() };
+        let Some(past) = self.past_reloads.front() else { return String::new() };
         let reason = past.reason.as_deref().unwrap_or_default();
         match (past.outcome, past.generation) {
             (Outcome::Failed, Some(to)) => format!("; reload to {to} failed: {reason}"),

@@ -1,9 +1,10 @@
 //! What others may see of a herd: for the control socket, status and tests.
 
 use super::report::Manner;
-use super::slot::Ending;
+use super::rollout::Phase;
+use super::slot::PastLife;
 use super::worker::State;
-use super::{Evidence, Generation, Herd, SlotId, Span, Time, WorkerId};
+use super::{Evidence, Generation, Herd, RequestId, SlotId, Span, Time, WorkerId};
 
 /// What the herd as a whole is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,33 +24,100 @@ pub enum Condition {
 /// What happened so far, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
+    /// Workers started in place of one that had ended without having been told to.
+    pub respawns: u64,
     /// Workers that died after having proved themselves.
     pub crashes: u64,
-    /// Workers that could not start, died before they were ready or soon after, or timed out.
-    pub failures: u64,
+    /// Workers for which there never was a process.
+    pub failed_to_start: u64,
+    /// Workers that died before they were ready.
+    pub died_before_ready: u64,
+    /// Workers that were not ready within `start-timeout`.
+    pub timed_out: u64,
+    /// Workers that died soon after they were ready.
+    pub died_young: u64,
     /// Workers that left of their own accord, normally.
     pub retired: u64,
-    /// Time spent degraded, up to the last recovery.
+    /// Workers replaced on request, and not because they had ended.
+    pub recycled: u64,
+    /// Processes of workers that the kernel killed for want of memory.
+    pub oom_kills: u64,
+    /// Reloads that replaced every worker.
+    pub reloads_done: u64,
+    /// Reloads that failed, or were aborted on request.
+    pub reloads_failed: u64,
+    /// Reloads whose settings were not accepted.
+    pub reloads_refused: u64,
+    /// Reloads that gave way to a newer one.
+    pub reloads_superseded: u64,
+    /// Time spent degraded so far.
     pub degraded: Span,
 }
 
 impl Counters {
+    /// Workers that could not start, died before they were ready or soon after, or timed out.
+    pub fn failures(&self) -> u64 {
+        self.failed_to_start + self.died_before_ready + self.timed_out + self.died_young
+    }
+
     pub(super) fn ended(&mut self, manner: Manner) {
         match manner {
+            Manner::Ordered => {}
+            Manner::BeforeReady => self.died_before_ready += 1,
+            Manner::Young => self.died_young += 1,
             Manner::Crashed => self.crashes += 1,
             Manner::Retired => self.retired += 1,
-            Manner::Ordered | Manner::BeforeReady | Manner::Young => {}
+        }
+    }
+
+    pub(super) fn reloaded(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Done => self.reloads_done += 1,
+            Outcome::Failed => self.reloads_failed += 1,
+            Outcome::Refused => self.reloads_refused += 1,
+            Outcome::Superseded => self.reloads_superseded += 1,
+            Outcome::Stopped => {}
         }
     }
 }
 
-/// The last reload and how it went.
+/// A reload under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The generation it is to bring.
+    pub generation: Generation,
+    /// Where it is.
+    pub phase: ReloadPhase,
+    /// Workers of that generation that are ready.
+    pub replaced: u32,
+    /// Workers wanted.
+    pub wanted: u32,
+    /// When it began.
+    pub began: Time,
+}
+
+/// Where a reload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadPhase {
+    /// Its `check` command runs.
+    Checking,
+    /// Its first worker is on trial.
+    Canary,
+    /// Workers are being replaced.
+    Rolling,
+    /// The generation before is being put back.
+    RollingBack,
+}
+
+/// A reload that is over, and how it went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastReload {
     /// The generation it was to bring; `None` if its settings were refused.
     pub generation: Option<Generation>,
     /// When it was over.
     pub at: Time,
+    /// How long it took; `None` if its settings were refused.
+    pub took: Option<Span>,
     /// How it went.
     pub outcome: Outcome,
     /// Why, unless it was done.
@@ -105,8 +173,10 @@ pub struct WorkerView {
     pub born: Time,
     /// How often its slot was given a new worker.
     pub respawns: u64,
-    /// How the worker before it ended.
-    pub last: Option<Ending>,
+    /// The last worker of its slot that ended without having been told to.
+    pub last: Option<PastLife>,
+    /// Its processes that the kernel killed for want of memory, as far as the core was told.
+    pub oom_kills: u64,
 }
 
 impl Herd {
@@ -128,6 +198,7 @@ impl Herd {
             born: worker.born,
             respawns: self.slots[slot.0 as usize].respawns,
             last: self.slots[slot.0 as usize].last.clone(),
+            oom_kills: worker.oom_kills,
         })
     }
 
@@ -146,19 +217,35 @@ impl Herd {
         self.good.generation
     }
 
-    /// The last reload that ended.
-    pub fn past_reload(&self) -> Option<&PastReload> {
-        self.past_reload.as_ref()
+    /// The last reloads that ended, at most five, the newest first.
+    pub fn past_reloads(&self) -> impl Iterator<Item = &PastReload> {
+        self.past_reloads.iter()
+    }
+
+    /// The reload under way.
+    pub fn progress(&self) -> Option<Progress> {
+        let rollout = self.rollout.as_ref()?;
+        let generation = rollout.to.generation;
+        let phase = match rollout.phase {
+            Phase::Checking { .. } => ReloadPhase::Checking,
+            Phase::Canary { .. } => ReloadPhase::Canary,
+            Phase::Rolling | Phase::Replacing => ReloadPhase::Rolling,
+            Phase::RollingBack { .. } => ReloadPhase::RollingBack,
+        };
+        let replaced = self.count(|w| w.is_ready() && w.generation() == generation);
+        Some(Progress { generation, phase, replaced, wanted: self.wanted(), began: rollout.began })
+    }
+
+    /// How much of an open request is done: so many workers of so many. `None` for one that is not
+    /// open, or whose progress is not counted in workers.
+    pub fn request_progress(&self, _request: RequestId) -> Option<(u32, u32)> {
+        None
     }
 
     /// What happened so far.
     pub fn counters(&self) -> Counters {
-        self.counters
-    }
-
-    /// Workers started in place of an earlier one.
-    pub fn respawns(&self) -> u64 {
-        self.slots.iter().map(|slot| slot.respawns).sum()
+        let running = self.degraded_since.map_or(Span::ZERO, |since| self.now - since);
+        Counters { degraded: self.counters.degraded + running, ..self.counters }
     }
 
     /// When the first worker was ordered.

@@ -13,6 +13,7 @@
 
 use super::policy::Ready;
 use super::report::Evidence;
+use super::slot::{Ending, PastLife};
 use super::{Generation, Policy, Span, Time, WorkerId};
 use std::rc::Rc;
 
@@ -34,6 +35,8 @@ pub(super) struct Worker {
     pub ready: Option<(Time, Evidence)>,
     /// It was ready for `min-lifetime`.
     pub proved: bool,
+    /// Its processes that the kernel killed for want of memory.
+    pub oom_kills: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +68,7 @@ pub(super) const BURY_EVERY: Span = Span::millis(500);
 
 impl Worker {
     pub fn new(id: WorkerId, spec: Rc<Spec>, born: Time) -> Worker {
-        Worker { id, spec, state: State::Spawning, born, ready: None, proved: false }
+        Worker { id, spec, state: State::Spawning, born, ready: None, proved: false, oom_kills: 0 }
     }
 
     pub fn generation(&self) -> Generation {
@@ -74,6 +77,17 @@ impl Worker {
 
     pub fn policy(&self) -> &Policy {
         &self.spec.policy
+    }
+
+    /// What is to be remembered of it when it ends now, and so.
+    pub fn past(&self, ending: Ending, now: Time) -> PastLife {
+        PastLife {
+            worker: self.id,
+            ending,
+            at: now,
+            lived: now - self.born,
+            was_ready: self.ready.is_some(),
+        }
     }
 
     pub fn is_ready(&self) -> bool {

@@ -4,13 +4,14 @@
 //! runs `journalctl -x`. A test holds the two together.
 
 use super::{Entry, Priority};
-use crate::herd::{Exit, Manner, Report, SlotId, Span, WorkerId, signal_name};
+use crate::herd::{Exit, Generation, Manner, Report, SlotId, Span, WorkerId, signal_name};
 
 /// The entry for a report. A message about a failed instance ends with the `recovery` command.
 pub fn entry(report: &Report, pid: Option<u32>, recovery: Option<&str>) -> Entry {
-    let (priority, id) = kind(report);
+    let (priority, id) = identity(report);
     let mut entry = with_fields(Entry::new(priority, report.to_string()), report);
     entry.message_id = Some(id);
+    entry = entry.with("HERDER_EVENT", report.kind());
     if let Some(pid) = pid {
         if matches!(report, Report::Started { .. }) {
             entry.message.push_str(&format!(", pid {pid}"));
@@ -32,7 +33,7 @@ fn is_failure_of_the_instance(report: &Report) -> bool {
 }
 
 /// How much it matters, and what it is called for ever.
-fn kind(report: &Report) -> (Priority, &'static str) {
+fn identity(report: &Report) -> (Priority, &'static str) {
     use Priority::{Error, Info, Notice, Warning};
     match report {
         Report::Started { .. } => (Info, "bae9390874b542e6b9dac6efc7a26e92"),
@@ -51,6 +52,10 @@ fn kind(report: &Report) -> (Priority, &'static str) {
         Report::Killed { .. } => (Warning, "b5f941c0a36641d6b99a31f2f8199a10"),
         Report::RemainderKilled { .. } => (Warning, "23a0b19a00e04f4ea35f0cca4a15ff1d"),
         Report::Unkillable { .. } => (Error, "3cac521a43804468ae35c2ec50d7cc0d"),
+        Report::OutOfMemory { .. } => (Warning, "e71ce5f1c44f49c6aa086ac722155d8f"),
+        Report::Recycled { .. } => (Info, "c4002947f7cc42779c9841a1c2c22a0f"),
+        Report::NotRecycled { .. } => (Warning, "af906757a6c44208a77af2ccc05999d0"),
+        Report::StopRequested { .. } => (Notice, "2a2f02a0bfc048049964ad93434bc343"),
         Report::Serving { .. } => (Notice, "add77e4c7dfa4a91ae050175c3322815"),
         Report::Degraded { .. } => (Warning, "140269122ee347f7b4e0e6d9b7aeea89"),
         Report::Recovered { .. } => (Notice, "1aea76b45f884497a42888e56ecdc00f"),
@@ -59,6 +64,7 @@ fn kind(report: &Report) -> (Priority, &'static str) {
         Report::CanaryPassed { .. } => (Info, "1e222a02cce34859873e9d5fcbce4154"),
         Report::Reloaded { .. } => (Notice, "ca1d84c87aa340c89071fdd92be85fc1"),
         Report::ReloadFailed { .. } => (Error, "7214ef56503841fb800233975414902a"),
+        Report::ReloadAborted { .. } => (Notice, "e1b2bf81e3ca4944ab3c8532dec21bca"),
         Report::RolledBack { complete, .. } => {
             (if *complete { Notice } else { Error }, "9fd34f92b774474ca324f76c9b2ede95")
         }
@@ -74,25 +80,37 @@ fn kind(report: &Report) -> (Priority, &'static str) {
 
 fn with_fields(entry: Entry, report: &Report) -> Entry {
     match report {
-        Report::Started { worker, slot, generation } => {
-            place(entry, *worker, *slot).with("HERDER_GENERATION", generation.0)
+        Report::Started { worker, slot, generation }
+        | Report::Retiring { worker, slot, generation }
+        | Report::RemainderKilled { worker, slot, generation }
+        | Report::Unkillable { worker, slot, generation }
+        | Report::StopRequested { worker, slot, generation } => {
+            about(entry, *worker, *slot, *generation)
         }
-        Report::Ready { worker, slot, evidence, after } => {
-            time(place(entry, *worker, *slot), *after).with("HERDER_EVIDENCE", evidence)
+        Report::Ready { worker, slot, generation, evidence, after } => {
+            time(about(entry, *worker, *slot, *generation), *after)
+                .with("HERDER_EVIDENCE", evidence)
         }
-        Report::Retiring { worker, slot }
-        | Report::RemainderKilled { worker, slot }
-        | Report::Unkillable { worker, slot } => place(entry, *worker, *slot),
-        Report::Ended { worker, slot, exit, manner, lived } => {
-            time(place(entry, *worker, *slot), *lived)
+        Report::Ended { worker, slot, generation, exit, manner, lived, was_ready } => {
+            time(about(entry, *worker, *slot, *generation), *lived)
                 .with("HERDER_EXIT", exit_word(*exit))
+                .with("HERDER_CAUSE", cause_word(*exit))
                 .with("HERDER_MANNER", manner_word(*manner))
+                .with("HERDER_WAS_READY", if *was_ready { "yes" } else { "no" })
         }
-        Report::TimedOut { worker, slot, after } | Report::Killed { worker, slot, after } => {
-            time(place(entry, *worker, *slot), *after)
+        Report::TimedOut { worker, slot, generation, after }
+        | Report::Killed { worker, slot, generation, after } => {
+            time(about(entry, *worker, *slot, *generation), *after)
         }
-        Report::NotStarted { worker, slot, why } => {
-            place(entry, *worker, *slot).with("HERDER_REASON", why)
+        Report::NotStarted { worker, slot, generation, why }
+        | Report::NotRecycled { worker, slot, generation, why } => {
+            about(entry, *worker, *slot, *generation).with("HERDER_REASON", why)
+        }
+        Report::OutOfMemory { worker, slot, generation, processes } => {
+            about(entry, *worker, *slot, *generation).with("HERDER_PROCESSES", processes)
+        }
+        Report::Recycled { worker, slot, generation, by } => {
+            about(entry, *worker, *slot, *generation).with("HERDER_REPLACEMENT", by.0)
         }
         Report::BackingOff { slot, failures, delay } => {
             time(entry, *delay).with("HERDER_SLOT", slot.0).with("HERDER_FAILURES", failures)
@@ -111,14 +129,14 @@ fn with_fields(entry: Entry, report: &Report) -> Entry {
         Report::ReloadStarted { from, to } => {
             entry.with("HERDER_GENERATION_BEFORE", from.0).with("HERDER_GENERATION", to.0)
         }
-        Report::CanaryPassed { worker, to } => {
-            entry.with("HERDER_WORKER", worker.0).with("HERDER_GENERATION", to.0)
-        }
+        Report::CanaryPassed { worker, slot, to } => about(entry, *worker, *slot, *to),
         Report::Reloaded { to, took } => time(entry, *took).with("HERDER_GENERATION", to.0),
         Report::ReloadFailed { to, reason } => {
             entry.with("HERDER_GENERATION", to.0).with("HERDER_REASON", reason)
         }
-        Report::RolledBack { to, complete: _ } => entry.with("HERDER_GENERATION", to.0),
+        Report::ReloadAborted { to } | Report::RolledBack { to, complete: _ } => {
+            entry.with("HERDER_GENERATION", to.0)
+        }
         Report::ReloadRefused { reason } => entry.with("HERDER_REASON", reason),
         Report::ReloadSuperseded { old, new } => {
             entry.with("HERDER_GENERATION_BEFORE", old.0).with("HERDER_GENERATION", new.0)
@@ -131,8 +149,13 @@ fn with_fields(entry: Entry, report: &Report) -> Entry {
     }
 }
 
-fn place(entry: Entry, worker: WorkerId, slot: SlotId) -> Entry {
-    entry.with("HERDER_SLOT", slot.0).with("HERDER_WORKER", worker.0)
+/// What every entry about a worker has, and its pid besides: the history of a slot is a query for
+/// HERDER_SLOT.
+fn about(entry: Entry, worker: WorkerId, slot: SlotId, generation: Generation) -> Entry {
+    entry
+        .with("HERDER_SLOT", slot.0)
+        .with("HERDER_WORKER", worker.0)
+        .with("HERDER_GENERATION", generation.0)
 }
 
 /// How long it took, it lived, or it has to wait.
@@ -145,6 +168,17 @@ fn exit_word(exit: Exit) -> String {
     match exit {
         Exit::Code(code) => code.to_string(),
         Exit::Signal { number, core: _ } => signal_name(number),
+        Exit::OutOfMemory => "SIGKILL".to_owned(),
+    }
+}
+
+/// As the control interface says it.
+fn cause_word(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Code(_) => "exited",
+        Exit::Signal { core: false, .. } => "killed",
+        Exit::Signal { core: true, .. } => "dumped",
+        Exit::OutOfMemory => "out_of_memory",
     }
 }
 

@@ -1,35 +1,47 @@
 //! The catalog explains every kind of entry, and speaks only of fields the entry has.
 
 use super::*;
-use crate::herd::{Evidence, Generation};
+use crate::herd::Evidence;
 use std::collections::{BTreeMap, BTreeSet};
 
 const CATALOG: &str = include_str!("../../systemd/herder.catalog");
+
+fn ended(exit: Exit, manner: Manner, lived: Span) -> Report {
+    let (worker, slot, generation) = (WorkerId(7), SlotId(3), Generation(2));
+    let was_ready = manner != Manner::BeforeReady;
+    Report::Ended { worker, slot, generation, exit, manner, lived, was_ready }
+}
 
 /// One of each.
 fn reports() -> Vec<Report> {
     let (worker, slot, span) = (WorkerId(7), SlotId(3), Span::secs(4));
     let (old, new) = (Generation(1), Generation(2));
+    let generation = new;
     let text = || "because".to_owned();
     vec![
-        Report::Started { worker, slot, generation: new },
-        Report::Ready { worker, slot, evidence: Evidence::Notified, after: span },
-        Report::Retiring { worker, slot },
-        Report::Ended { worker, slot, exit: Exit::Code(1), manner: Manner::Crashed, lived: span },
-        Report::TimedOut { worker, slot, after: span },
-        Report::NotStarted { worker, slot, why: text() },
+        Report::Started { worker, slot, generation },
+        Report::Ready { worker, slot, generation, evidence: Evidence::Notified, after: span },
+        Report::Retiring { worker, slot, generation },
+        ended(Exit::Code(1), Manner::Crashed, span),
+        Report::TimedOut { worker, slot, generation, after: span },
+        Report::NotStarted { worker, slot, generation, why: text() },
         Report::BackingOff { slot, failures: 5, delay: span },
-        Report::Killed { worker, slot, after: span },
-        Report::RemainderKilled { worker, slot },
-        Report::Unkillable { worker, slot },
+        Report::Killed { worker, slot, generation, after: span },
+        Report::Unkillable { worker, slot, generation },
+        Report::RemainderKilled { worker, slot, generation },
+        Report::OutOfMemory { worker, slot, generation, processes: 2 },
+        Report::Recycled { worker, slot, generation, by: WorkerId(9) },
+        Report::NotRecycled { worker, slot, generation, why: text() },
+        Report::StopRequested { worker, slot, generation },
         Report::Serving { ready: 3, wanted: 4 },
         Report::Degraded { ready: 3, wanted: 4, why: text() },
         Report::Recovered { wanted: 4, after: span },
         Report::Scaled { from: 4, to: 5 },
         Report::ReloadStarted { from: old, to: new },
-        Report::CanaryPassed { worker, to: new },
+        Report::CanaryPassed { worker, slot, to: new },
         Report::Reloaded { to: new, took: span },
         Report::ReloadFailed { to: new, reason: text() },
+        Report::ReloadAborted { to: new },
         Report::RolledBack { to: old, complete: true },
         Report::ReloadRefused { reason: text() },
         Report::ReloadSuperseded { old, new },
@@ -55,19 +67,22 @@ fn is_id(word: &str) -> bool {
 
 #[test]
 fn every_kind_of_report_has_an_id_of_its_own() {
-    let ids: BTreeSet<&str> = reports().iter().map(|report| kind(report).1).collect();
+    let ids: BTreeSet<&str> = reports().iter().map(|report| identity(report).1).collect();
     assert_eq!(ids.len(), reports().len());
     assert!(ids.iter().all(|id| is_id(id)));
     let in_source: BTreeSet<&str> =
         include_str!("report.rs").split('"').filter(|word| is_id(word)).collect();
     assert_eq!(ids, in_source, "reports() has one of each");
+    let kinds: BTreeSet<&str> = reports().iter().map(Report::kind).collect();
+    assert_eq!(kinds.len(), ids.len());
+    assert!(kinds.iter().all(|kind| kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
 }
 
 #[test]
 fn the_catalog_explains_every_kind_of_report_and_no_other() {
     let entries = catalog();
     let explained: BTreeSet<&str> = entries.keys().copied().collect();
-    let reported: BTreeSet<&str> = reports().iter().map(|report| kind(report).1).collect();
+    let reported: BTreeSet<&str> = reports().iter().map(|report| identity(report).1).collect();
     assert_eq!(explained, reported);
     for (id, text) in entries {
         let (header, body) = text.split_once("\n\n").unwrap();
@@ -83,7 +98,7 @@ fn the_catalog_explains_every_kind_of_report_and_no_other() {
 fn the_catalog_uses_only_fields_the_entry_has() {
     for report in reports() {
         let entry = entry(&report, Some(4711), None);
-        let text = catalog()[kind(&report).1];
+        let text = catalog()[identity(&report).1];
         let mut fields: BTreeSet<&str> = entry.fields.iter().map(|(name, _)| *name).collect();
         // The log adds these to every entry; a pid is only known of an entry about one worker.
         fields.extend(["HERDER_INSTANCE", "MESSAGE"]);
@@ -121,7 +136,7 @@ fn what_says_that_the_instance_failed_says_how_to_recover_it() {
     for report in reports() {
         let escalating = matches!(report, Report::Escalating { .. });
         assert_eq!(message(&report).ends_with(&command), escalating, "{report:?}");
-        let id = kind(&report).1;
+        let id = identity(&report).1;
         if escalating || matches!(report, Report::Stopped { .. }) {
             let text = catalog()[id].replace('\n', " ");
             assert!(
@@ -143,15 +158,47 @@ fn a_worker_is_found_by_its_pid() {
 }
 
 #[test]
-fn an_ending_is_told_in_words_and_as_a_field() {
-    let exit = Exit::Signal { number: 9, core: false };
-    let (worker, slot) = (WorkerId(7), SlotId(3));
-    let report = Report::Ended { worker, slot, exit, manner: Manner::Young, lived: Span::secs(2) };
-    let entry = entry(&report, None, None);
-    assert_eq!(entry.priority, Priority::Warning);
-    for field in
-        [("HERDER_EXIT", "SIGKILL"), ("HERDER_MANNER", "young"), ("HERDER_USEC", "2000000")]
-    {
-        assert!(entry.fields.contains(&(field.0, field.1.to_owned())), "{field:?}");
+fn an_ending_is_told_in_words_and_as_fields() {
+    let kill = Exit::Signal { number: 9, core: false };
+    for (exit, word, cause) in [
+        (Exit::Code(3), "3", "exited"),
+        (kill, "SIGKILL", "killed"),
+        (Exit::Signal { number: 11, core: true }, "SIGSEGV", "dumped"),
+        (Exit::OutOfMemory, "SIGKILL", "out_of_memory"),
+    ] {
+        let entry = entry(&ended(exit, Manner::Young, Span::secs(2)), None, None);
+        assert_eq!(entry.priority, Priority::Warning);
+        for field in [
+            ("HERDER_EVENT", "worker_ended"),
+            ("HERDER_GENERATION", "2"),
+            ("HERDER_EXIT", word),
+            ("HERDER_CAUSE", cause),
+            ("HERDER_MANNER", "young"),
+            ("HERDER_WAS_READY", "yes"),
+            ("HERDER_USEC", "2000000"),
+        ] {
+            assert!(entry.fields.contains(&(field.0, field.1.to_owned())), "{field:?}");
+        }
+    }
+}
+
+#[test]
+fn the_manual_lists_every_kind_of_event() {
+    let page = include_str!("../../man/herder.8");
+    let kinds = page.split_once("The kinds of events:").unwrap().1.split_once(".El").unwrap().0;
+    let listed: Vec<&str> =
+        kinds.lines().filter_map(|line| line.strip_prefix(".It Li ")?.split(' ').next()).collect();
+    let reported: Vec<&str> = reports().iter().map(Report::kind).collect();
+    assert_eq!(listed, reported);
+}
+
+/// The history of a slot is what `journalctl HERDER_SLOT=3` finds.
+#[test]
+fn every_entry_about_a_worker_says_where_it_is_and_by_which_settings() {
+    for report in reports().iter().filter(|report| report.worker().is_some()) {
+        let entry = entry(report, Some(4711), None);
+        for name in ["HERDER_SLOT", "HERDER_WORKER", "HERDER_GENERATION", "HERDER_PID"] {
+            assert!(entry.fields.iter().any(|(field, _)| *field == name), "{report:?}: {name}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use herder::herd::{
     Action, Amount, Cause, Condition, Event, Exit, Generation, Herd, Notice, Outcome, Policy,
-    Ready, ReadyWhen, Report, Span, SpawnFailure, Time, Verdict, WorkerId, WorkerState,
+    Ready, ReadyWhen, Report, SlotId, Span, SpawnFailure, Time, Verdict, WorkerId, WorkerState,
 };
 
 /// A herd and everything it ordered, under a clock that the story moves.
@@ -303,7 +303,7 @@ fn a_herd_that_wants_nobody_is_ready_and_still_tries_new_settings() {
     story.up(1);
     assert_eq!(story.drained(), [1]);
     assert_eq!(story.verdicts(), [(2, Verdict::Done)]);
-    assert_eq!(story.herd.past_reload().map(|past| past.outcome), Some(Outcome::Done));
+    assert_eq!(story.herd.past_reloads().next().map(|past| past.outcome), Some(Outcome::Done));
 }
 
 #[test]
@@ -463,7 +463,8 @@ fn what_is_left_of_the_dead_is_stopped_then_killed() {
     story.tell(Event::Exited { worker: WorkerId(1), exit: CRASH });
     assert!(story.actions.contains(&Action::Sweep { worker: WorkerId(1), kill: false }));
     story.pass(Span::secs(30));
-    let killed = Report::RemainderKilled { worker: WorkerId(1), slot: herder::herd::SlotId(0) };
+    let killed =
+        Report::RemainderKilled { worker: WorkerId(1), slot: SlotId(0), generation: Generation(1) };
     assert!(story.actions.contains(&Action::Report(killed)));
     assert!(story.actions.contains(&Action::Kill { worker: WorkerId(1) }));
 }
