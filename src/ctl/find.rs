@@ -1,5 +1,6 @@
 //! Which instance is meant, and where its control socket is.
 
+use super::PATIENCE;
 use super::client::Connection;
 use crate::error::Error;
 use std::collections::BTreeMap;
@@ -38,6 +39,28 @@ impl Instance {
             "journalctl -e -t herder".to_owned()
         }
     }
+
+    /// What to do about one that hangs.
+    pub fn how_to_recover(&self) -> String {
+        let look = self.how_to_look();
+        if self.is_system {
+            let unit = self.unit();
+            format!(
+                "see what it said last with: {look}; start it anew with: systemctl restart {unit}"
+            )
+        } else {
+            format!("see what it said last with: {look}")
+        }
+    }
+}
+
+/// What there is on this machine, as far as this caller may look.
+#[derive(Debug)]
+pub struct Seen {
+    /// By name. One whose herder has died may be among them: whoever asks it is told so.
+    pub instances: Vec<Instance>,
+    /// Where instances may be that cannot be seen, and what to do about it.
+    pub unseen: Vec<Error>,
 }
 
 /// Where instances may be.
@@ -77,6 +100,54 @@ impl Places {
                 None => self.only_one(),
             },
         }
+    }
+
+    /// Every instance there is. One that this caller has no permission for, or that hangs, is among
+    /// them; of two with the same name the second is called by its path.
+    pub fn all(&self) -> Seen {
+        let mut found: BTreeMap<String, Instance> = BTreeMap::new();
+        let mut unseen = Vec::new();
+        for parent in &self.parents {
+            let entries = match fs::read_dir(parent) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    unseen.push(Error::Denied(format!(
+                        "cannot look into {}: {error}; try again as root",
+                        parent.display()
+                    )));
+                    continue;
+                }
+            };
+            for dir in entries.flatten().map(|entry| entry.path()) {
+                let mut instance = self.instance(&dir);
+                // What cannot be looked at is one that this caller may not ask.
+                if let Err(error) = fs::symlink_metadata(&instance.control)
+                    && matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    )
+                {
+                    continue;
+                }
+                if found.contains_key(&instance.name) {
+                    instance.name = dir.display().to_string();
+                }
+                found.insert(instance.name.clone(), instance);
+            }
+        }
+        Seen { instances: found.into_values().collect(), unseen }
+    }
+
+    /// The names of the system's settings files: instances that run, or could.
+    pub fn configured(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.settings).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".toml")?.to_owned()))
+            .filter(|name| !name.is_empty() && !name.starts_with('.'))
+            .collect();
+        names.sort();
+        names
     }
 
     fn at(&self, path: &Path) -> Result<Instance, Error> {
@@ -137,41 +208,49 @@ impl Places {
                 "{name} is not running; start it with: systemctl start herder@{name}.socket"
             ));
         }
-        let running: Vec<String> = self.running().into_keys().collect();
+        let running: Vec<String> = self.running().into_iter().map(|found| found.name).collect();
         let known = if running.is_empty() { "none runs".to_owned() } else { running.join(", ") };
         Error::Denied(format!("there is no instance called {name} (running: {known})"))
     }
 
     fn only_one(&self) -> Result<Instance, Error> {
-        let mut running: Vec<(String, PathBuf)> = self.running().into_iter().collect();
+        let mut running = self.running();
         match running.len() {
-            0 => {
-                let places: Vec<String> =
-                    self.parents.iter().map(|parent| parent.display().to_string()).collect();
-                Err(Error::NotRunning(format!("no herder is running in {}", places.join(" or "))))
-            }
-            1 => Ok(self.instance(&running.remove(0).1)),
+            0 => Err(self.none_runs()),
+            1 => Ok(running.remove(0)),
             _ => {
-                let names: Vec<String> = running.into_iter().map(|(name, _)| name).collect();
+                let names: Vec<String> = running.into_iter().map(|found| found.name).collect();
                 Err(Error::Usage(format!("which instance? Running are: {}", names.join(", "))))
             }
         }
     }
 
-    /// The instances that run, by what to call them: the name, or the path if two have it.
-    fn running(&self) -> BTreeMap<String, PathBuf> {
-        let mut running = BTreeMap::new();
-        for parent in &self.parents {
-            let Ok(entries) = fs::read_dir(parent) else { continue };
-            for dir in entries.flatten().map(|entry| entry.path()) {
-                if somebody_listens(&dir.join("control")) {
-                    let name = name_of(&dir);
-                    let taken = running.contains_key(&name);
-                    running.insert(if taken { dir.display().to_string() } else { name }, dir);
-                }
+    /// Says where nobody is, and how to start somebody.
+    pub fn none_runs(&self) -> Error {
+        let places: Vec<String> =
+            self.parents.iter().map(|parent| parent.display().to_string()).collect();
+        let start = match self.configured().as_slice() {
+            [] => String::new(),
+            [name, ..] => format!("; start one, such as: systemctl start herder@{name}.socket"),
+        };
+        Error::NotRunning(format!("no herder is running in {}{start}", places.join(" or ")))
+    }
+
+    /// Those of [`all`](Places::all) that run and may be asked; if there are none, those that may
+    /// not, so that this is what is said.
+    fn running(&self) -> Vec<Instance> {
+        let deadline = Instant::now() + PATIENCE / 2;
+        let (mut open, mut closed) = (Vec::new(), Vec::new());
+        for instance in self.all().instances {
+            let soon = deadline.min(Instant::now() + Duration::from_millis(100));
+            match Connection::open(&instance.control, soon).map_err(|error| error.kind()) {
+                // One that hangs counts: its queue may be full, but there is a herder.
+                Ok(_) | Err(io::ErrorKind::WouldBlock) => open.push(instance),
+                Err(io::ErrorKind::PermissionDenied) => closed.push(instance),
+                Err(_) => {}
             }
         }
-        running
+        if open.is_empty() { closed } else { open }
     }
 
     fn instance(&self, dir: &Path) -> Instance {
@@ -182,39 +261,6 @@ impl Places {
 
 fn name_of(dir: &Path) -> String {
     dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned()
-}
-
-/// A herder that hangs counts: its queue may be full, but there is one.
-fn somebody_listens(control: &Path) -> bool {
-    match Connection::open(control, Instant::now() + Duration::from_millis(100)) {
-        Ok(_) => true,
-        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-    }
-}
-
-/// Why the instance cannot be asked, and what to do.
-pub fn unreachable(instance: &Instance, error: &io::Error) -> Error {
-    let name = &instance.name;
-    let control = instance.control.display();
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            let start = if instance.is_system {
-                format!("; start it with: systemctl start herder@{name}.socket")
-            } else {
-                String::new()
-            };
-            Error::NotRunning(format!("{name} is not running: nobody listens at {control}{start}"))
-        }
-        io::ErrorKind::PermissionDenied => Error::Denied(format!(
-            "no permission to connect to {control}; try again as root, or as the user {name} runs as"
-        )),
-        io::ErrorKind::WouldBlock => Error::Failed(format!(
-            "{name}: herder runs, but takes no connections: it is stopped or hangs; \
-             see what it said last with: {}",
-            instance.how_to_look()
-        )),
-        _ => Error::system(format!("connect to {control}"), io::Error::from(error.kind())),
-    }
 }
 
 #[cfg(test)]

@@ -114,21 +114,41 @@ fn a_missing_instance_says_which_there_are() {
 }
 
 #[test]
-fn what_cannot_be_reached_says_what_to_do() {
+fn everything_there_is_is_seen_even_what_may_not_be_asked() {
+    let mut scene = scene();
+    let names = |scene: &Scene| -> Vec<String> {
+        scene.places.all().instances.into_iter().map(|instance| instance.name).collect()
+    };
+    assert!(names(&scene).is_empty());
+    scene.running("system/web");
+    scene.running("user/web");
+    // No instance: nothing listens there, or ever has.
+    scene.directory("system/empty");
+    fs::write(scene.dir.path().join("system/file"), "").unwrap();
+    // As `/run/herder/NAME` is when `DynamicUser=` has made it private: it cannot be looked into.
+    let path = scene.dir.path().join("user/loop");
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    let second = scene.dir.path().join("user/web").display().to_string();
+    let mut expected = vec!["loop".to_owned(), "web".to_owned(), second];
+    expected.sort();
+    assert_eq!(names(&scene), expected);
+
+    assert!(scene.places.all().unseen.is_empty());
+    scene.places.parents.push(path);
+    let unseen = scene.places.all().unseen;
+    assert!(unseen[0].to_string().contains("cannot look into"), "{unseen:?}");
+}
+
+#[test]
+fn settings_files_are_instances_to_be() {
     let scene = scene();
-    let dir = scene.directory("system/web");
-    let instance = scene.places.find(Some("web")).unwrap();
-    for (kind, status, advice) in [
-        (io::ErrorKind::NotFound, 3, "systemctl start herder@web.socket"),
-        (io::ErrorKind::ConnectionRefused, 3, "systemctl start herder@web.socket"),
-        (io::ErrorKind::PermissionDenied, 4, "as root"),
-        (io::ErrorKind::WouldBlock, 1, "journalctl -e -u herder@web.service"),
-    ] {
-        let error = unreachable(&instance, &io::Error::from(kind));
-        assert_eq!(error.exit_status(), status);
-        assert!(error.to_string().contains(advice), "{error}");
-        assert!(
-            kind == io::ErrorKind::WouldBlock || error.to_string().contains(dir.to_str().unwrap())
-        );
+    for file in ["b.toml", "a.toml", "a.toml~", ".toml", ".hidden.toml", "readme"] {
+        fs::write(scene.places.settings.join(file), "").unwrap();
     }
+    assert_eq!(scene.places.configured(), ["a", "b"]);
+    let (_, message) = scene.refused(None);
+    assert!(
+        message.ends_with("; start one, such as: systemctl start herder@a.socket"),
+        "{message}"
+    );
 }

@@ -21,14 +21,6 @@ const HEADINGS: [&str; 10] = [
 /// Columns that hold numbers and are aligned to the right.
 const NUMBERS: [bool; 10] = [true, true, true, false, true, false, true, true, false, false];
 
-/// The width to fit the table to: that of the terminal, unless `COLUMNS` says otherwise. In a pipe
-/// nothing is cut.
-pub fn width() -> Option<usize> {
-    let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    asked.or_else(terminal).filter(|&columns| columns >= 20)
-}
-
 /// The whole of `herder status`.
 pub fn render(status: &Status, now: SystemTime, width: Option<usize>) -> String {
     let mut lines = head(status, now);

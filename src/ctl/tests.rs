@@ -1,72 +1,10 @@
-//! The commands against the real server, with a made-up herd behind it.
+//! The commands against a made-up herder.
 
+use super::testing::{Answer, Herder};
 use super::*;
-use crate::linux::control::Server;
-use crate::wire::control::{self, Method, Received, Reply};
+use crate::wire::control::{self, Failure, Reply};
 use crate::wire::status::example::example;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::os::fd::AsFd;
-use std::path::PathBuf;
-use std::thread::{self, JoinHandle};
-
-/// A herder that answers one call with `answer`, or closes the connection if that is `None`.
-struct Herd {
-    dir: tempfile::TempDir,
-    thread: JoinHandle<Method>,
-}
-
-fn herd(answer: Option<Vec<u8>>) -> Herd {
-    let dir = tempfile::tempdir().unwrap();
-    let mut server = Server::listen(&dir.path().join("control")).unwrap();
-    let thread = thread::spawn(move || {
-        let now = Duration::ZERO;
-        wait_for(&server);
-        let client = server.accept(now)[0];
-        loop {
-            server.readable(client, now);
-            if let Some(call) = server.calls(now).pop() {
-                let Received::Call(heard) = control::receive(&call.message) else {
-                    panic!("not a call");
-                };
-                let method = heard.method;
-                match &answer {
-                    Some(answer) => server.send(client, answer, now),
-                    None => server.hang_up(client, now),
-                }
-                return method;
-            }
-            wait_for(&server.fd(client).unwrap());
-        }
-    });
-    Herd { dir, thread }
-}
-
-fn reloaded() -> Reply<'static> {
-    Reply::Reloaded { generation: 2, message: "2/2 ready, generation 2", replaced: 2, wanted: 2 }
-}
-
-fn wait_for(fd: &impl AsFd) {
-    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-    assert_eq!(poll(&mut fds, PollTimeout::from(10_000u16)), Ok(1));
-}
-
-impl Herd {
-    fn path(&self) -> PathBuf {
-        self.dir.path().to_owned()
-    }
-
-    fn reload(self) -> Result<(), Error> {
-        let outcome = reload(self.path().to_str(), None);
-        assert_eq!(self.thread.join().unwrap(), Method::Reload { previous: false });
-        outcome
-    }
-
-    fn status(self, json: bool) -> Result<(), Error> {
-        let outcome = status(self.path().to_str(), json);
-        assert_eq!(self.thread.join().unwrap(), Method::Status);
-        outcome
-    }
-}
+use std::os::unix::net::UnixListener;
 
 /// Exit status and message.
 fn refused(outcome: Result<(), Error>) -> (u8, String) {
@@ -74,70 +12,99 @@ fn refused(outcome: Result<(), Error>) -> (u8, String) {
     (error.exit_status(), error.to_string())
 }
 
+fn reloaded() -> Vec<u8> {
+    let message = "2/2 ready, generation 2";
+    Reply::Reloaded { generation: 2, message, replaced: 2, wanted: 2 }.last()
+}
+
+fn reload_of(answer: Answer) -> Result<(), Error> {
+    let herder = Herder::answering(vec![answer]);
+    let outcome = reload(herder.path(), None);
+    assert_eq!(herder.methods(), ["Reload"]);
+    outcome
+}
+
+fn refusing(failure: &Failure) -> Answer {
+    Answer::Replies(vec![control::failed(failure)])
+}
+
 #[test]
 fn a_reload_that_succeeds_is_a_success() {
-    assert!(herd(Some(reloaded().last())).reload().is_ok());
+    assert!(reload_of(Answer::Replies(vec![reloaded()])).is_ok());
 }
 
 #[test]
 fn a_reload_that_fails_gives_the_reason() {
     let reason = "worker 9 exited with status 1\u{1b}[2J".to_owned();
     let failed = Failure::ReloadFailed { generation: Some(2), reason, pid: None };
-    let (status, message) = refused(herd(Some(control::failed(&failed))).reload());
-    assert_eq!(status, 1);
+    let (code, message) = refused(reload_of(refusing(&failed)));
+    assert_eq!(code, 1);
     assert!(
         message.ends_with("reload failed: worker 9 exited with status 1\\u{1b}[2J"),
         "{message}"
     );
 
     let failure = Failure::ReloadRefused { reason: "web.toml:3:1: unknown key".to_owned() };
-    let (status, message) = refused(herd(Some(control::failed(&failure))).reload());
-    assert_eq!(status, 1);
+    let (code, message) = refused(reload_of(refusing(&failure)));
+    assert_eq!(code, 1);
     assert!(message.contains("nothing has changed: web.toml:3:1"), "{message}");
 
     let failure = Failure::NotPermitted { reason: "only root may".to_owned() };
-    let (status, message) = refused(herd(Some(control::failed(&failure))).reload());
-    assert_eq!(status, 4);
+    let (code, message) = refused(reload_of(refusing(&failure)));
+    assert_eq!(code, 4);
     assert!(message.contains("only root may"), "{message}");
 }
 
 #[test]
 fn a_herder_that_goes_away_is_told_from_one_that_fails() {
-    let (status, message) = refused(herd(None).reload());
-    assert_eq!(status, 1);
+    let (code, message) = refused(reload_of(Answer::LastWords(vec![])));
+    assert_eq!(code, 1);
     assert!(message.contains("before the reload was over: too many clients, or"), "{message}");
-    let (status, message) = refused(herd(None).status(false));
-    assert_eq!(status, 1);
+
+    let herder = Herder::answering(vec![Answer::LastWords(vec![])]);
+    let (code, message) = refused(status(herder.path(), false));
+    assert_eq!(code, 1);
     assert!(message.contains("without an answer"), "{message}");
 }
 
 #[test]
 fn a_status_is_shown_both_ways() {
     for json in [false, true] {
-        assert!(herd(Some(Reply::Status { status: &example(3) }.last())).status(json).is_ok());
+        let herder = Herder::saying(Reply::Status { status: &example(3) }.last());
+        assert!(status(herder.path(), json).is_ok());
+        assert_eq!(herder.methods(), ["Status"]);
     }
-    let (status, message) = refused(herd(Some(reloaded().last())).status(false));
-    assert_eq!(status, 1);
+    let herder = Herder::saying(reloaded());
+    let (code, message) = refused(status(herder.path(), false));
+    assert_eq!(code, 1);
     assert!(message.contains("not this version of herder"), "{message}");
 }
 
 #[test]
-fn a_herder_that_hangs_ends_the_wait() {
+fn a_herder_that_hangs_is_not_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_str();
-    let server = Server::listen(&dir.path().join("control")).unwrap();
-    let start = Instant::now();
-    let (code, message) = refused(status(path, false));
-    assert_eq!(code, 1);
-    assert!(message.contains("has not answered within 2s"), "{message}");
-    assert!(start.elapsed() >= PATIENCE);
+    let listener = UnixListener::bind(dir.path().join("control")).unwrap();
+    for command in [(|path| status(path, false)) as fn(Option<&str>) -> Result<(), Error>, |path| {
+        reload(path, None)
+    }] {
+        let start = Instant::now();
+        let (code, message) = refused(command(path));
+        assert_eq!(code, 1);
+        assert!(message.contains("has not answered within 1.5s"), "{message}");
+        assert!((PATIENCE..Duration::from_secs(2)).contains(&start.elapsed()));
+    }
 
-    let (code, message) = refused(reload(path, Some(Duration::from_millis(10))));
-    assert_eq!(code, 1);
-    assert!(message.contains("not over within 10ms, and goes on"), "{message}");
-
-    drop(server);
+    drop(listener);
     let (code, message) = refused(status(path, false));
     assert_eq!(code, 3);
     assert!(message.contains("is not running"), "{message}");
+}
+
+#[test]
+fn a_reload_that_takes_longer_than_asked_goes_on() {
+    let herder = Herder::answering(vec![Answer::Silence]);
+    let (code, message) = refused(reload(herder.path(), Some(Duration::from_millis(10))));
+    assert_eq!(code, 1);
+    assert!(message.contains("not over within 10ms, and goes on"), "{message}");
 }

@@ -1,6 +1,5 @@
 //! What systemd knows of an instance: its main process, and what its workers wrote.
 
-use super::PATIENCE;
 use super::command::output;
 use super::find::Instance;
 use crate::error::Error;
@@ -13,8 +12,12 @@ use std::time::Instant;
 
 /// Makes sure that root talks to herder, and not to a worker that has put a socket in its place:
 /// workers run under herder's user and can write to its directory. A process of root's own is
-/// trusted; any other has to be the main process of the unit.
-pub fn check_peer(instance: &Instance, peer: UnixCredentials) -> Result<(), Error> {
+/// trusted; any other has to be the main process of the unit. Knows by the deadline, or refuses.
+pub fn check_peer(
+    instance: &Instance,
+    peer: UnixCredentials,
+    deadline: Instant,
+) -> Result<(), Error> {
     if !Uid::effective().is_root() || peer.uid() == 0 || !instance.is_system {
         return Ok(());
     }
@@ -24,7 +27,7 @@ pub fn check_peer(instance: &Instance, peer: UnixCredentials) -> Result<(), Erro
     let unit = instance.unit();
     let mut command = Command::new("systemctl");
     command.args(["show", "-P", "MainPID", "--"]).arg(&unit);
-    let main = output(&mut command, Instant::now() + PATIENCE);
+    let main = output(&mut command, deadline);
     match main.as_deref().map(str::trim).and_then(|text| text.parse::<i32>().ok()) {
         Some(main) if main == peer.pid() => Ok(()),
         Some(main) => Err(Error::Denied(format!(
@@ -35,18 +38,19 @@ pub fn check_peer(instance: &Instance, peer: UnixCredentials) -> Result<(), Erro
             peer.uid(),
         ))),
         None => Err(Error::Denied(format!(
-            "cannot check who listens at {}: systemctl show did not tell the main process of {unit} within {PATIENCE:?}",
+            "cannot check who listens at {}: systemctl show did not tell the main process of {unit} \
+             in time; try again",
             instance.control.display(),
         ))),
     }
 }
 
 /// What the process last wrote to the journal, to follow a message: a heading and up to ten lines.
-/// Nothing if there is none, or the journal may not be read.
-pub fn last_lines(pid: u32) -> String {
+/// Nothing if there is none, the journal may not be read, or cannot be by the deadline.
+pub fn last_lines(pid: u32, deadline: Instant) -> String {
     let mut command = Command::new("journalctl");
     command.args(["-b", "-q", "--no-pager", "-o", "cat", "-n", "10"]).arg(format!("_PID={pid}"));
-    let text = output(&mut command, Instant::now() + PATIENCE).unwrap_or_default();
+    let text = output(&mut command, deadline).unwrap_or_default();
     quote(pid, &text)
 }
 
