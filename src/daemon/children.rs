@@ -1,20 +1,28 @@
 //! The workers as processes: what carries out the core's orders about them, and hears from them.
 //!
 //! Decides nothing. The non-obvious fact: a worker that has ended is not reaped until nothing is
-//! left of its session, so that its pid, which is also the session's number, cannot become
-//! somebody else's while it is still signalled.
+//! left of it, so that its pid, which is also the session's number, cannot become somebody else's
+//! while it is still signalled. What belongs to a worker is what is in its cgroup; where it has none,
+//! what is in its session or process group.
+
+mod groups;
+mod memory;
+mod remains;
 
 use super::source::Spec;
 use super::token::Token;
 use crate::herd::{Cause, Event, Exit, Generation, SlotId, Span, SpawnFailure, WorkerId};
+use crate::linux::cgroup::{Group, Tree, Watch};
 use crate::linux::child::{self, RawExit};
 use crate::linux::notify::Inbox;
 use crate::linux::poll::{Interest, Poll};
 use crate::linux::sockets::Socket;
 use crate::linux::spawn::{self, Program, SpawnError, Stage};
 use crate::wire::notify::{MAX_DATAGRAM, Message};
+use groups::Groups;
+use memory::{Kills, Memory};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
@@ -23,9 +31,6 @@ use std::path::PathBuf;
 /// while: its own queue fills, and it waits or loses, as it likes.
 const DATAGRAMS_PER_TURN: usize = 16;
 const MUTED_FOR: Span = Span::millis(20);
-
-/// Pids of workers that are gone, for whoever asks about a failure.
-const REMEMBERED: usize = 64;
 
 const SIGKILL: i32 = 9;
 
@@ -47,6 +52,10 @@ pub struct Inheritance {
 struct Child {
     process: spawn::Child,
     inbox: Inbox,
+    group: Option<Group>,
+    /// Set once it has ended and left somebody behind in its group.
+    watch: Option<Watch>,
+    kills: Kills,
     stop_signal: i32,
     reopen_signal: Option<i32>,
     status: Option<String>,
@@ -66,12 +75,26 @@ enum Life {
     SweptHard,
 }
 
+impl Child {
+    /// Whether this process is the worker, or one of its helpers.
+    fn owns(&self, pid: i32) -> bool {
+        let worker = self.process.pid;
+        pid == worker
+            || child::session_of(pid) == Some(worker)
+            || self.group.as_ref().is_some_and(|group| group.has(pid))
+    }
+}
+
 /// Every worker that has not been reaped.
 #[derive(Debug)]
 pub struct Children {
     inboxes: PathBuf,
     /// Made in advance, to be quick when a worker dies.
     spare: Option<Inbox>,
+    groups: Groups,
+    memory: Option<Memory>,
+    /// The worker that will be asked for next, as ids count up.
+    next: WorkerId,
     inheritance: Inheritance,
     children: BTreeMap<WorkerId, Child>,
     /// A process of herder's own that is not a worker: the `check` command.
@@ -82,17 +105,27 @@ pub struct Children {
 }
 
 impl Children {
-    pub fn new(inboxes: PathBuf, inheritance: Inheritance) -> Children {
-        let spare = Inbox::bind(&inboxes).ok();
-        Children {
+    /// `tree` is where workers get cgroups of their own, if they do.
+    pub fn new(
+        inboxes: PathBuf,
+        inheritance: Inheritance,
+        tree: Option<Tree>,
+        poll: &Poll,
+    ) -> Children {
+        let mut children = Children {
             inboxes,
-            spare,
+            spare: None,
+            memory: tree.as_ref().and_then(|tree| Memory::watch(tree, poll)),
+            groups: Groups::new(tree),
+            next: WorkerId(1),
             inheritance,
             children: BTreeMap::new(),
             helper: None,
             past: VecDeque::new(),
             dropped: 0,
-        }
+        };
+        children.prepare();
+        children
     }
 
     /// Starts a worker, and says what came of it.
@@ -131,9 +164,11 @@ impl Children {
             Some(inbox) => inbox,
             None => Inbox::bind(&self.inboxes).map_err(system("make its notify socket"))?,
         };
+        self.next = WorkerId(worker.0 + 1);
+        let home = self.groups.take(worker);
         let launch = &spec.launch;
         let rendered = launch.render(slot, worker, generation, inbox.path());
-        let program = Program {
+        let mut program = Program {
             path: Cow::Borrowed(rendered.path),
             argv: rendered.argv,
             env: rendered.env,
@@ -144,21 +179,46 @@ impl Children {
             die_with_herder: self.inheritance.die_with_herder,
             ignore_sigpipe: self.inheritance.ignore_sigpipe,
             reset_oom_score: self.inheritance.reset_oom_score,
+            cgroup: home.as_ref().map(|home| &home.entrance),
         };
         let fds: Vec<_> = launch.sockets.iter().map(|&index| sockets[index].fd.as_fd()).collect();
-        let process = spawn::spawn(&program, &fds)
-            .map_err(|error| SpawnFailure { cause: cause(error), text: error.explain(&program) })?;
+        let mut started = spawn::spawn(&program, &fds);
+        if let (Err(why), Some(_)) = (&started, program.cgroup)
+            && matches!(why.stage, Stage::CreateProcess | Stage::JoinCgroup)
+        {
+            program.cgroup = None;
+            let again = spawn::spawn(&program, &fds);
+            if again.is_ok() {
+                self.groups.refused(worker, *why);
+            }
+            started = again;
+        }
+        let is_inside = started.is_ok() && program.cgroup.is_some();
+        let started = started
+            .map_err(|error| SpawnFailure { cause: cause(error), text: error.explain(&program) });
+        let group = home.map(|home| home.group).and_then(|group| {
+            if is_inside {
+                return Some(group);
+            }
+            self.groups.leave(group);
+            None
+        });
+        let process = started?;
         let watched = poll
             .add(&process.pidfd, Token::Process(worker).into(), Interest::Read)
             .and_then(|()| poll.add(&inbox, Token::Inbox(worker).into(), Interest::Read));
         if let Err(error) = watched {
             // A worker that cannot be watched cannot be kept.
             let _ = child::signal(process.pidfd.as_fd(), SIGKILL);
+            group.into_iter().for_each(|group| self.groups.leave(group));
             return Err(system("watch its process")(error));
         }
         let child = Child {
             process,
             inbox,
+            group,
+            watch: None,
+            kills: Kills::default(),
             stop_signal: spec.settings.stop_signal.into(),
             reopen_signal: spec.settings.reopen_signal.map(i32::from),
             status: None,
@@ -169,11 +229,12 @@ impl Children {
         Ok(())
     }
 
-    /// Makes what the next spawn will need, while nobody waits for it.
+    /// Makes what the next spawn will need, and removes what nobody does, while nobody waits for it.
     pub fn prepare(&mut self) {
         if self.spare.is_none() {
             self.spare = Inbox::bind(&self.inboxes).ok();
         }
+        self.groups.prepare(self.next);
     }
 
     /// Sends a worker its stop signal.
@@ -184,110 +245,30 @@ impl Children {
         }
     }
 
-    /// SIGKILL to a worker and its group, or, once it is swept, to what it left behind; then it may
-    /// be ordered as often as the core likes. Says what is over with that.
-    pub fn kill(&mut self, worker: WorkerId) -> Option<Event> {
-        let child = self.children.get_mut(&worker)?;
-        match child.state {
-            // The rest of its session has its turn when it is swept: to look for that now would
-            // take a look at every process of the machine for each of many workers.
-            Life::Running | Life::Ended => {
-                let _ = child::signal(child.process.pidfd.as_fd(), SIGKILL);
-                let _ = child::signal_group(child.process.pid, SIGKILL);
-                None
-            }
-            Life::Swept | Life::SweptHard => {
-                child.state = Life::SweptHard;
-                self.clear(worker, SIGKILL)
-            }
-        }
-    }
-
-    /// Sends what a dead worker left behind its stop signal, or SIGKILL, and reaps the worker if
-    /// that is nothing.
-    pub fn sweep(&mut self, poll: &Poll, worker: WorkerId, kill: bool) -> Option<Event> {
-        let child = self.children.get_mut(&worker)?;
-        let (state, signal) =
-            if kill { (Life::SweptHard, SIGKILL) } else { (Life::Swept, child.stop_signal) };
-        child.state = state;
-        // The pidfd of the dead stays readable for ever.
-        let _ = poll.remove(&child.process.pidfd);
-        self.clear(worker, signal)
-    }
-
-    /// Signals what a dead worker left in its session, and reaps the worker if that is nothing.
-    fn clear(&mut self, worker: WorkerId, signal: i32) -> Option<Event> {
-        let pid = self.children.get(&worker)?.process.pid;
-        // Without /proc nobody can tell; what is left then is left to the unit's own clean-up.
-        if child::has_leftovers(pid, |pid| self.is_known(pid)).unwrap_or(false) {
-            // Not only to its group: a worker's own helpers may have groups of their own.
-            let _ = child::signal_session(pid, signal);
-            return None;
-        }
-        self.bury(worker)
-    }
-
-    /// Gives a worker up that not even SIGKILL ends.
-    pub fn abandon(&mut self, worker: WorkerId) {
-        // Its descriptors close, and with them nobody watches it. When it does end, it is reaped as
-        // any other orphan.
-        self.children.remove(&worker);
-    }
-
-    /// Reaps a swept worker of whose session nothing is left.
-    fn bury(&mut self, worker: WorkerId) -> Option<Event> {
-        let child = self.children.remove(&worker)?;
-        let _ = child::reap(child.process.pidfd.as_fd());
-        self.past.push_back((worker, child.process.pid));
-        if self.past.len() > REMEMBERED {
-            self.past.pop_front();
-        }
-        Some(Event::Gone { worker })
-    }
-
-    /// SIGCHLD: something ended, perhaps the last of what a worker left behind.
-    pub fn reap(&mut self) -> Vec<Event> {
-        let orphans = child::reap_orphans(|pid| self.is_known(pid)).unwrap_or(0);
-        let swept = |child: &Child| matches!(child.state, Life::Swept | Life::SweptHard);
-        if !self.children.values().any(swept) {
-            return Vec::new();
-        }
-        // Whatever a dead worker left has an ancestor among the orphans: without one nothing is left.
-        // Else one look at all processes serves all workers, however many were swept.
-        let still = match orphans {
-            0 => BTreeSet::new(),
-            _ => child::running_sessions().unwrap_or_default(),
-        };
-        let mut over = Vec::new();
-        for (&worker, child) in self.children.iter().filter(|(_, child)| swept(child)) {
-            if !still.contains(&child.process.pid) {
-                over.push(worker);
-            } else if child.state == Life::SweptHard {
-                // They may have forked in the meantime.
-                let _ = child::signal_session(child.process.pid, SIGKILL);
-            }
-        }
-        over.into_iter().filter_map(|worker| self.bury(worker)).collect()
-    }
-
     fn is_known(&self, pid: i32) -> bool {
         self.helper == Some(pid) || self.children.values().any(|child| child.process.pid == pid)
     }
 
-    /// A worker's process has ended, and how.
-    pub fn ended(&mut self, worker: WorkerId) -> Option<Event> {
-        let child = self.children.get_mut(&worker)?;
+    /// A worker's process has ended, and how; and what else has become known with that.
+    pub fn ended(&mut self, worker: WorkerId, now: u64) -> Vec<Event> {
+        let Some(child) = self.children.get_mut(&worker) else { return Vec::new() };
         if child.state != Life::Running {
-            return None;
+            return Vec::new();
         }
-        let exit = match child::peek(child.process.pidfd.as_fd()) {
-            Ok(exit) => how(exit?),
+        let raw = match child::peek(child.process.pidfd.as_fd()) {
+            Ok(None) => return Vec::new(),
+            Ok(Some(raw)) => Some(raw),
             // Somebody else has reaped it (waitid(2), ECHILD). It is gone all the same, and its
             // pidfd, readable for ever, must not keep the loop busy.
-            Err(_) => UNKNOWN,
+            Err(_) => None,
         };
         child.state = Life::Ended;
-        Some(Event::Exited { worker, exit })
+        let Some(raw) = raw else { return vec![Event::Exited { worker, exit: UNKNOWN }] };
+        let mut events = self.count_kills_at_end(worker, raw, now);
+        let starved = self.children.get(&worker).is_some_and(|c| c.ran_out_of_memory(raw, now));
+        let exit = if starved { how(raw) } else { how(raw) };
+        events.push(Event::Exited { worker, exit });
+        events
     }
 
     /// What a worker has to say.
@@ -297,9 +278,7 @@ impl Children {
         let mut buffer = [0; MAX_DATAGRAM];
         for _ in 0..DATAGRAMS_PER_TURN {
             let Ok(Some(datagram)) = child.inbox.recv(&mut buffer) else { return events };
-            let pid = child.process.pid;
-            let is_its_own = datagram.pid == pid || child::session_of(datagram.pid) == Some(pid);
-            if !is_its_own {
+            if !child.owns(datagram.pid) {
                 self.dropped += 1;
                 continue;
             }
@@ -328,6 +307,7 @@ impl Children {
 
     /// Listens again to workers that were muted for long enough.
     pub fn unmute(&mut self, poll: &Poll, now: u64) {
+        self.unmute_memory(poll, now);
         for (&worker, child) in &mut self.children {
             if child.muted_until.is_some_and(|until| until <= now) {
                 child.muted_until = None;
@@ -338,7 +318,8 @@ impl Children {
 
     /// When [`unmute`](Children::unmute) is due.
     pub fn deadline(&self) -> Option<u64> {
-        self.children.values().filter_map(|child| child.muted_until).min()
+        let inboxes = self.children.values().filter_map(|child| child.muted_until);
+        inboxes.chain(self.memory.as_ref().and_then(Memory::deadline)).min()
     }
 
     /// Passes `reopen-signal` on to those started with one, and says to how many.
@@ -362,6 +343,38 @@ impl Children {
     /// Whether workers ignore SIGPIPE, as systemd gave it.
     pub fn ignores_sigpipe(&self) -> bool {
         self.inheritance.ignore_sigpipe
+    }
+
+    /// Where workers get cgroups of their own, if they do.
+    pub fn tree(&self) -> Option<&Tree> {
+        self.groups.tree()
+    }
+
+    /// The worker's cgroup, where its `cpu.stat`, `memory.current` and so on are.
+    pub fn group(&self, worker: WorkerId) -> Option<&Group> {
+        self.children.get(&worker)?.group.as_ref()
+    }
+
+    /// The worker's cgroup, below the mount point of all.
+    pub fn cgroup(&self, worker: WorkerId) -> Option<String> {
+        Some(self.tree()?.group_in_mount(self.group(worker)?))
+    }
+
+    /// How many of the worker's processes the kernel has killed for want of memory; none where that
+    /// is not known.
+    pub fn oom_kills(&self, worker: WorkerId) -> Option<u64> {
+        self.group(worker)?.oom_kills()
+    }
+
+    /// The worker this process belongs to, if it belongs to one.
+    pub fn owner(&self, pid: i32) -> Option<WorkerId> {
+        let mut children = self.children.iter();
+        children.find(|(_, child)| child.owns(pid)).map(|(&worker, _)| worker)
+    }
+
+    /// What somebody should know of the workers' cgroups.
+    pub fn warning(&mut self) -> Option<String> {
+        self.groups.warning()
     }
 
     /// What the worker said of itself with STATUS=.

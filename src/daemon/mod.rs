@@ -113,6 +113,9 @@ impl Daemon {
         self.herd.tell(Time(poll::now()), &mut actions);
         self.perform(actions);
         self.children.prepare();
+        if let Some(warning) = self.children.warning() {
+            self.log.say(Priority::Warning, warning);
+        }
         for report in std::mem::take(&mut self.reports) {
             let pid = report.worker().and_then(|worker| self.children.pid(worker));
             self.log.report(&report, pid);
@@ -148,8 +151,10 @@ impl Daemon {
             Token::Signals => self.take_signals(),
             Token::Control => self.accept_clients(),
             Token::Client(id) => self.client_ready(id, event),
-            Token::Process(worker) => self.events.extend(self.children.ended(worker)),
+            Token::Process(worker) => self.events.extend(self.children.ended(worker, now)),
             Token::Inbox(worker) => self.events.extend(self.children.hear(&self.poll, worker, now)),
+            Token::Group(worker) => self.events.extend(self.children.emptied(worker)),
+            Token::Memory => self.events.extend(self.children.memory_changed(&self.poll, now)),
             Token::Check => {
                 let outcome = self.precheck.as_mut().and_then(Precheck::outcome);
                 if outcome.is_some() {

@@ -64,6 +64,7 @@ impl Precheck {
             die_with_herder: true,
             ignore_sigpipe,
             reset_oom_score: true,
+            cgroup: None,
         };
         let process = spawn::spawn(&program, &[]).map_err(|error| error.explain(&program))?;
         poll.add(&process.pidfd, Token::Check.into(), Interest::Read).map_err(system)?;

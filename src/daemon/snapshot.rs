@@ -123,8 +123,8 @@ impl Daemon {
             respawns_of_slot: worker.respawns,
             last_exit: worker.last.as_ref().map(|last| self.last_exit(last)),
             usage: status::Usage::default(),
-            oom_kills: None,
-            cgroup: None,
+            oom_kills: self.children.oom_kills(worker.id),
+            cgroup: self.children.cgroup(worker.id),
             status: self.children.status(worker.id),
         }
     }

@@ -11,6 +11,7 @@ use crate::config::{Overrides, Settings};
 use crate::error::Error;
 use crate::herd::{Generation, Herd, Notice, Time};
 use crate::launch::Surroundings;
+use crate::linux::cgroup::{Claim, NoTree, Tree};
 use crate::linux::child;
 use crate::linux::control::Server;
 use crate::linux::notify::Manager;
@@ -105,7 +106,8 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         ignore_sigpipe: signals::sigpipe_was_ignored(),
         reset_oom_score: is_protected_from_oom(),
     };
-    let children = Children::new(runtime.notify().to_owned(), inheritance);
+    let tree = tree(&mut log, &name, under_systemd);
+    let children = Children::new(runtime.notify().to_owned(), inheritance, tree, &poll);
     announce(&mut log, &name, &spec, &sockets, &control);
 
     let newest = Generation(1);
@@ -141,6 +143,55 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         _runtime: runtime,
     };
     Ok((daemon, first))
+}
+
+/// The part of the cgroup tree that was handed over. Workers do without one, less well.
+fn tree(log: &mut Log, name: &str, under_systemd: bool) -> Option<Tree> {
+    let claim =
+        Claim { is_main_process: under_systemd, invocation: std::env::var("INVOCATION_ID").ok() };
+    let tree = match Tree::claim(&claim) {
+        Ok(tree) => tree,
+        Err(why) => {
+            // Elsewhere nobody promised any.
+            let priority = if under_systemd { Priority::Warning } else { Priority::Debug };
+            let remedy = match &why {
+                NoTree::NotDelegated => format!(
+                    ": to have it, add Delegate=cpu memory pids io to [Service] \
+                     (systemctl edit herder@{name}.service)"
+                ),
+                NoTree::Unusable { why, .. } if why.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                    ": remove ProtectControlGroups= from [Service]".to_owned()
+                }
+                NoTree::Unsupported(_) | NoTree::Taken | NoTree::Unusable { .. } => String::new(),
+            };
+            log.say(
+                priority,
+                format_args!(
+                    "{why}, so workers get no cgroups of their own: what they start and leave behind is \
+                     known by its session only, and what they cost by their own process{remedy}"
+                ),
+            );
+            return None;
+        }
+    };
+    for (controller, why) in tree.refused() {
+        log.say(
+            Priority::Warning,
+            format_args!(
+                "cannot switch on the {controller} controller for workers: {why}, going on without"
+            ),
+        );
+    }
+    let controllers = match tree.controllers() {
+        [] => "no controllers".to_owned(),
+        controllers => controllers.join(", "),
+    };
+    let path = tree.path_in_mount();
+    log.say(
+        Priority::Info,
+        format_args!("workers get cgroups of their own in {path}, with {controllers}"),
+    );
+    Some(tree)
 }
 
 /// A directory one may not use stays that way however often herder is started again.

@@ -18,6 +18,10 @@ pub enum Token {
     Inbox(WorkerId),
     /// A client of the control socket.
     Client(ClientId),
+    /// The cgroup of a worker that has ended: somebody may still be in it.
+    Group(WorkerId),
+    /// The memory of all workers together.
+    Memory,
 }
 
 // Ids count up from 0 by one, so the highest bits are free to say what is counted.
@@ -32,6 +36,8 @@ impl From<Token> for u64 {
             Token::Process(WorkerId(id)) => (3, id),
             Token::Inbox(WorkerId(id)) => (4, id),
             Token::Client(ClientId(id)) => (5, id),
+            Token::Group(WorkerId(id)) => (6, id),
+            Token::Memory => (7, 0),
         };
         kind << SHIFT | id
     }
@@ -48,6 +54,8 @@ impl Token {
             3 => Token::Process(WorkerId(id)),
             4 => Token::Inbox(WorkerId(id)),
             5 => Token::Client(ClientId(id)),
+            6 => Token::Group(WorkerId(id)),
+            7 => Token::Memory,
             _ => return None,
         })
     }
@@ -58,7 +66,7 @@ impl Token {
             // What a worker said comes before its end: it said it earlier.
             Token::Inbox(_) => 0,
             Token::Process(_) => 1,
-            Token::Signals => 2,
+            Token::Signals | Token::Group(_) | Token::Memory => 2,
             Token::Check => 3,
             Token::Control | Token::Client(_) => 4,
         }
@@ -78,6 +86,8 @@ mod tests {
             Token::Process(WorkerId(7)),
             Token::Inbox(WorkerId(1 << 59)),
             Token::Client(ClientId(0)),
+            Token::Group(WorkerId(1)),
+            Token::Memory,
         ] {
             assert_eq!(Token::of(token.into()), Some(token));
         }

@@ -7,6 +7,7 @@
 #[allow(unsafe_code)]
 mod sys;
 
+pub mod cgroup;
 pub mod child;
 pub mod control;
 pub mod journal;

@@ -33,6 +33,9 @@ pub enum Interest {
     ReadWrite,
     /// Nothing but the end of the other side.
     Hangup,
+    /// A change of what a file of the kernel's says, since it was last read (cgroups(7)); never
+    /// something to read, which such a file always has.
+    Change,
 }
 
 impl Interest {
@@ -42,6 +45,7 @@ impl Interest {
             Interest::Write => EpollFlags::EPOLLOUT,
             Interest::ReadWrite => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
             Interest::Hangup => EpollFlags::empty(),
+            Interest::Change => EpollFlags::EPOLLPRI,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! child leaves behind. herder waits that long: about 0.1 ms, unless the file system of the program
 //! hangs.
 
+use super::cgroup::Entrance;
 use super::sys::vfork::{InChild, Method, PidSlot, Strings, vfork};
 use super::sys::{Wait, waitid};
 use std::borrow::Cow;
@@ -42,6 +43,8 @@ pub struct Program<'a> {
     /// Whether the worker gives up the protection herder has from the OOM killer
     /// (`OOMScoreAdjust=`, systemd.exec(5)).
     pub reset_oom_score: bool,
+    /// The cgroup it starts in; herder's own without one.
+    pub cgroup: Option<&'a Entrance>,
 }
 
 /// A started worker.
@@ -58,6 +61,8 @@ pub struct Child {
 pub enum Stage {
     /// clone3(2), clone(2).
     CreateProcess,
+    /// Its cgroup, where clone3(2) could not make it there.
+    JoinCgroup,
     /// setsid(2).
     NewSession,
     /// PR_SET_PDEATHSIG(2const).
@@ -78,6 +83,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Stage::CreateProcess => "create a process",
+            Stage::JoinCgroup => "put it into its cgroup",
             Stage::NewSession => "start a session",
             Stage::DieWithHerder => "bind its life to herder's",
             Stage::ChangeDirectory => "change directory",
@@ -141,10 +147,11 @@ impl std::error::Error for SpawnError {}
 /// The stage that failed, with the kernel's answer.
 pub fn spawn(program: &Program<'_>, sockets: &[BorrowedFd<'_>]) -> Result<Child, SpawnError> {
     match spawn_by(Method::Clone3, program, sockets) {
-        // Refused by a seccomp filter (ENOSYS, EPERM) or unknown (ENOSYS, EINVAL): ask the old way.
+        // Refused by a seccomp filter (ENOSYS, EPERM), or the kernel knows nothing of it, or of
+        // cgroups in it (ENOSYS, EINVAL, E2BIG): ask the old way.
         Err(SpawnError {
             stage: Stage::CreateProcess,
-            errno: libc::ENOSYS | libc::EPERM | libc::EINVAL,
+            errno: libc::ENOSYS | libc::EPERM | libc::EINVAL | libc::E2BIG,
         }) => spawn_by(Method::Clone, program, sockets),
         result => result,
     }
@@ -163,7 +170,12 @@ fn spawn_by(
 
     let mut failed = None;
     let mut child = |me: &InChild| {
-        let prepared = prepare(me, program, &mut numbers, herder).map(|()| {
+        let joined = match (method, program.cgroup) {
+            (Method::Clone, Some(cgroup)) => join(me, cgroup),
+            (Method::Clone3, _) | (_, None) => Ok(()),
+        };
+        let prepared = joined.and_then(|()| prepare(me, program, &mut numbers, herder));
+        let prepared = prepared.map(|()| {
             if let Some(slot) = &listen_pid {
                 slot.write(me.pid());
             }
@@ -172,7 +184,8 @@ fn spawn_by(
         });
         failed = Some(prepared.unwrap_or_else(|error| error));
     };
-    let (pid, pidfd) = vfork(method, &mut child).map_err(at(Stage::CreateProcess))?;
+    let cgroup = program.cgroup.map(|cgroup| cgroup.directory.as_fd());
+    let (pid, pidfd) = vfork(method, cgroup, &mut child).map_err(at(Stage::CreateProcess))?;
     match failed {
         None => Ok(Child { pid, pidfd }),
         Some(error) => {
@@ -181,6 +194,14 @@ fn spawn_by(
             Err(error)
         }
     }
+}
+
+/// Moves the new process into its cgroup. The kernel stops every fork and exit of the machine for that
+/// (`cgroup_threadgroup_rwsem`), so it takes milliseconds where clone3(2) takes none.
+fn join(me: &InChild, cgroup: &Entrance) -> Result<(), SpawnError> {
+    let procs = me.open(&cgroup.procs, libc::O_WRONLY | libc::O_CLOEXEC);
+    // 0 is whoever writes it (cgroups(7)).
+    procs.and_then(|procs| me.write(procs, b"0")).map_err(at(Stage::JoinCgroup))
 }
 
 /// Everything the new process does before it executes its program. Allocates nothing.

@@ -25,6 +25,7 @@ fn shell(script: &str) -> Program<'static> {
         die_with_herder: false,
         ignore_sigpipe: false,
         reset_oom_score: false,
+        cgroup: None,
     }
 }
 

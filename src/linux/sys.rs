@@ -4,7 +4,7 @@
 //! Decides nothing. The calls that make a new process, and those it makes before it executes its
 //! program, are in [`vfork`]; [`code`] gives memory back. Nothing else has `unsafe` in it.
 
-use std::ffi::{c_int, c_long, c_uint};
+use std::ffi::{CStr, c_int, c_long, c_uint};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -37,6 +37,28 @@ pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the descriptor is open, and the caller hands over each inherited number once
     // (`sockets::receive`), before anything else of herder knows of it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// The value of an extended attribute (fgetxattr(2)), as far as it fits into `buffer`: `ENODATA` if
+/// there is no such attribute.
+pub fn attribute<'b>(
+    fd: BorrowedFd<'_>,
+    name: &CStr,
+    buffer: &'b mut [u8],
+) -> io::Result<&'b [u8]> {
+    let (name, value) = (name.as_ptr(), buffer.as_mut_ptr().cast());
+    // SAFETY: `name` is a C string, and the kernel writes at most as many bytes as the buffer has.
+    let got = unsafe { libc::fgetxattr(fd.as_raw_fd(), name, value, buffer.len()) };
+    let length = checked(got as c_long)?.unsigned_abs() as usize;
+    Ok(buffer.get(..length).unwrap_or_default())
+}
+
+/// Gives a file an extended attribute (setxattr(2)), as systemd does it.
+#[cfg(test)]
+pub fn set_attribute(path: &CStr, name: &CStr, value: &[u8]) -> io::Result<()> {
+    let (path, name, bytes) = (path.as_ptr(), name.as_ptr(), value.as_ptr().cast());
+    // SAFETY: two C strings, and as many bytes as there are.
+    checked(unsafe { libc::setxattr(path, name, bytes, value.len(), 0) }.into()).map(drop)
 }
 
 /// Eight bytes nobody can guess (getrandom(2)).

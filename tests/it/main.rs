@@ -12,6 +12,7 @@ mod systemd;
 mod wait;
 mod workers;
 
+mod cgroups;
 mod contract;
 mod control;
 mod endings;

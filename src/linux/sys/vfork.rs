@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::Mutex;
 
@@ -88,7 +88,7 @@ impl Stack {
 /// The system call that makes the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// clone3(2): the only one that can place a child in a cgroup.
+    /// clone3(2): the only one that can make a child in another cgroup.
     Clone3,
     /// clone(2): where a seccomp filter answers clone3 with `ENOSYS`, because it cannot look into a
     /// structure (`RestrictNamespaces=`, systemd.exec(5); container engines), and on machines
@@ -98,16 +98,26 @@ pub enum Method {
 
 const CHILD_FLAGS: c_int = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD;
 
+/// `CLONE_INTO_CGROUP` (clone(2)). libc's constant is a `c_int`, into which it does not fit: there it is 0.
+const INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Runs `child` in a new process, as vfork(2) does: in this process's memory but on a stack of its
 /// own, while this thread waits until it has executed a program or exited. Returns its pid and
 /// pidfd then.
+///
+/// [`Method::Clone3`] makes it in the cgroup whose directory `cgroup` is; [`Method::Clone`] cannot,
+/// and ignores it.
 ///
 /// So `child` is like a call that this thread makes: what it writes is seen afterwards. It should
 /// neither allocate nor lock (with several threads another one may hold that lock), and it cannot
 /// return: if it does, the process exits. Its descriptor table is a copy (no `CLONE_FILES`), its
 /// signal dispositions too (no `CLONE_SIGHAND`). It starts with every signal blocked: no handler of
 /// this process can run in it.
-pub fn vfork(method: Method, child: &mut dyn FnMut(&InChild)) -> io::Result<(i32, OwnedFd)> {
+pub fn vfork(
+    method: Method,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: &mut dyn FnMut(&InChild),
+) -> io::Result<(i32, OwnedFd)> {
     static STACK: Mutex<Option<Stack>> = Mutex::new(None);
     let mut stack = STACK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let stack = match &mut *stack {
@@ -119,7 +129,7 @@ pub fn vfork(method: Method, child: &mut dyn FnMut(&InChild)) -> io::Result<(i32
     let mut pidfd: c_int = -1;
     let mask = set_signal_mask(u64::MAX);
     let result = match method {
-        Method::Clone3 => clone3(stack, data, &mut pidfd),
+        Method::Clone3 => clone3(stack, cgroup, data, &mut pidfd),
         Method::Clone => {
             let flags = CHILD_FLAGS | libc::SIGCHLD;
             // SAFETY: the stack is ours alone (the lock) and unused, `data` is what `enter` wants,
@@ -143,7 +153,12 @@ extern "C" fn enter(data: *mut c_void) -> c_int {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn clone3(stack: &Stack, data: *mut c_void, pidfd: &mut c_int) -> io::Result<i32> {
+fn clone3(
+    stack: &Stack,
+    cgroup: Option<BorrowedFd<'_>>,
+    data: *mut c_void,
+    pidfd: &mut c_int,
+) -> io::Result<i32> {
     // SAFETY: all zeroes is a valid clone_args: nothing asked for.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = CHILD_FLAGS as u64;
@@ -151,6 +166,10 @@ fn clone3(stack: &Stack, data: *mut c_void, pidfd: &mut c_int) -> io::Result<i32
     args.exit_signal = libc::SIGCHLD as u64;
     args.stack = stack.0 as u64;
     args.stack_size = Stack::SIZE as u64;
+    if let Some(directory) = cgroup {
+        args.flags |= INTO_CGROUP;
+        args.cgroup = u64::from(directory.as_raw_fd().unsigned_abs());
+    }
     // SAFETY: as with clone(2) above: the stack is ours alone, `data` is what `enter` wants, and
     // this thread waits. `args` describes itself by its size.
     let result = unsafe { clone3_on_stack(&raw const args, size_of_val(&args), enter, data) };
@@ -162,7 +181,7 @@ fn clone3(stack: &Stack, data: *mut c_void, pidfd: &mut c_int) -> io::Result<i32
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn clone3(_: &Stack, _: *mut c_void, _: &mut c_int) -> io::Result<i32> {
+fn clone3(_: &Stack, _: Option<BorrowedFd<'_>>, _: *mut c_void, _: &mut c_int) -> io::Result<i32> {
     Err(io::Error::from_raw_os_error(libc::ENOSYS))
 }
 

@@ -1,0 +1,111 @@
+//! The workers' cgroups: made before they are needed, and removed when nobody waits.
+//!
+//! A worker is worth more than its cgroup: what cannot be made is said once, and workers go without.
+
+use crate::herd::WorkerId;
+use crate::linux::cgroup::{Entrance, Group, Tree};
+use crate::linux::spawn::SpawnError;
+use std::fmt::Display;
+use std::io;
+
+/// Groups that cannot be removed yet, because something in them does not die. Those beyond are left
+/// to the unit's own clean-up.
+const MOST_LEFT: usize = 64;
+
+/// Where a new worker goes.
+#[derive(Debug)]
+pub struct Home {
+    pub group: Group,
+    pub entrance: Entrance,
+}
+
+/// The cgroups of workers to come and of workers that were.
+#[derive(Debug)]
+pub struct Groups {
+    tree: Option<Tree>,
+    /// Made in advance: with controllers on, to make one costs more than to start a process in it.
+    spare: Option<(WorkerId, Home)>,
+    left: Vec<Group>,
+    warning: Option<String>,
+    has_warned: bool,
+}
+
+impl Groups {
+    pub fn new(tree: Option<Tree>) -> Groups {
+        Groups { tree, spare: None, left: Vec::new(), warning: None, has_warned: false }
+    }
+
+    pub fn tree(&self) -> Option<&Tree> {
+        self.tree.as_ref()
+    }
+
+    /// One for this worker, if there can be one.
+    pub fn take(&mut self, worker: WorkerId) -> Option<Home> {
+        if let Some((id, home)) = self.spare.take() {
+            if id == worker {
+                return Some(home);
+            }
+            self.leave(home.group);
+        }
+        match make(self.tree.as_ref()?, worker) {
+            Ok(home) => Some(home),
+            Err(why) => {
+                self.warn(format_args!("cannot make a cgroup for {worker}: {why}"));
+                None
+            }
+        }
+    }
+
+    /// Makes the one that will be asked for next, and removes what is empty.
+    pub fn prepare(&mut self, next: WorkerId) {
+        if self.spare.is_none()
+            && let Some(tree) = &self.tree
+        {
+            // If that fails it is tried again, and complained of, when it is needed.
+            self.spare = make(tree, next).ok().map(|home| (next, home));
+        }
+        self.left.retain(|group| group.remove().is_err());
+        let too_many = self.left.len().saturating_sub(MOST_LEFT);
+        self.left.drain(..too_many);
+    }
+
+    /// Of a worker that is gone, or never came.
+    pub fn leave(&mut self, group: Group) {
+        self.left.push(group);
+    }
+
+    /// A worker was started beside its cgroup, not in it.
+    pub fn refused(&mut self, worker: WorkerId, why: SpawnError) {
+        self.warn(format_args!("cannot start {worker} in a cgroup of its own: {why}"));
+    }
+
+    /// What is to be said, once.
+    pub fn warning(&mut self) -> Option<String> {
+        self.warning.take()
+    }
+
+    fn warn(&mut self, what: impl Display) {
+        if !std::mem::replace(&mut self.has_warned, true) {
+            self.warning = Some(format!(
+                "{what}; it runs without one, and so will others if that goes on (this is said once)"
+            ));
+        }
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        for group in self.left.iter().chain(self.spare.iter().map(|(_, home)| &home.group)) {
+            // systemd removes the rest, with the unit's own.
+            let _ = group.remove();
+        }
+    }
+}
+
+/// Named by the worker's id, which is never used again: what is meant for one group cannot hit
+/// another.
+fn make(tree: &Tree, worker: WorkerId) -> io::Result<Home> {
+    let group = tree.make(&format!("worker-{}", worker.0))?;
+    let entrance = group.entrance()?;
+    Ok(Home { group, entrance })
+}
