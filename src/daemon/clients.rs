@@ -15,7 +15,7 @@ impl Daemon {
     /// Takes new clients.
     pub(super) fn accept_clients(&mut self) {
         // A worker must not be able to take the operator's place.
-        let trusted = |peer: &Peer| Daemon::may_change(*peer).is_ok();
+        let trusted = |peer: &Peer| Daemon::may_change(peer).is_ok();
         for id in self.server.accept_trusting(self.clock(), &trusted) {
             let Some(fd) = self.server.fd(id) else { continue };
             if self.poll.add(fd, Token::Client(id).into(), poll::Interest::Read).is_err() {
@@ -74,7 +74,7 @@ impl Daemon {
                 self.server.send(id, if oneway { &[] } else { &reply }, now);
             }
             Received::Call(control::Call { method: Method::Reload { .. }, oneway, .. }) => {
-                if let Err(reason) = Daemon::may_change(call.peer) {
+                if let Err(reason) = Daemon::may_change(&call.peer) {
                     // Anybody may try, as often as they like: that must not fill the journal.
                     self.log.say(Priority::Debug, format_args!("reload refused: {reason}"));
                     let reply = control::failed(&Failure::NotPermitted { reason });
@@ -90,7 +90,7 @@ impl Daemon {
     }
 
     /// Changes are for root and herder's own user, but not for workers, which may run as that user.
-    fn may_change(peer: Peer) -> Result<(), String> {
+    fn may_change(peer: &Peer) -> Result<(), String> {
         if !peer.is_root_or_self() {
             return Err(format!(
                 "user {} may not change this instance; root may, and the user it runs as",

@@ -316,5 +316,8 @@ impl Daemon {
 /// Watches what is there from the beginning.
 fn watch(poll: &Poll, signals: &Signals, server: &Server) -> io::Result<()> {
     poll.add(signals, Token::Signals.into(), Interest::Read)?;
-    poll.add(server, Token::Control.into(), Interest::Read)
+    for listener in server.listeners() {
+        poll.add(listener, Token::Control.into(), Interest::Read)?;
+    }
+    Ok(())
 }

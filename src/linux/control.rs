@@ -4,29 +4,36 @@
 //! call at a time is taken from each client, the next when it has been answered: Varlink's replies
 //! come in order, and so a client can neither crowd out others nor make herder hoard replies.
 //!
+//! A call that wants it has several answers, and may have no end: then what is not read is replaced
+//! by the newest ([`send_newest`](Server::send_newest)), or kept up to a bound
+//! ([`send_each`](Server::send_each)). A message for many is there once.
+//!
 //! No client can hurt another: each has its own buffers, bounded in bytes and time, and the last
-//! [`RESERVED`] places are kept for those the caller trusts. When all are taken, the client that
-//! has been silent longest gives up its own.
+//! [`RESERVED`] places are kept for those the caller trusts. When all are taken, whoever has most of
+//! them gives up one: that of its client that has been silent longest.
 
 mod client;
+mod output;
 
 pub use client::{Interest, Peer};
 
 use client::Client;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Clients at the same time.
-pub const CLIENTS: usize = 64;
+pub const CLIENTS: usize = 256;
 
 /// Places among them that only trusted clients get.
-pub const RESERVED: usize = 16;
+pub const RESERVED: usize = 64;
 
 /// The longest message taken, in bytes.
 pub const MESSAGE: usize = 64 * 1024;
@@ -37,8 +44,15 @@ pub const STALLED: Duration = Duration::from_secs(10);
 /// How long a client may be silent that waits for nothing.
 pub const IDLE: Duration = Duration::from_secs(60);
 
-/// Connections taken in a turn.
+/// What may wait for a client that is sent each of many messages, in bytes: as much as a few hundred
+/// workers that are all replaced at once make, while the client does not run.
+pub const BACKLOG: usize = 512 * 1024;
+
+/// Connections taken in a turn, of each listening socket.
 const ACCEPTED_PER_TURN: usize = 16;
+
+/// Calls taken in a turn.
+const CALLS_PER_TURN: usize = 16;
 
 /// A client's number. Counts up for ever, so an answer that comes too late reaches nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,14 +69,17 @@ pub struct Call {
     pub message: Vec<u8>,
 }
 
-/// The listening socket and its clients. `now` is always the caller's monotonic clock.
+/// The listening sockets and their clients. `now` is always the caller's monotonic clock.
 #[derive(Debug)]
 pub struct Server {
-    listener: UnixListener,
-    /// To be removed in the end; none when the socket is somebody else's.
-    path: Option<PathBuf>,
+    /// The first is its own, the others are somebody else's.
+    listeners: Vec<UnixListener>,
+    /// Where its own is, to be removed in the end.
+    path: PathBuf,
     clients: BTreeMap<ClientId, Client>,
     next: u64,
+    /// Whose call was taken last: the others come first.
+    last_called: ClientId,
     /// A descriptor to give up when there are no more, so that a connection can be taken and
     /// closed. Left in the queue it would wake the loop again at once, for ever.
     spare: Option<File>,
@@ -84,16 +101,29 @@ impl Server {
         let listener = UnixListener::bind(path)?;
         // Everybody may connect; what they may do is decided by their credentials.
         fs::set_permissions(path, Permissions::from_mode(0o666))?;
-        let mut server = Server::on(listener)?;
-        server.path = Some(path.to_owned());
-        Ok(server)
+        listener.set_nonblocking(true)?;
+        Ok(Server {
+            listeners: vec![listener],
+            path: path.to_owned(),
+            clients: BTreeMap::new(),
+            next: 0,
+            last_called: ClientId(0),
+            spare: open_spare(),
+        })
     }
 
-    /// Serves a listening socket that somebody else made, and does not remove it in the end.
-    pub fn on(listener: UnixListener) -> io::Result<Server> {
+    /// Serves a listening UNIX stream socket that somebody else made, too, and does not remove it in
+    /// the end.
+    pub fn also(&mut self, listener: OwnedFd) -> io::Result<()> {
+        let listener = UnixListener::from(listener);
         listener.set_nonblocking(true)?;
-        let clients = BTreeMap::new();
-        Ok(Server { listener, path: None, clients, next: 0, spare: spare() })
+        self.listeners.push(listener);
+        Ok(())
+    }
+
+    /// All listening sockets, to be polled for reading.
+    pub fn listeners(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.listeners.iter().map(AsFd::as_fd)
     }
 
     /// Takes the connections that wait, a bounded number in a turn. Poll the new clients by their
@@ -108,23 +138,9 @@ impl Server {
         now: Duration,
         trusted: &dyn Fn(&Peer) -> bool,
     ) -> Vec<ClientId> {
-        let mut taken = Vec::new();
-        for _ in 0..ACCEPTED_PER_TURN {
-            match self.listener.accept() {
-                Ok((stream, _)) => taken.extend(self.admit(stream, now, trusted)),
-                Err(error) if is_out_of_descriptors(&error) => {
-                    self.spare = None;
-                    let refused = self.listener.accept();
-                    drop(refused);
-                    self.spare = spare();
-                    break;
-                }
-                // ECONNABORTED: this one is gone, the next may be fine.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(_) => break,
-            }
-        }
-        taken
+        let taken: Vec<UnixStream> =
+            self.listeners.iter().flat_map(|listener| take(listener, &mut self.spare)).collect();
+        taken.into_iter().filter_map(|stream| self.admit(stream, now, trusted)).collect()
     }
 
     fn admit(
@@ -134,10 +150,10 @@ impl Server {
         trusted: &dyn Fn(&Peer) -> bool,
     ) -> Option<ClientId> {
         let mut client = Client::new(stream, now).ok()?;
-        client.trusted = trusted(&client.peer());
+        client.trusted = trusted(client.peer());
         if !self.has_place(client.trusted) {
-            let longest = self.longest_idle(client.trusted)?;
-            self.clients.remove(&longest);
+            let other = self.dispensable(client.trusted)?;
+            self.clients.remove(&other);
         }
         let id = ClientId(self.next);
         self.next += 1;
@@ -151,10 +167,19 @@ impl Server {
     }
 
     /// Who gives up its place to a newcomer: a stranger if there is one, and to a stranger only that.
-    fn longest_idle(&self, for_trusted: bool) -> Option<ClientId> {
-        let idle = self.clients.iter().filter(|(_, client)| client.is_idle());
-        let candidates = idle.filter(|(_, client)| for_trusted || !client.trusted);
-        candidates.min_by_key(|(_, client)| (client.trusted, client.since)).map(|(&id, _)| id)
+    /// So whoever takes many places takes them from nobody but himself in the end.
+    fn dispensable(&self, for_trusted: bool) -> Option<ClientId> {
+        let whose = |client: &Client| (client.trusted, client.peer().uid);
+        let mut places = BTreeMap::new();
+        for client in self.clients.values() {
+            *places.entry(whose(client)).or_insert(0) += 1;
+        }
+        let may_go = self.clients.iter().filter(|(_, client)| client.may_go());
+        let candidates = may_go.filter(|(_, client)| for_trusted || !client.trusted);
+        let rank = |client: &Client| {
+            (client.trusted, Reverse(places[&whose(client)]), client.endless, client.since)
+        };
+        candidates.min_by_key(|(_, client)| rank(client)).map(|(&id, _)| id)
     }
 
     /// Something can be read from the client, or it has hung up.
@@ -167,19 +192,46 @@ impl Server {
         self.step(id, |client| client.write(now));
     }
 
-    /// The calls to answer: at most one of each client, and none of a client that waits for an
-    /// answer. Ask in every turn; [`deadline`](Server::deadline) sees to it that one comes.
+    /// The calls to answer: a bounded number in a turn, at most one of each client, and none of a
+    /// client that waits for an answer. Ask in every turn; [`deadline`](Server::deadline) sees to it
+    /// that one comes.
     pub fn calls(&mut self, now: Duration) -> Vec<Call> {
+        let calling = |(id, client): (&ClientId, &Client)| client.has_call().then_some(*id);
+        let mut ids: Vec<ClientId> = self.clients.iter().filter_map(calling).collect();
+        let first = ids.partition_point(|id| *id <= self.last_called);
+        ids.rotate_left(first);
+        ids.truncate(CALLS_PER_TURN);
+        self.last_called = ids.last().copied().unwrap_or(self.last_called);
         let mut calls = Vec::new();
-        for (&client, connection) in &mut self.clients {
-            let peer = connection.peer();
-            calls.extend(connection.take_call(now).map(|message| Call { client, peer, message }));
+        for client in ids {
+            let Some(connection) = self.clients.get_mut(&client) else { continue };
+            let message = connection.take_call(now);
+            let peer = connection.peer().clone();
+            calls.extend(message.map(|message| Call { client, peer, message }));
         }
         self.clients.retain(|_, client| client.is_alive());
         calls
     }
 
-    /// Answers the client's call; with no bytes if the call wanted none. The client may be gone.
+    /// The client's call has no last answer. It may be hung up on if its place is needed.
+    pub fn make_endless(&mut self, id: ClientId) {
+        self.step(id, |client| client.endless = true);
+    }
+
+    /// Sends the client an answer with others to follow, in place of those it has not begun to read:
+    /// one that is slow, or does not read at all, costs no more than this.
+    pub fn send_newest(&mut self, id: ClientId, reply: &Arc<[u8]>, now: Duration) {
+        self.step(id, |client| client.answer_newest(reply, now));
+    }
+
+    /// Sends the client an answer with others to follow, after those before; if more than [`BACKLOG`]
+    /// waits for it with that, it is hung up on.
+    pub fn send_each(&mut self, id: ClientId, reply: &Arc<[u8]>, now: Duration) {
+        self.step(id, |client| client.answer_each(reply, now));
+    }
+
+    /// Answers the client's call, for the last time; with no bytes if the call wanted none. The client
+    /// may be gone.
     pub fn send(&mut self, id: ClientId, reply: &[u8], now: Duration) {
         self.step(id, |client| client.answer(reply, now));
     }
@@ -223,23 +275,42 @@ impl Server {
     }
 }
 
-/// The listening socket, to be polled for reading.
+/// Its own listening socket.
 impl AsFd for Server {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.listener.as_fd()
+        self.listeners[0].as_fd()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            // If it cannot be removed, the next herder does that.
-            let _ = fs::remove_file(path);
-        }
+        // If it cannot be removed, the next herder does that.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
-fn spare() -> Option<File> {
+/// Takes connections that wait, a bounded number.
+fn take(listener: &UnixListener, spare: &mut Option<File>) -> Vec<UnixStream> {
+    let mut taken = Vec::new();
+    for _ in 0..ACCEPTED_PER_TURN {
+        match listener.accept() {
+            Ok((stream, _)) => taken.push(stream),
+            Err(error) if is_out_of_descriptors(&error) => {
+                *spare = None;
+                let refused = listener.accept();
+                drop(refused);
+                *spare = open_spare();
+                break;
+            }
+            // ECONNABORTED: this one is gone, the next may be fine.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(_) => break,
+        }
+    }
+    taken
+}
+
+fn open_spare() -> Option<File> {
     File::open("/dev/null").ok()
 }
 

@@ -127,6 +127,22 @@ pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<Recei
     Ok(Some(Received { length, truncated, sender }))
 }
 
+/// getsockopt(2) of an option that is a row of numbers; how many there are, of those asked for.
+pub fn socket_option(
+    fd: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    numbers: &mut [u32],
+) -> io::Result<usize> {
+    let mut size = size_of_val(numbers) as libc::socklen_t;
+    let room = numbers.as_mut_ptr().cast();
+    // SAFETY: the kernel writes at most `size` bytes, which is what there is room for, and any bytes
+    // are valid numbers.
+    let result = unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, room, &raw mut size) };
+    checked(result.into())?;
+    Ok(size as usize / size_of::<u32>())
+}
+
 // ---- processes ----
 
 /// How a process ended, as the kernel says it (waitid(2)).

@@ -1,17 +1,23 @@
 //! One client of the control socket: its buffers, where it is in its call, when its time is over.
 
-use super::{IDLE, MESSAGE, STALLED};
+use super::output::Output;
+use super::{BACKLOG, IDLE, MESSAGE, STALLED};
+use crate::linux::sys;
 use crate::wire::varlink::{self, Frames, TooLong};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{Pid, Uid, getsid};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
+/// The most groups a process can be in (`NGROUPS_MAX`, sysconf(3)).
+const MOST_GROUPS: usize = 65_536;
+
 /// Who a client is, as of when it connected (unix(7), SO_PEERCRED).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its process; 0 if that lives in another pid namespace.
     pub pid: i32,
@@ -19,6 +25,8 @@ pub struct Peer {
     pub uid: u32,
     /// Its effective group.
     pub gid: u32,
+    /// Its other groups.
+    pub groups: Vec<u32>,
     /// Its session (setsid(2)); `None` if the process cannot be seen, or is gone by now.
     pub session: Option<i32>,
 }
@@ -27,13 +35,43 @@ impl Peer {
     fn of(stream: &UnixStream) -> io::Result<Peer> {
         let credentials = getsockopt(stream, sockopt::PeerCredentials)?;
         let session = session(stream, credentials.pid());
-        Ok(Peer { pid: credentials.pid(), uid: credentials.uid(), gid: credentials.gid(), session })
+        Ok(Peer {
+            pid: credentials.pid(),
+            uid: credentials.uid(),
+            gid: credentials.gid(),
+            groups: groups(stream).unwrap_or_default(),
+            session,
+        })
     }
 
-    /// Whether it runs as root or as herder's own user. A worker may, too: compare the session.
+    /// Whether it runs as root or as herder's own user. A worker may, too: ask whose child it is.
     pub fn is_root_or_self(&self) -> bool {
         self.uid == 0 || self.uid == Uid::effective().as_raw()
     }
+
+    /// Whether it is in this group.
+    pub fn is_in(&self, group: u32) -> bool {
+        self.gid == group || self.groups.contains(&group)
+    }
+}
+
+/// SO_PEERGROUPS, since Linux 4.13 (unix(7) does not have it): `ERANGE` for more than there is room.
+fn groups(stream: &UnixStream) -> io::Result<Vec<u32>> {
+    let read = |room: usize| {
+        let mut groups = vec![0; room];
+        let option = libc::SO_PEERGROUPS;
+        let count = sys::socket_option(stream.as_fd(), libc::SOL_SOCKET, option, &mut groups)?;
+        groups.truncate(count);
+        Ok(groups)
+    };
+    match read(64) {
+        Err(error) if is_too_short(&error) => read(MOST_GROUPS),
+        groups => groups,
+    }
+}
+
+fn is_too_short(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ERANGE)
 }
 
 fn session(stream: &UnixStream, pid: i32) -> Option<i32> {
@@ -68,9 +106,11 @@ pub(super) struct Client {
     /// Set by the server when it lets the client in.
     pub(super) trusted: bool,
     input: Frames,
-    output: Vec<u8>,
-    /// A call was taken and not answered yet.
+    output: Output,
+    /// A call was taken and not answered to its end yet.
     waiting: bool,
+    /// That call has no end: the client may be hung up on if its place is needed.
+    pub(super) endless: bool,
     /// The client will send no more; what it has sent is still answered.
     ended: bool,
     /// No further call is taken.
@@ -89,8 +129,9 @@ impl Client {
             trusted: false,
             stream,
             input: Frames::new(MESSAGE),
-            output: Vec::new(),
+            output: Output::default(),
             waiting: false,
+            endless: false,
             ended: false,
             closing: false,
             gone: false,
@@ -98,8 +139,8 @@ impl Client {
         })
     }
 
-    pub(super) fn peer(&self) -> Peer {
-        self.peer
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     pub(super) fn interest(&self) -> Interest {
@@ -122,9 +163,9 @@ impl Client {
         !self.closing && !self.is_busy() && self.input.has_next()
     }
 
-    /// Whether it waits for nothing: no answer, and none to come.
-    pub(super) fn is_idle(&self) -> bool {
-        !self.is_busy() && !self.has_call()
+    /// Whether it may lose its place: it waits for no answer, or for one without end.
+    pub(super) fn may_go(&self) -> bool {
+        self.endless || !self.is_busy() && !self.has_call()
     }
 
     /// When to drop the client, if it does nothing until then.
@@ -176,41 +217,71 @@ impl Client {
         }
     }
 
-    /// Sends the answer to the call that was taken.
+    /// Sends the last answer to the call that was taken.
     pub(super) fn answer(&mut self, reply: &[u8], now: Duration) {
         if self.waiting {
             self.waiting = false;
+            self.endless = false;
             self.since = now;
-            self.output.extend_from_slice(reply);
+            self.output.push(Arc::from(reply));
             self.write(now);
+        }
+    }
+
+    /// Sends an answer with others to follow, in place of those that the client has not begun to
+    /// read. It may wait for the client as long as it takes: there is never more than this one.
+    pub(super) fn answer_newest(&mut self, reply: &Arc<[u8]>, now: Duration) {
+        if self.waiting {
+            let blocked = !self.output.is_empty();
+            self.output.keep_begun();
+            self.output.push(Arc::clone(reply));
+            if !blocked {
+                self.write(now);
+            }
+        }
+    }
+
+    /// Sends an answer with others to follow, after those before. Who lets too many come together is
+    /// hung up on.
+    pub(super) fn answer_each(&mut self, reply: &Arc<[u8]>, now: Duration) {
+        if self.waiting {
+            let blocked = !self.output.is_empty();
+            self.output.push(Arc::clone(reply));
+            if !blocked {
+                self.write(now);
+            }
+            if self.output.len() > BACKLOG {
+                self.output.clear();
+                self.gone = true;
+                self.closing = true;
+            }
         }
     }
 
     /// Sends what the client has room for.
     pub(super) fn write(&mut self, now: Duration) {
-        while !self.output.is_empty() {
-            match self.stream.write(&self.output) {
-                Ok(length) => {
-                    self.output.drain(..length);
-                    self.since = now;
-                }
-                Err(error) if is_temporary(&error) => return,
-                Err(_) => {
-                    self.output.clear();
-                    self.gone = true;
-                    self.closing = true;
-                }
-            }
+        let (written, outcome) = self.output.write_to(&self.stream);
+        if written > 0 {
+            self.since = now;
         }
-        // A burst of replies must not leave its memory behind.
-        self.output = Vec::new();
+        if outcome.is_err_and(|error| !is_temporary(&error)) {
+            self.output.clear();
+            self.gone = true;
+            self.closing = true;
+        }
     }
 
     /// Takes no further call.
     pub(super) fn hang_up(&mut self, now: Duration) {
         self.waiting = false;
+        self.endless = false;
         self.closing = true;
         self.write(now);
+    }
+
+    #[cfg(test)]
+    pub(super) fn pending(&self) -> usize {
+        self.output.len()
     }
 
     /// Input is left in the kernel while there is a call to be answered first.
