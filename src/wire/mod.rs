@@ -11,5 +11,6 @@ pub mod journal;
 pub mod listen;
 pub mod notify;
 pub mod openmetrics;
+pub mod page;
 pub mod status;
 pub mod varlink;
