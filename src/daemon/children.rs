@@ -266,7 +266,7 @@ impl Children {
         let Some(raw) = raw else { return vec![Event::Exited { worker, exit: UNKNOWN }] };
         let mut events = self.count_kills_at_end(worker, raw, now);
         let starved = self.children.get(&worker).is_some_and(|c| c.ran_out_of_memory(raw, now));
-        let exit = if starved { how(raw) } else { how(raw) };
+        let exit = if starved { Exit::OutOfMemory } else { how(raw) };
         events.push(Event::Exited { worker, exit });
         events
     }
