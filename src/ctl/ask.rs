@@ -32,15 +32,9 @@ pub fn reach(instance: &Instance, deadline: Instant) -> Result<Connection, Error
 }
 
 /// How the instance is doing, as it says.
-pub fn status_object(instance: &Instance, deadline: Instant) -> Result<Value, Error> {
-    let mut connection = connect(instance, deadline)?;
-    status_again(instance, &mut connection, deadline)
-}
-
-/// How the instance is doing, by a connection there is.
-pub fn status_again(
-    instance: &Instance,
+pub fn status(
     connection: &mut Connection,
+    instance: &Instance,
     deadline: Instant,
 ) -> Result<Value, Error> {
     let mut reply = connection
@@ -178,7 +172,8 @@ mod tests {
         let start = Instant::now();
         let deadline = start + PATIENCE;
         let answers = each(dirs.map(instance).into(), |instance| {
-            read_status(instance, status_object(instance, deadline)?)
+            let object = status(&mut connect(instance, deadline)?, instance, deadline)?;
+            read_status(instance, object)
         });
         assert!(start.elapsed() < PATIENCE * 2);
         let [(_, Err(first)), (_, Ok(status)), (_, Err(second))] = answers.as_slice() else {

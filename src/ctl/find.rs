@@ -102,6 +102,11 @@ impl Places {
         }
     }
 
+    /// Whether this is called from an instance's unit, which then is meant.
+    pub fn is_inside_unit(&self) -> bool {
+        self.own.is_some()
+    }
+
     /// Every instance there is. One that this caller has no permission for, or that hangs, is among
     /// them; of two with the same name the second is called by its path.
     pub fn all(&self) -> Seen {

@@ -9,14 +9,14 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The width to fit a text to: that of the terminal, unless `COLUMNS` says otherwise. In a pipe
 /// nothing is cut.
-pub fn width() -> Option<usize> {
+pub fn terminal_width() -> Option<usize> {
     let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     asked.or_else(terminal).filter(|&columns| columns >= 20)
 }
 
 /// The columns a text takes on a screen.
-pub fn columns(text: &str) -> usize {
+pub fn width_of(text: &str) -> usize {
     text.width()
 }
 
@@ -27,7 +27,7 @@ pub fn one_line(text: &str) -> String {
 
 /// The text, cut to so many columns.
 pub fn fit(text: &str, width: usize) -> String {
-    if columns(text) <= width {
+    if width_of(text) <= width {
         return text.to_owned();
     }
     let mut kept = String::new();
@@ -52,13 +52,13 @@ pub fn wrap(text: &str, width: Option<usize>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split(' ') {
-        if !line.is_empty() && columns(&line) + 1 + columns(word) > width {
+        if !line.is_empty() && width_of(&line) + 1 + width_of(word) > width {
             lines.push(std::mem::take(&mut line));
         } else if !line.is_empty() {
             line.push(' ');
         }
         for letter in word.chars() {
-            if columns(&line) + letter.width().unwrap_or(0) > width {
+            if width_of(&line) + letter.width().unwrap_or(0) > width {
                 lines.push(std::mem::take(&mut line));
             }
             line.push(letter);
@@ -94,9 +94,14 @@ pub fn age(usec: u64) -> String {
     Span::secs(usec / 1_000_000).to_string()
 }
 
-/// A span in microseconds, to the millisecond: `1s 500ms`.
+/// A span in microseconds as systemd writes it, to the millisecond below a minute: `1.5s`, `20ms`.
 pub fn span(usec: u64) -> String {
-    Span::millis(usec.div_ceil(1_000)).to_string()
+    let millis = usec.div_ceil(1_000);
+    if !(1_000..60_000).contains(&millis) {
+        return if millis < 1_000 { Span::millis(millis).to_string() } else { age(usec) };
+    }
+    let text = format!("{}.{:03}", millis / 1_000, millis % 1_000);
+    format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 #[cfg(test)]
@@ -127,8 +132,16 @@ mod tests {
         }
         assert_eq!(age(3_723_400_000), "1h 2min");
         assert_eq!(age(999_999), "0s");
-        assert_eq!(span(1_500_000), "1s 500ms");
-        assert_eq!(span(1), "1ms");
+        for (usec, text) in [
+            (0, "0s"),
+            (1, "1ms"),
+            (1_000_000, "1s"),
+            (1_500_000, "1.5s"),
+            (20_034_000, "20.034s"),
+            (61_500_000, "1min 1s"),
+        ] {
+            assert_eq!(span(usec), text);
+        }
     }
 
     #[test]

@@ -6,12 +6,15 @@
 
 mod ask;
 mod client;
+mod columns;
 mod command;
+mod detail;
 mod find;
 mod human;
+mod overview;
+mod paint;
 mod reload;
 mod status;
-mod table;
 mod unit;
 
 pub use reload::reload;
@@ -39,6 +42,12 @@ fn print(text: &str) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// To standard error, as `main` does with the error that ends a command.
+fn complain(error: &Error) {
+    // Nobody can be told if this cannot be written.
+    let _ = writeln!(io::stderr(), "herder: {error}");
 }
 
 #[cfg(test)]
