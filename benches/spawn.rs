@@ -122,6 +122,7 @@ fn run_loop(worker: &Path, samples: usize, into: &mut Samples) -> Outcome<()> {
         die_with_herder: false,
         ignore_sigpipe: false,
         reset_oom_score: false,
+        open_files: None,
         cgroup: None,
     };
     let (mut times, output) = std::io::pipe()?;
@@ -176,6 +177,7 @@ fn run_whole(directory: &Path, worker: &Path, samples: usize, into: &mut Vec<u64
         die_with_herder: true,
         ignore_sigpipe: true,
         reset_oom_score: false,
+        open_files: None,
         cgroup: None,
     };
     let (mut times, output) = std::io::pipe()?;

@@ -14,6 +14,7 @@ use super::token::Token;
 use crate::herd::{Cause, Event, Exit, Generation, SlotId, Span, SpawnFailure, WorkerId};
 use crate::linux::cgroup::{Group, Tree, Watch};
 use crate::linux::child::{self, RawExit};
+use crate::linux::limits::OpenFiles;
 use crate::linux::notify::Inbox;
 use crate::linux::poll::{Interest, Poll};
 use crate::linux::sockets::Socket;
@@ -32,6 +33,12 @@ use std::path::PathBuf;
 const DATAGRAMS_PER_TURN: usize = 16;
 const MUTED_FOR: Span = Span::millis(20);
 
+/// Descriptors that herder has open for a worker at most: its process, its notify socket, its cgroup.
+const PER_WORKER: usize = 3;
+
+/// Descriptors that are not spent on workers, so that herder can always be asked what is wrong.
+const KEPT_BACK: usize = 32;
+
 const SIGKILL: i32 = 9;
 
 /// The end of a worker of which nobody can say how it ended.
@@ -46,6 +53,8 @@ pub struct Inheritance {
     pub ignore_sigpipe: bool,
     /// herder is protected from the OOM killer; workers are not.
     pub reset_oom_score: bool,
+    /// What herder was given, before it raised its own.
+    pub open_files: Option<OpenFiles>,
 }
 
 #[derive(Debug)]
@@ -96,6 +105,8 @@ pub struct Children {
     /// The worker that will be asked for next, as ids count up.
     next: WorkerId,
     inheritance: Inheritance,
+    /// herder's own limit.
+    most_open_files: Option<u64>,
     children: BTreeMap<WorkerId, Child>,
     /// A process of herder's own that is not a worker: the `check` command.
     pub helper: Option<i32>,
@@ -119,6 +130,7 @@ impl Children {
             groups: Groups::new(tree),
             next: WorkerId(1),
             inheritance,
+            most_open_files: OpenFiles::now().ok().map(|limit| limit.soft),
             children: BTreeMap::new(),
             helper: None,
             past: VecDeque::new(),
@@ -160,6 +172,10 @@ impl Children {
                 text: format!("{text}: {error}"),
             }
         };
+        if !self.has_room(sockets.len()) {
+            let text = "there are no file descriptors left for another worker (LimitNOFILE=)";
+            return Err(SpawnFailure { cause: Cause::System, text: text.to_owned() });
+        }
         let inbox = match self.spare.take() {
             Some(inbox) => inbox,
             None => Inbox::bind(&self.inboxes).map_err(system("make its notify socket"))?,
@@ -179,6 +195,7 @@ impl Children {
             die_with_herder: self.inheritance.die_with_herder,
             ignore_sigpipe: self.inheritance.ignore_sigpipe,
             reset_oom_score: self.inheritance.reset_oom_score,
+            open_files: self.inheritance.open_files,
             cgroup: home.as_ref().map(|home| &home.entrance),
         };
         let fds: Vec<_> = launch.sockets.iter().map(|&index| sockets[index].fd.as_fd()).collect();
@@ -227,6 +244,12 @@ impl Children {
         };
         self.children.insert(worker, child);
         Ok(())
+    }
+
+    /// Whether one more worker leaves enough descriptors for everything else.
+    fn has_room(&self, sockets: usize) -> bool {
+        let needed = (self.children.len() + 1) * PER_WORKER + sockets + KEPT_BACK;
+        self.most_open_files.is_none_or(|most| needed as u64 <= most)
     }
 
     /// Makes what the next spawn will need, and removes what nobody does, while nobody waits for it.
@@ -340,9 +363,9 @@ impl Children {
         u32::try_from(pid).ok()
     }
 
-    /// Whether workers ignore SIGPIPE, as systemd gave it.
-    pub fn ignores_sigpipe(&self) -> bool {
-        self.inheritance.ignore_sigpipe
+    /// What is the same for every worker, and for whatever else herder starts.
+    pub fn inheritance(&self) -> Inheritance {
+        self.inheritance
     }
 
     /// Where workers get cgroups of their own, if they do.

@@ -298,7 +298,7 @@ impl Daemon {
     fn start_precheck(&mut self, generation: Generation) {
         self.end_precheck();
         let Some(spec) = self.specs.get(&generation) else { return };
-        match Precheck::start(&self.poll, generation, spec, self.children.ignores_sigpipe()) {
+        match Precheck::start(&self.poll, generation, spec, self.children.inheritance()) {
             Ok(precheck) => {
                 self.children.helper = Some(precheck.pid());
                 self.precheck = Some(precheck);

@@ -1,6 +1,7 @@
 //! The `check` command of a reload: run before the first new worker, and its output is the reason
 //! when it fails. It is no worker: no sockets, no NOTIFY_SOCKET.
 
+use super::children::Inheritance;
 use super::source::Spec;
 use super::token::Token;
 use crate::herd::{Event, Generation, SlotId, WorkerId};
@@ -40,7 +41,7 @@ impl Precheck {
         poll: &Poll,
         generation: Generation,
         spec: &Spec,
-        ignore_sigpipe: bool,
+        inheritance: Inheritance,
     ) -> Result<Precheck, String> {
         let system = |error: io::Error| format!("cannot start the check: {error}");
         let output =
@@ -62,8 +63,9 @@ impl Precheck {
             stdin: None,
             output: Some(output.as_raw_fd()),
             die_with_herder: true,
-            ignore_sigpipe,
+            ignore_sigpipe: inheritance.ignore_sigpipe,
             reset_oom_score: true,
+            open_files: inheritance.open_files,
             cgroup: None,
         };
         let process = spawn::spawn(&program, &[]).map_err(|error| error.explain(&program))?;

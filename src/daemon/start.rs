@@ -11,9 +11,10 @@ use crate::config::{Overrides, Settings};
 use crate::error::Error;
 use crate::herd::{Generation, Herd, Notice, Time};
 use crate::launch::Surroundings;
-use crate::linux::cgroup::{Claim, NoTree, Tree};
+use crate::linux::cgroup::{NoTree, Tree};
 use crate::linux::child;
 use crate::linux::control::Server;
+use crate::linux::limits::OpenFiles;
 use crate::linux::notify::Manager;
 use crate::linux::poll::{self, Poll};
 use crate::linux::runtime::RuntimeDir;
@@ -105,6 +106,8 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         die_with_herder: !under_systemd,
         ignore_sigpipe: signals::sigpipe_was_ignored(),
         reset_oom_score: is_protected_from_oom(),
+        // Fewer workers than there could be is no reason not to start.
+        open_files: OpenFiles::raise().ok(),
     };
     let tree = tree(&mut log, &name, under_systemd);
     let children = Children::new(runtime.notify().to_owned(), inheritance, tree, &poll);
@@ -147,9 +150,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
 
 /// The part of the cgroup tree that was handed over. Workers do without one, less well.
 fn tree(log: &mut Log, name: &str, under_systemd: bool) -> Option<Tree> {
-    let claim =
-        Claim { is_main_process: under_systemd, invocation: std::env::var("INVOCATION_ID").ok() };
-    let tree = match Tree::claim(&claim) {
+    let tree = match Tree::claim(under_systemd) {
         Ok(tree) => tree,
         Err(why) => {
             // Elsewhere nobody promised any.
@@ -183,7 +184,8 @@ fn tree(log: &mut Log, name: &str, under_systemd: bool) -> Option<Tree> {
         );
     }
     let controllers = match tree.controllers() {
-        [] => "no controllers".to_owned(),
+        [] => "no controllers (version 1 has them, or ProtectControlGroups=private hides them)"
+            .to_owned(),
         controllers => controllers.join(", "),
     };
     let path = tree.path_in_mount();

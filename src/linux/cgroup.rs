@@ -9,7 +9,7 @@
 mod find;
 mod group;
 
-pub use find::{Claim, NoTree};
+pub use find::NoTree;
 pub use group::{Entrance, Group, Watch};
 
 use find::Place;
@@ -44,13 +44,14 @@ pub struct Tree {
 
 impl Tree {
     /// Finds the tree that was handed over to this process, moves this process to its place in
-    /// there, ends and removes what an earlier herder left, and switches controllers on.
+    /// there, ends and removes what an earlier herder left, and switches controllers on. A main process
+    /// is one that systemd itself started: it need not be alone where systemd has put it.
     ///
     /// # Errors
     ///
     /// Why there is none; it is for the caller to say whether that matters.
-    pub fn claim(claim: &Claim) -> Result<Tree, NoTree> {
-        let Place { directory, name, mount } = find::place(claim)?;
+    pub fn claim(is_main_process: bool) -> Result<Tree, NoTree> {
+        let Place { directory, name, mount } = find::place(is_main_process)?;
         let mut tree =
             Tree { directory, name, mount, controllers: Vec::new(), refused: Vec::new() };
         tree.tidy_up();

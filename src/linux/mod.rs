@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod child;
 pub mod control;
 pub mod journal;
+pub mod limits;
 pub mod notify;
 pub mod poll;
 pub mod runtime;

@@ -7,6 +7,7 @@
 //! hangs.
 
 use super::cgroup::Entrance;
+use super::limits::OpenFiles;
 use super::sys::vfork::{InChild, Method, PidSlot, Strings, vfork};
 use super::sys::{Wait, waitid};
 use std::borrow::Cow;
@@ -43,6 +44,8 @@ pub struct Program<'a> {
     /// Whether the worker gives up the protection herder has from the OOM killer
     /// (`OOMScoreAdjust=`, systemd.exec(5)).
     pub reset_oom_score: bool,
+    /// Its limit of open descriptors; herder's own without one.
+    pub open_files: Option<OpenFiles>,
     /// The cgroup it starts in; herder's own without one.
     pub cgroup: Option<&'a Entrance>,
 }
@@ -139,8 +142,8 @@ impl std::error::Error for SpawnError {}
 /// been executed.
 ///
 /// The worker leads a session and a process group of its own, blocks no signal, and has no other
-/// descriptor than 0, the sockets, and herder's 1 and 2. Its umask, limits and scheduling are
-/// herder's.
+/// descriptor than 0, the sockets, and herder's 1 and 2. Its umask, other limits and scheduling
+/// are herder's.
 ///
 /// # Errors
 ///
@@ -233,7 +236,12 @@ fn prepare(
         me.pass_as(output, 1).map_err(at(Stage::Output))?;
         me.pass_as(output, 2).map_err(at(Stage::Output))?;
     }
-    arrange_descriptors(me, program.stdin, sockets)
+    arrange_descriptors(me, program.stdin, sockets)?;
+    if let Some(limit) = program.open_files {
+        // The last thing: no descriptor can be put at a number beyond it. To lower it is always allowed.
+        let _ = me.limit_open_files(limit.soft, limit.hard);
+    }
+    Ok(())
 }
 
 fn arrange_descriptors(

@@ -25,6 +25,7 @@ fn shell(script: &str) -> Program<'static> {
         die_with_herder: false,
         ignore_sigpipe: false,
         reset_oom_score: false,
+        open_files: None,
         cgroup: None,
     }
 }
@@ -199,6 +200,27 @@ fn the_worker_gives_up_protection_from_the_oom_killer_and_herder_keeps_its_own()
             program.reset_oom_score = true;
             assert_eq!(run(method, &program, &[]).0, "0\n");
             assert_eq!(mine(), "321\n");
+        }
+    });
+}
+
+/// select(2) of a worker knows no more descriptors than the soft limit herder was given.
+#[test]
+fn the_worker_gets_the_limit_of_descriptors_that_herder_was_given() {
+    let name =
+        "linux::spawn::tests::the_worker_gets_the_limit_of_descriptors_that_herder_was_given";
+    alone(name, "ulimit -S -n 40; exec \"$@\"", || {
+        let before = OpenFiles::raise().unwrap();
+        assert_eq!(before.soft, 40);
+        let raised = OpenFiles { soft: before.hard, ..before };
+        assert_eq!(OpenFiles::now().unwrap(), raised);
+        for method in METHODS {
+            let mut program = show("limits");
+            program.open_files = Some(before);
+            let (text, _) = run(method, &program, &[]);
+            let line = text.lines().find(|line| line.starts_with("Max open files")).unwrap();
+            assert_eq!(line.split_whitespace().nth(3), Some("40"));
+            assert_eq!(OpenFiles::now().unwrap(), raised, "herder's own is as it was");
         }
     });
 }

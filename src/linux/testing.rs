@@ -29,6 +29,7 @@ impl Shell {
             die_with_herder: false,
             ignore_sigpipe: false,
             reset_oom_score: false,
+            open_files: None,
             cgroup: None,
         };
         let child = spawn(&program, &[]).unwrap();

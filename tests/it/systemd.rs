@@ -148,6 +148,7 @@ impl Unit {
             die_with_herder: true,
             ignore_sigpipe: true,
             reset_oom_score: false,
+            open_files: None,
             cgroup: None,
         };
         let fds: Vec<BorrowedFd<'_>> = self.sockets.iter().map(|(_, fd)| fd.as_fd()).collect();

@@ -20,17 +20,8 @@ const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// Set to 1 where a tree is handed over (systemd 251 and later).
 const DELEGATE: &CStr = c"user.delegate";
-/// The unit's invocation, as in `INVOCATION_ID` (systemd.exec(5)).
+/// Set on the directory of every unit, by systemd and by a user's (251 and later); not on a subgroup.
 const INVOCATION: &CStr = c"user.invocation_id";
-
-/// What speaks for a tree above this process being this process's.
-#[derive(Clone, Debug, Default)]
-pub struct Claim {
-    /// systemd itself started this process.
-    pub is_main_process: bool,
-    /// `INVOCATION_ID`.
-    pub invocation: Option<String>,
-}
 
 /// Why there is no tree to divide.
 #[derive(Debug)]
@@ -70,8 +61,9 @@ pub struct Place {
     pub mount: PathBuf,
 }
 
-/// Finds the tree, and moves this process out of its topmost directory.
-pub fn place(claim: &Claim) -> Result<Place, NoTree> {
+/// Finds the tree, and moves this process out of its topmost directory. systemd itself started a main
+/// process.
+pub fn place(is_main_process: bool) -> Result<Place, NoTree> {
     let is_unified =
         |path: &&Path| statfs(*path).is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC);
     let mount = MOUNTS.map(Path::new).into_iter().find(is_unified);
@@ -98,10 +90,11 @@ pub fn place(claim: &Claim) -> Result<Place, NoTree> {
     if let Some((above, last, Some(directory))) = above
         && name != "/"
         && is_delegated(directory)
-        && is_of(directory, claim)
+        // A unit directly below a user manager's own: what is above is the manager's.
+        && attribute(&own, INVOCATION).is_none()
     {
         // A worker of another herder, or one of several beside each other.
-        if is_workers(last) || (others > 0 && !claim.is_main_process) {
+        if is_workers(last) || (others > 0 && !is_main_process) {
             return Err(NoTree::Taken);
         }
         usable(directory)?;
@@ -137,15 +130,9 @@ fn is_delegated(directory: &Path) -> bool {
     attribute(directory, DELEGATE).as_deref() == Some("1")
 }
 
-/// Whether the directory is of the unit this process was started for: in a session, what is above may
-/// be the user manager's own.
-fn is_of(directory: &Path, claim: &Claim) -> bool {
-    attribute(directory, INVOCATION).is_none_or(|id| Some(id) == claim.invocation)
-}
-
 fn attribute(directory: &Path, name: &CStr) -> Option<String> {
     let directory = File::open(directory).ok()?;
-    let mut buffer = [0; 64];
+    let mut buffer = [0; 64]; // the longer of the two has 32
     let value = sys::attribute(directory.as_fd(), name, &mut buffer).ok()?;
     String::from_utf8(value.to_owned()).ok()
 }

@@ -39,9 +39,15 @@ impl Scene {
     fn delegated(self) -> Scene {
         let path = CString::new(self.path.as_os_str().as_bytes()).unwrap();
         sys::set_attribute(&path, c"user.delegate", b"1").unwrap();
+        self.unit("");
+        self
+    }
+
+    /// As systemd marks the directory of a unit.
+    fn unit(&self, name: &str) {
+        let path = CString::new(self.path.join(name).as_os_str().as_bytes()).unwrap();
         let id = b"0123456789abcdef0123456789abcdef";
         sys::set_attribute(&path, c"user.invocation_id", id).unwrap();
-        self
     }
 
     fn make(&self, name: &str) -> PathBuf {
@@ -86,11 +92,6 @@ fn sleep_in(path: &Path) -> u32 {
     other.id()
 }
 
-fn main_process() -> Claim {
-    let invocation = Some("0123456789abcdef0123456789abcdef".to_owned());
-    Claim { is_main_process: true, invocation }
-}
-
 /// A worker that runs a script in the group.
 fn start(group: &Group, script: &str) -> spawn::Child {
     let c = |text: &str| Cow::<'static, CStr>::Owned(CString::new(text).unwrap());
@@ -106,6 +107,7 @@ fn start(group: &Group, script: &str) -> spawn::Child {
         die_with_herder: false,
         ignore_sigpipe: false,
         reset_oom_score: false,
+        open_files: None,
         cgroup: Some(&entrance),
     };
     spawn::spawn(&program, &[]).unwrap()
@@ -131,7 +133,7 @@ fn the_tree_is_found_where_the_unit_itself_is() {
             let other = sleep_in(&scene.path);
             scene.make(".control");
             enter(&scene.path);
-            let tree = Tree::claim(&main_process()).unwrap();
+            let tree = Tree::claim(true).unwrap();
             assert_eq!(tree.path(), scene.path);
             assert_eq!(
                 tree.path_in_mount(),
@@ -150,7 +152,7 @@ fn the_tree_is_found_above_a_subgroup() {
     alone("linux::cgroup::tests::the_tree_is_found_above_a_subgroup", "exec \"$@\"", || {
         let Some(scene) = Scene::new().map(Scene::delegated) else { return };
         enter(&scene.make("here"));
-        let tree = Tree::claim(&main_process()).unwrap();
+        let tree = Tree::claim(true).unwrap();
         assert_eq!(tree.path(), scene.path);
         assert_eq!(scene.is_in(), "/here", "where systemd has put it");
         let group = tree.make("worker-1").unwrap();
@@ -166,26 +168,25 @@ fn a_tree_that_is_not_this_process_s_is_left_alone() {
         "exec \"$@\"",
         || {
             let Some(scene) = Scene::new() else { return };
-            let refused = |claim: &Claim| format!("{:?}", Tree::claim(claim).unwrap_err());
+            let refused = |is_main| format!("{:?}", Tree::claim(is_main).unwrap_err());
             enter(&scene.path);
-            assert_eq!(refused(&main_process()), "NotDelegated");
+            assert_eq!(refused(true), "NotDelegated");
             let scene = scene.delegated();
-            // The user manager's own tree is marked, too.
-            enter(&scene.make("app.scope"));
-            let other = Claim { invocation: Some("f".repeat(32)), ..main_process() };
-            assert_eq!(refused(&other), "NotDelegated");
-            assert_eq!(refused(&Claim { invocation: None, ..main_process() }), "NotDelegated");
+            // The user manager's own tree is marked, too, and has units in it.
+            enter(&scene.make("app.service"));
+            scene.unit("app.service");
+            assert_eq!(refused(true), "NotDelegated");
             // A worker that is a herder has its master's tree above it.
             enter(&scene.make("worker-7"));
-            assert_eq!(refused(&main_process()), "Taken");
+            assert_eq!(refused(true), "Taken");
             // One that is there already.
             let supervisor = scene.make("supervisor");
             sleep_in(&supervisor);
             enter(&scene.path);
-            assert_eq!(refused(&main_process()), "Taken");
+            assert_eq!(refused(true), "Taken");
             enter(&supervisor);
-            assert_eq!(refused(&Claim { is_main_process: false, ..main_process() }), "Taken");
-            assert_eq!(directory_names(&scene.path), ["app.scope", "supervisor", "worker-7"]);
+            assert_eq!(refused(false), "Taken");
+            assert_eq!(directory_names(&scene.path), ["app.service", "supervisor", "worker-7"]);
         },
     );
 }
@@ -213,7 +214,7 @@ fn in_a_namespace_of_its_own_the_tree_is_the_root() {
         exit $code"#;
     alone(name, start, || {
         assert_eq!(find::of_process("self").unwrap(), "/");
-        let tree = Tree::claim(&Claim::default()).unwrap();
+        let tree = Tree::claim(false).unwrap();
         assert_eq!(tree.path_in_mount(), "/");
         assert_eq!(find::of_process("self").unwrap(), "/supervisor");
         let group = tree.make("worker-1").unwrap();
@@ -244,7 +245,7 @@ fn what_an_earlier_herder_left_is_ended_and_removed() {
             }
             let left = sleep_in(&scene.path.join("worker-1/inner"));
             enter(&scene.path);
-            let tree = Tree::claim(&main_process()).unwrap();
+            let tree = Tree::claim(true).unwrap();
             let names = [".control", "other", "supervisor", "worker-x"];
             assert_eq!(directory_names(&scene.path), names);
             let state = fs::read_to_string(format!("/proc/{left}/stat")).unwrap();
@@ -269,7 +270,7 @@ fn everybody_in_a_group_is_found_signalled_and_killed() {
         || {
             let Some(scene) = Scene::new().map(Scene::delegated) else { return };
             enter(&scene.path);
-            let tree = Tree::claim(&main_process()).unwrap();
+            let tree = Tree::claim(true).unwrap();
             let group = tree.make("worker-1").unwrap();
             assert!(!group.is_populated().unwrap());
             // One left the session, and one went to a group of its own besides.
@@ -320,7 +321,7 @@ fn without_cgroup_kill_they_are_killed_one_by_one() {
         || {
             let Some(scene) = Scene::new().map(Scene::delegated) else { return };
             enter(&scene.path);
-            let tree = Tree::claim(&main_process()).unwrap();
+            let tree = Tree::claim(true).unwrap();
             let group = tree.make("worker-1").unwrap();
             start(&group, "sleep 1000 & sleep 1000 & exec sleep 1000");
             sleepers(&group, 3);
@@ -339,7 +340,7 @@ fn a_worker_starts_in_its_group_with_and_without_clone3() {
         || {
             let Some(scene) = Scene::new().map(Scene::delegated) else { return };
             enter(&scene.path);
-            let tree = Tree::claim(&main_process()).unwrap();
+            let tree = Tree::claim(true).unwrap();
             let (one, two) = (tree.make("worker-1").unwrap(), tree.make("worker-2").unwrap());
             let child = start(&one, "exec sleep 1000");
             assert!(one.has(child.pid));
@@ -359,7 +360,7 @@ fn a_group_that_is_gone_is_an_error_at_its_stage() {
         || {
             let Some(scene) = Scene::new().map(Scene::delegated) else { return };
             enter(&scene.path);
-            let tree = Tree::claim(&main_process()).unwrap();
+            let tree = Tree::claim(true).unwrap();
             let group = tree.make("worker-1").unwrap();
             let entrance = group.entrance().unwrap();
             group.remove().unwrap();
@@ -375,6 +376,7 @@ fn a_group_that_is_gone_is_an_error_at_its_stage() {
                 die_with_herder: false,
                 ignore_sigpipe: false,
                 reset_oom_score: false,
+                open_files: None,
                 cgroup: Some(&entrance),
             };
             let error = spawn::spawn(&program(), &[]).unwrap_err();
@@ -391,7 +393,7 @@ fn controllers_that_are_offered_are_on() {
     alone("linux::cgroup::tests::controllers_that_are_offered_are_on", "exec \"$@\"", || {
         let Some(scene) = Scene::new().map(Scene::delegated) else { return };
         enter(&scene.path);
-        let tree = Tree::claim(&main_process()).unwrap();
+        let tree = Tree::claim(true).unwrap();
         let file = |name| fs::read_to_string(scene.path.join(name)).unwrap();
         let offered = file("cgroup.controllers");
         let on = file("cgroup.subtree_control");

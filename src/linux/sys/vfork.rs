@@ -305,6 +305,14 @@ impl InChild {
             .map(drop)
     }
 
+    /// Limits the descriptors that this process may open from now on (setrlimit(2)).
+    pub fn limit_open_files(&self, soft: u64, hard: u64) -> io::Result<()> {
+        let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+        // SAFETY: `limit` is a valid rlimit that outlives the call; limits are not part of the memory
+        // that is shared with herder, but of the process.
+        checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }.into()).map(drop)
+    }
+
     /// The pid of this process.
     pub fn pid(&self) -> i32 {
         // SAFETY: takes nothing; glibc has not cached it since 2.25.

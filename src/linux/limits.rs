@@ -1,0 +1,40 @@
+//! How many descriptors this process may have open (`RLIMIT_NOFILE`, getrlimit(2)).
+//!
+//! systemd starts services with a soft limit of 1024, because select(2) knows no more, and a hard one of
+//! half a million. herder uses no select(2) and has some descriptors for each worker; workers may use
+//! it, so they get back what herder was given (systemd.exec(5), LimitNOFILE=).
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::io;
+
+/// A limit of open descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenFiles {
+    /// The limit that is in force.
+    pub soft: u64,
+    /// What it may be raised to.
+    pub hard: u64,
+}
+
+impl OpenFiles {
+    /// That of this process.
+    ///
+    /// # Errors
+    ///
+    /// getrlimit(2), which does not fail for a limit that exists.
+    pub fn now() -> io::Result<OpenFiles> {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        Ok(OpenFiles { soft, hard })
+    }
+
+    /// Raises this process's soft limit to the hard one, and returns the limit before.
+    ///
+    /// # Errors
+    ///
+    /// setrlimit(2): `EPERM` if the hard limit is above what the kernel allows at all.
+    pub fn raise() -> io::Result<OpenFiles> {
+        let before = OpenFiles::now()?;
+        setrlimit(Resource::RLIMIT_NOFILE, before.hard, before.hard)?;
+        Ok(before)
+    }
+}
