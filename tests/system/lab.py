@@ -13,6 +13,9 @@ import time
 FILES = pathlib.Path("/herder-test")
 SCRIPTS = FILES / "scripts"
 WEB = f"/usr/bin/python3 {SCRIPTS}/workers/web.py"
+# A virtual machine is emulated in software: it has every cgroup controller, and needs more time for everything.
+VM = os.environ.get("MACHINE") == "vm"
+SLOWNESS = 3 if VM else 1
 SYSTEMD = int(subprocess.check_output(["systemctl", "--version"], text=True).split()[1])
 
 
@@ -20,7 +23,12 @@ def run(*command, check=True, seconds=90, quiet=False):
     """Runs a command to its end; what it printed, both streams, is in .stdout, and in the log unless quiet."""
     print("$", *command)
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds * SLOWNESS,
     )
     if done.stdout and not quiet:
         print(done.stdout.rstrip())
@@ -35,7 +43,7 @@ def systemctl(*arguments, check=True, seconds=90):
 
 def wait_for(condition, what, seconds=30):
     """Returns the first true value of condition(); it is asked often, because nothing here could announce itself."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * SLOWNESS
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")

@@ -1,7 +1,7 @@
-//! A throw-away machine that runs one scenario: a container with a systemd of its own as PID 1.
+//! A throw-away machine that runs one scenario: a container or a virtual machine with a systemd of its own as PID 1.
 //!
 //! Its processes, mounts and cgroup are gone when [`Machine::run`] returns, however the scenario or the tests end: the
-//! container lives in PID and mount namespaces whose first process dies with the thread that started it.
+//! machine lives in PID and mount namespaces whose first process dies with the thread that started it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,42 @@ impl Trees {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Fast, on the kernel there is. Where that has cgroup version 1 too, it has no controllers.
+    Container,
+    /// With a kernel of its own and all controllers. Emulated in software, so it runs wherever qemu does, slowly.
+    Vm,
+}
+
+impl Kind {
+    /// What booting one needs.
+    pub fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Container => &["systemd-nspawn"],
+            Self::Vm => &["qemu-system-x86_64"],
+        }
+    }
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Vm => "virtual machine",
+        }
+    }
+
+    /// How many times longer everything takes there.
+    pub fn slowness(self) -> u32 {
+        match self {
+            Self::Container => 1,
+            Self::Vm => 3,
+        }
+    }
+}
+
 pub struct Machine<'a> {
+    pub kind: Kind,
     pub version: &'a str,
     pub here: &'a Path,
     pub trees: &'a Trees,
@@ -41,11 +76,15 @@ pub struct Machine<'a> {
 impl Machine<'_> {
     /// Boots, runs, and says everything it knows about a failure.
     pub fn run(&self, scenario: &Scenario, parent: &Cgroup, work: &Path) -> Result<(), String> {
-        let name = format!("{}-{}", scenario.name, self.version);
+        let name = format!("{}-{}", scenario.name, self.tree());
         let (cgroup, work) = (parent.child(&name)?, work.join(name));
         let ended = self.boot(scenario, &work, &cgroup);
         cgroup.remove();
-        let read = |name: &str| fs::read_to_string(work.join("out").join(name)).unwrap_or_default();
+        // A terminal line ends every line of text with both.
+        let read = |name: &str| {
+            let bytes = fs::read(work.join("out").join(name)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).replace("\r\n", "\n")
+        };
         let result = read("result");
         match ended {
             Ok(()) if result.trim() == "success 0" => Ok(()),
@@ -61,12 +100,20 @@ impl Machine<'_> {
                 let shown =
                     parts.map(|(name, text)| format!("──── {name} ────\n{}\n", text.trim_end()));
                 Err(format!(
-                    "{}──── {} on systemd {} ────\n{end}",
+                    "{}──── {} on {} ────\n{end}",
                     shown.concat(),
                     scenario.name,
-                    self.version
+                    self.tree()
                 ))
             }
+        }
+    }
+
+    /// Its name among the trees that `prepare` makes: `257`, `257-vm`.
+    fn tree(&self) -> String {
+        match self.kind {
+            Kind::Container => self.version.to_owned(),
+            Kind::Vm => format!("{}-vm", self.version),
         }
     }
 
@@ -80,7 +127,12 @@ impl Machine<'_> {
         let console =
             File::create(out.join("console")).map_err(|error| format!("console: {error}"))?;
         let console_too = console.try_clone().map_err(|error| format!("console: {error}"))?;
-        let tree = self.trees.path(self.version)?;
+        let tree = self.trees.path(&self.tree())?;
+        let boot = match self.kind {
+            Kind::Container => "boot-container",
+            Kind::Vm => "boot-vm",
+        };
+        let at_most = scenario.at_most * self.kind.slowness();
 
         // Into its cgroup first; then --pdeathsig and --kill-child make one chain from this thread to the machine.
         let enter = "echo 0 > \"$0/cgroup.procs\"; exec setpriv --pdeathsig KILL \
@@ -88,7 +140,7 @@ impl Machine<'_> {
         let mut command = Command::new("sh");
         command.arg("-ec").arg(enter).arg(cgroup.path());
         command
-            .arg(self.here.join("boot"))
+            .arg(self.here.join(boot))
             .arg(tree)
             .args([&space, &out])
             .arg(&scenario.name)
@@ -99,12 +151,12 @@ impl Machine<'_> {
         let (tell, ended) = mpsc::channel();
         std::thread::scope(|scope| {
             scope.spawn(move || tell.send(child.wait()));
-            match ended.recv_timeout(scenario.at_most) {
+            match ended.recv_timeout(at_most) {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) => Err(format!("cannot wait for the machine: {error}")),
                 Err(_) => {
                     cgroup.kill();
-                    Err(format!("not done within {:?}, killed", scenario.at_most))
+                    Err(format!("not done within {at_most:?}, killed"))
                 }
             }
         })

@@ -1,11 +1,11 @@
 //! herder as its package installs it, under a real systemd as PID 1.
 //!
-//! Every file in `scenarios/` is one test on each systemd version: a throw-away machine (`machine.rs`) boots, runs it as a
-//! unit and powers off. The machines are Debian trees that `prepare` makes and caches; what they install is the `.deb` that
-//! `HERDER_DEB` names. `tests/run` sets all of it up.
+//! Every file in `scenarios/` is one test on each systemd version and kind of machine that it asks for: a throw-away machine
+//! (`machine.rs`) boots, runs it as a unit and powers off. The machines are Debian trees that `prepare` makes and caches; what
+//! they install is the `.deb` that `HERDER_DEB` names. `tests/run` sets all of it up.
 //!
-//! Needs root, `systemd-nspawn` and `mmdebstrap`. Where they are missing the tests say so and count as ignored, except in CI
-//! (`CI` set), where they fail.
+//! Needs root, `mmdebstrap`, `systemd-nspawn` for containers and qemu for virtual machines. Where something is missing the
+//! tests that need it say so and count as ignored, except in CI (`CI` set), where they fail.
 
 mod cgroup;
 mod machine;
@@ -21,7 +21,7 @@ use nix::sys::signal::{SigSet, Signal};
 use tempfile::TempDir;
 
 use cgroup::Cgroup;
-use machine::{Machine, Trees};
+use machine::{Kind, Machine, Trees};
 use scenario::Scenario;
 
 const VERSIONS: [&str; 2] = ["252", "257"];
@@ -40,31 +40,39 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(IN_PARALLEL);
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/system");
-    let missing = missing();
-    if let (Some(reason), false) = (&missing, arguments.list) {
-        eprintln!("the system tests cannot run here: {reason}");
-    }
     let in_ci = std::env::var_os("CI").is_some();
-    let ignored = missing.is_some() && !in_ci;
+    let missing = |kind: Kind| missing(kind.programs());
+    for kind in [Kind::Container, Kind::Vm] {
+        if let (Some(reason), false) = (missing(kind), arguments.list) {
+            eprintln!("no {} can run here: {reason}", kind.name());
+        }
+    }
     let setup: Arc<OnceLock<Result<Setup, String>>> = Arc::default();
     clean_up_when_interrupted(Arc::clone(&setup));
 
     let mut trials = package::trials(in_ci);
     for scenario in Scenario::all(&here.join("scenarios")) {
-        for version in VERSIONS {
-            if !scenario.runs_on(version) {
-                continue;
-            }
-            let (scenario, setup, here, missing) =
-                (scenario.clone(), Arc::clone(&setup), here.clone(), missing.clone());
-            let name = format!("{}_on_{version}", scenario.name);
+        let versions = VERSIONS.into_iter().filter(|version| scenario.runs_on(version));
+        for (version, kind) in
+            versions.flat_map(|version| scenario.kinds.iter().map(move |kind| (version, *kind)))
+        {
+            let (scenario, setup, here) = (scenario.clone(), Arc::clone(&setup), here.clone());
+            let missing = missing(kind);
+            let ignored = missing.is_some() && !in_ci;
+            let of_kind = if kind == Kind::Vm { "_vm" } else { "" };
+            let name = format!("{}_on_{version}{of_kind}", scenario.name);
             let run = move || {
                 if let Some(reason) = missing {
                     return Err(Failed::from(format!("cannot run here: {reason}")));
                 }
                 let setup = setup.get_or_init(|| Setup::make(&here)).as_ref()?;
-                let machine =
-                    Machine { version, here: &here, trees: &setup.trees, files: &setup.files };
+                let machine = Machine {
+                    kind,
+                    version,
+                    here: &here,
+                    trees: &setup.trees,
+                    files: &setup.files,
+                };
                 let ran = machine.run(&scenario, &setup.cgroup, setup.work.path());
                 ran.map_err(Failed::from)
             };
@@ -111,13 +119,14 @@ fn example(name: &str) -> Result<PathBuf, String> {
     built.ok_or_else(|| format!("the example {name} is not built: cargo build --examples"))
 }
 
-/// Why no machine can be booted here, if so.
-fn missing() -> Option<String> {
+/// Why no machine that needs these can be booted here, if so.
+fn missing(programs: &[&str]) -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("booting a machine needs root".into());
     }
-    let programs = ["systemd-nspawn", "mmdebstrap", "setpriv", "unshare", "flock", "python3"];
-    let absent: Vec<_> = programs.into_iter().filter(|program| !is_installed(program)).collect();
+    let always = ["mmdebstrap", "cpio", "setpriv", "unshare", "flock", "python3"];
+    let programs = always.iter().chain(programs).copied();
+    let absent: Vec<_> = programs.filter(|program| !is_installed(program)).collect();
     (!absent.is_empty()).then(|| format!("{} not installed", absent.join(", ")))
 }
 

@@ -1,15 +1,19 @@
 //! What the harness knows of a scenario: its name, and what the comments at its head say.
 //!
-//! `# systemd: 257` restricts it to one version, `# seconds: 240` gives it more than the usual time.
+//! `# systemd: 257` restricts it to one version, `# seconds: 240` gives it more than the usual time, `# machine: vm` or
+//! `# machine: container vm` says where it runs, if not in a container alone.
 
 use std::path::Path;
 use std::time::Duration;
+
+use crate::machine::Kind;
 
 const USUAL_SECONDS: u64 = 120;
 
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub name: String,
+    pub kinds: Vec<Kind>,
     only_on: Option<String>,
     pub at_most: Duration,
 }
@@ -38,7 +42,14 @@ impl Scenario {
         };
         let seconds = head("seconds:")
             .map_or(USUAL_SECONDS, |value| value.parse().expect("a number of seconds"));
+        let kind = |word: &str| match word {
+            "container" => Kind::Container,
+            "vm" => Kind::Vm,
+            _ => panic!("{}: {word} is no kind of machine", path.display()),
+        };
+        let kinds = head("machine:").unwrap_or_else(|| "container".into());
         Self {
+            kinds: kinds.split_whitespace().map(kind).collect(),
             name: path.file_stem().expect("a file name").to_string_lossy().into_owned(),
             only_on: head("systemd:"),
             at_most: Duration::from_secs(seconds),

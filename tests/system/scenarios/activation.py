@@ -1,3 +1,4 @@
+# machine: container vm
 """The first connection starts the instance, and every worker gets exactly what the manual promises."""
 
 import os
