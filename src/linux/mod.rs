@@ -17,6 +17,7 @@ pub mod runtime;
 pub mod signals;
 pub mod sockets;
 pub mod spawn;
+pub mod usage;
 
 #[cfg(test)]
 mod testing;
