@@ -13,6 +13,7 @@ pub mod control;
 pub mod journal;
 pub mod notify;
 pub mod poll;
+pub mod queue;
 pub mod runtime;
 pub mod signals;
 pub mod sockets;
