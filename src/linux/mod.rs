@@ -14,10 +14,12 @@ pub mod journal;
 pub mod limits;
 pub mod notify;
 pub mod poll;
+pub mod queue;
 pub mod runtime;
 pub mod signals;
 pub mod sockets;
 pub mod spawn;
+pub mod usage;
 
 #[cfg(test)]
 mod testing;
