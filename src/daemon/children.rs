@@ -36,8 +36,9 @@ const MUTED_FOR: Span = Span::millis(20);
 /// Descriptors that herder has open for a worker at most: its process, its notify socket, its cgroup.
 const PER_WORKER: usize = 3;
 
-/// Descriptors that are not spent on workers, so that herder can always be asked what is wrong.
-const KEPT_BACK: usize = 32;
+/// Descriptors that are not spent on workers but for herder itself and a few clients, so that it can
+/// always be asked what is wrong; at most half of all.
+const KEPT_BACK: u64 = 32;
 
 const SIGKILL: i32 = 9;
 
@@ -248,8 +249,8 @@ impl Children {
 
     /// Whether one more worker leaves enough descriptors for everything else.
     fn has_room(&self, sockets: usize) -> bool {
-        let needed = (self.children.len() + 1) * PER_WORKER + sockets + KEPT_BACK;
-        self.most_open_files.is_none_or(|most| needed as u64 <= most)
+        let needed = ((self.children.len() + 1) * PER_WORKER + sockets) as u64;
+        self.most_open_files.is_none_or(|most| needed + KEPT_BACK.min(most / 2) <= most)
     }
 
     /// Makes what the next spawn will need, and removes what nobody does, while nobody waits for it.
