@@ -13,6 +13,9 @@ use crate::herd::Span;
 /// Exit status for a wrong command line (EX_USAGE, sysexits.h(3head)).
 const EX_USAGE: u8 = 64;
 
+/// As the control interface has it: beyond it is a mistake, not a machine.
+const MOST_WORKERS: u32 = 10_000;
+
 /// Run N workers on the sockets systemd hands over, and keep them running.
 ///
 /// systemd owns the sockets, herder owns the workers, the kernel carries the traffic: herder
@@ -36,6 +39,8 @@ Examples:
         As a service, with /etc/herder/web.toml and the address in a drop-in
   systemctl reload herder@web
         Replace every worker, one by one; if the new ones fail, so does this, with the reason
+  herder status
+        How all instances are doing; `herder status web`: one, with each of its workers
 
 Files:
   /etc/herder/NAME.toml      settings of herder@NAME.service
@@ -46,12 +51,13 @@ Exit status of `run` and `check`:
   69 workers keep dying                   70 a bug in herder
   71 the system refused                   75 no worker became ready in time
   78 settings wrong, or the command cannot be executed
-Exit status of `reload` and `status`:
+Exit status of the others:
   0 done                                  1 failed or refused
   3 not running                           4 no such instance, or no permission
   64 wrong command line
+`health`: 0 serving, 1 degraded, 2 not serving
 
-Manual: herder(8), herder.toml(5)";
+Manual: herder(8), herder.toml(5), herder-status(1) and the like for the other commands";
 
 /// What herder can do.
 #[derive(Debug, Subcommand)]
@@ -60,10 +66,22 @@ pub enum Command {
     Run(Run),
     /// Check settings and show what they mean, without starting anything
     Check(Check),
-    /// Replace every worker of a running herder, one by one
-    Reload(Reload),
-    /// Show how a running herder is doing
+    /// Show how instances are doing, and what each worker costs
     Status(Status),
+    /// Tell by the exit status whether an instance serves
+    Health(Health),
+    /// Show what happens, as it happens
+    Events(Events),
+    /// Replace every worker, one by one, with new settings
+    Reload(Reload),
+    /// Set the number of workers
+    Scale(Scale),
+    /// Replace workers by new ones with the same settings, the new one first
+    Recycle(Recycle),
+    /// Tell one worker to stop; its slot gets a new one at once
+    StopWorker(StopWorker),
+    /// Log more or less
+    LogLevel(SetLogLevel),
     /// What `run` starts when no command is given
     #[command(hide = true)]
     DemoWorker,
@@ -163,6 +181,71 @@ impl SettingsOptions {
     }
 }
 
+/// `herder status`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without a name and with several instances: a line for each. With a name, or if there is only one: what \
+it is about, and a line for each worker. Columns that do not fit the terminal are left out.
+
+Exit status: 0 shown, 1 an instance did not answer, 3 not running, 4 no such instance or no permission
+
+Examples:
+  herder status
+  herder status web
+  herder status web --json
+
+Manual: herder-status(1)")]
+pub struct Status {
+    /// NAME, herder@NAME.service, or a runtime directory [default: all]
+    pub instance: Option<String>,
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `herder health`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status: 0 serving; 1 degraded: it serves with fewer workers than wanted, because of failures; \
+2 not serving: it starts, stops, does not run, has no worker or does not answer; 64 wrong command line
+
+Example:
+  herder health web || echo 'look at it'
+
+Manual: herder-health(1)")]
+pub struct Health {
+    /// NAME, herder@NAME.service, or a runtime directory [default: the only one running]
+    pub instance: Option<String>,
+}
+
+/// `herder events`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without a name: of all instances, also of those that start later. With a name: until it ends (3). What has \
+been is in the journal: journalctl -u herder@NAME.service
+
+Exit status: 0 nobody reads on, 1 failed, 3 not running, or ended, 4 no such instance or no permission
+
+Example:
+  herder events web --json
+
+Manual: herder-events(1)")]
+pub struct Events {
+    /// NAME, herder@NAME.service, or a runtime directory [default: all]
+    pub instance: Option<String>,
+    /// Print a JSON object for each event, on a line of its own
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// For how long to wait.
+#[derive(Debug, Args)]
+pub struct Wait {
+    /// Give up waiting after this long, such as `90` or `1min 30s`; what was begun goes on
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub timeout: Option<Span>,
+}
+
 /// `herder reload`
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -170,25 +253,114 @@ Reads the settings again and replaces every worker, one by one, without dropping
 when all new workers are ready (0), or when the reload failed and the old ones were put back (1, with \
 the reason). `systemctl reload herder@NAME` does the same.
 
-Exit status: 0 done, 1 failed or refused, 3 not running, 4 no such instance or no permission")]
+Exit status: 0 done, 1 failed or refused, 3 not running, 4 no such instance or no permission
+
+Examples:
+  herder reload web
+  herder reload web --previous
+
+Manual: herder-reload(1)")]
 pub struct Reload {
     /// NAME, herder@NAME.service, or a runtime directory [default: the only one running]
     pub instance: Option<String>,
-    /// Give up waiting after this long; the reload itself goes on
-    #[arg(long, value_name = "SPAN", value_parser = span)]
-    pub timeout: Option<Span>,
+    /// Go back to the settings of the generation before, whatever the file says now
+    #[arg(long)]
+    pub previous: bool,
+    /// End the reload under way, and put the generation before back in force
+    #[arg(long, conflicts_with = "previous")]
+    pub abort: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub wait: Wait,
 }
 
-/// `herder status`
+/// `herder scale`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status: 0 shown, 1 failed, 3 not running, 4 no such instance or no permission")]
-pub struct Status {
+Lasts until the next reload that succeeds: `workers` in the settings file is what stays. Returns when as \
+many are ready, and those that are too many were told to stop.
+
+Exit status: 0 done, 1 failed or refused, 3 not running, 4 no such instance or no permission
+
+Example:
+  herder scale web 8
+
+Manual: herder-scale(1)")]
+pub struct Scale {
+    /// NAME, herder@NAME.service, or a runtime directory
+    pub instance: String,
+    /// How many workers there are to be
+    #[arg(value_name = "N", value_parser = workers)]
+    pub workers: u32,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub wait: Wait,
+}
+
+/// `herder recycle`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+One at a time: each new worker is ready before the old one is told to stop. Settings are not read again; \
+`herder reload` does that.
+
+Exit status: 0 done, 1 failed or refused, 3 not running, 4 no such instance or no permission
+
+Example:
+  herder recycle web --slot 3
+
+Manual: herder-recycle(1)")]
+pub struct Recycle {
     /// NAME, herder@NAME.service, or a runtime directory [default: the only one running]
     pub instance: Option<String>,
-    /// Print JSON, for programs
-    #[arg(long)]
-    pub json: bool,
+    /// Only the worker of this slot
+    #[arg(long, value_name = "N")]
+    pub slot: Option<u32>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub wait: Wait,
+}
+
+/// `herder stop-worker`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+For a worker that is stuck. It gets `stop-signal` and, after `stop-timeout`, SIGKILL; its replacement is \
+started at once, and this returns when the old one has ended. To replace one that works, `herder recycle \
+--slot` is kinder: the new one is ready first.
+
+Exit status: 0 done, 1 failed or refused, 3 not running, 4 no such instance or no permission
+
+Example:
+  herder stop-worker web 17
+
+Manual: herder-stop-worker(1)")]
+pub struct StopWorker {
+    /// NAME, herder@NAME.service, or a runtime directory
+    pub instance: String,
+    /// The worker's id, as `herder status` and the log have it; not a slot, and not a process id
+    #[arg(value_name = "WORKER")]
+    pub worker: u64,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub wait: Wait,
+}
+
+/// `herder log-level`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Until herder ends, or is told otherwise; `--log-level` of `herder run` is what it begins with.
+
+Exit status: 0 done, 1 failed or refused, 3 not running, 4 no such instance or no permission
+
+Example:
+  herder log-level web debug
+
+Manual: herder-log-level(1)")]
+pub struct SetLogLevel {
+    /// NAME, herder@NAME.service, or a runtime directory
+    pub instance: String,
+    /// The least important entries to log
+    #[arg(value_enum)]
+    pub level: LogLevel,
 }
 
 /// `--log-format`
@@ -222,6 +394,13 @@ pub enum LogLevel {
 fn span(text: &str) -> Result<Span, String> {
     parse_span(text)
         .map_err(|error| format!("the time span {error}; write `90`, `1min 30s` or `500ms`"))
+}
+
+/// `+1` would read as 1, and whoever writes it means something else.
+fn workers(text: &str) -> Result<u32, String> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|&number| digits && number <= MOST_WORKERS);
+    number.ok_or_else(|| format!("give the number there is to be, from 0 to {MOST_WORKERS}"))
 }
 
 /// The exit status for what clap answers: help and version that were asked for are no mistake.
@@ -273,11 +452,15 @@ mod tests {
     fn clients_take_an_instance() {
         let Ok(Command::Reload(reload)) = parse("herder reload web --timeout 90") else { panic!() };
         assert_eq!(
-            (reload.instance.as_deref(), reload.timeout),
+            (reload.instance.as_deref(), reload.wait.timeout),
             (Some("web"), Some(Span::secs(90)))
         );
         let Ok(Command::Status(status)) = parse("herder status --json") else { panic!() };
         assert!(status.json && status.instance.is_none());
+        let Ok(Command::Scale(scale)) = parse("herder scale web 4") else { panic!() };
+        assert_eq!((scale.instance.as_str(), scale.workers), ("web", 4));
+        let Ok(Command::Recycle(recycle)) = parse("herder recycle --slot 0") else { panic!() };
+        assert_eq!((recycle.instance, recycle.slot), (None, Some(0)));
         assert!(matches!(parse("herder demo-worker"), Ok(Command::DemoWorker)));
     }
 
@@ -290,6 +473,12 @@ mod tests {
             ("herder check", 64),
             ("herder reload --timeout soon", 64),
             ("herder run a b", 64),
+            ("herder scale 4", 64),
+            ("herder scale web +1", 64),
+            ("herder scale web 10001", 64),
+            ("herder reload --abort --previous", 64),
+            ("herder log-level web loud", 64),
+            ("herder stop-worker web", 64),
             ("herder --help", 0),
             ("herder run --help", 0),
             ("herder --version", 0),

@@ -3,6 +3,7 @@
 
 use clap::Parser;
 use herder::cli::{self, Cli, Command, LogFormat, LogLevel, Run};
+use herder::cli::{Recycle, Reload, Scale, StopWorker};
 use herder::daemon::{self, Options};
 use herder::error::Error;
 use herder::log::{Format, Priority};
@@ -52,10 +53,27 @@ fn act(command: Command) -> Result<u8, Error> {
             let _ = io::stdout().write_all(report.as_bytes());
             Ok(0)
         }
-        Command::Reload(args) => {
-            ctl::reload(args.instance.as_deref(), args.timeout.map(Into::into)).map(|()| 0)
-        }
         Command::Status(args) => ctl::status(args.instance.as_deref(), args.json).map(|()| 0),
+        Command::Health(args) => ctl::health(args.instance.as_deref()),
+        Command::Events(args) => ctl::events(args.instance.as_deref(), args.json).map(|()| 0),
+        Command::Reload(Reload { instance, previous, abort, wait }) => {
+            let (instance, timeout) = (instance.as_deref(), wait.timeout.map(Into::into));
+            match abort {
+                true => ctl::abort_reload(instance, timeout),
+                false => ctl::reload(instance, previous, timeout),
+            }
+            .map(|()| 0)
+        }
+        Command::Scale(Scale { instance, workers, wait }) => {
+            ctl::scale(&instance, workers, wait.timeout.map(Into::into)).map(|()| 0)
+        }
+        Command::Recycle(Recycle { instance, slot, wait }) => {
+            ctl::recycle(instance.as_deref(), slot, wait.timeout.map(Into::into)).map(|()| 0)
+        }
+        Command::StopWorker(StopWorker { instance, worker, wait }) => {
+            ctl::stop_worker(&instance, worker, wait.timeout.map(Into::into)).map(|()| 0)
+        }
+        Command::LogLevel(args) => ctl::log_level(&args.instance, priority(args.level)).map(|()| 0),
         Command::DemoWorker => demo::run().map(|()| 0),
     }
 }
@@ -71,12 +89,16 @@ fn options(run: Run) -> Options {
             LogFormat::Text => Format::Text,
             LogFormat::Json => Format::Json,
         },
-        log_level: match run.log_level {
-            LogLevel::Error => Priority::Error,
-            LogLevel::Warning => Priority::Warning,
-            LogLevel::Notice => Priority::Notice,
-            LogLevel::Info => Priority::Info,
-            LogLevel::Debug => Priority::Debug,
-        },
+        log_level: priority(run.log_level),
+    }
+}
+
+fn priority(level: LogLevel) -> Priority {
+    match level {
+        LogLevel::Error => Priority::Error,
+        LogLevel::Warning => Priority::Warning,
+        LogLevel::Notice => Priority::Notice,
+        LogLevel::Info => Priority::Info,
+        LogLevel::Debug => Priority::Debug,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::client::{Connection, Trouble};
 use super::find::Instance;
-use super::{PATIENCE, unit};
+use super::{PATIENCE, soon, unit};
 use crate::error::Error;
 use crate::log::harmless;
 use crate::wire::control::{Failure, Method};
@@ -97,12 +97,21 @@ pub fn trouble(instance: &Instance, trouble: Trouble) -> Error {
         Trouble::Failure(Failure::NotPermitted { reason }) => {
             Error::Denied(format!("{name}: not permitted: {}", harmless(&reason)))
         }
-        Trouble::Failure(
-            Failure::ReloadFailed { reason, .. }
-            | Failure::ReloadRefused { reason }
-            | Failure::Failed { reason, .. }
-            | Failure::NotFound { reason },
-        ) => Error::Failed(format!("{name}: {}", harmless(&reason))),
+        Trouble::Failure(Failure::ReloadFailed { generation: _, reason, pid }) => {
+            let said = last_lines(pid);
+            Error::Failed(format!("{name}: reload failed: {}{said}", harmless(&reason)))
+        }
+        Trouble::Failure(Failure::Failed { reason, pid }) => {
+            let said = last_lines(pid);
+            Error::Failed(format!("{name}: {}{said}", harmless(&reason)))
+        }
+        Trouble::Failure(Failure::ReloadRefused { reason }) => Error::Failed(format!(
+            "{name}: reload refused, nothing has changed: {}",
+            harmless(&reason)
+        )),
+        Trouble::Failure(Failure::NotFound { reason }) => {
+            Error::Failed(format!("{name}: {}", harmless(&reason)))
+        }
         Trouble::Failure(Failure::Stopped) => {
             Error::Failed(format!("{name}: herder is stopping; this came to nothing"))
         }
@@ -120,6 +129,11 @@ pub fn trouble(instance: &Instance, trouble: Trouble) -> Error {
             Error::system(format!("talk to {}", instance.control.display()), why)
         }
     }
+}
+
+/// What the worker that failed wrote, if one did.
+fn last_lines(pid: Option<u32>) -> String {
+    pid.map(|pid| unit::last_lines(pid, soon())).unwrap_or_default()
 }
 
 /// Not an answer of this herder.

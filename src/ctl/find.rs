@@ -243,7 +243,7 @@ impl Places {
 
     /// Those of [`all`](Places::all) that run and may be asked; if there are none, those that may
     /// not, so that this is what is said.
-    fn running(&self) -> Vec<Instance> {
+    pub fn running(&self) -> Vec<Instance> {
         let deadline = Instant::now() + PATIENCE / 2;
         let (mut open, mut closed) = (Vec::new(), Vec::new());
         for instance in self.all().instances {

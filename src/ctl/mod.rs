@@ -5,24 +5,39 @@
 //! harmless on a terminal.
 
 mod ask;
+mod change;
 mod client;
 mod columns;
 mod command;
 mod detail;
+mod events;
 mod find;
+mod health;
 mod human;
 mod overview;
 mod paint;
-mod reload;
+mod progress;
 mod status;
 mod unit;
 
-pub use reload::reload;
+pub use change::{abort_reload, log_level, recycle, reload, scale, stop_worker};
+pub use events::events;
+pub use health::health;
 pub use status::status;
 
 use crate::error::Error;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
+
+/// What instances there are or could be, for whoever types a name.
+pub fn instance_names() -> Vec<String> {
+    let places = find::Places::of_system();
+    let mut names = places.configured();
+    names.extend(places.all().instances.into_iter().map(|instance| instance.name));
+    names.sort();
+    names.dedup();
+    names
+}
 
 /// How long it may take to find a running herder, to make sure that it is one, and to hear from it:
 /// less than the 2 s after which people wonder.
