@@ -80,6 +80,7 @@ impl Herd {
             return self.leave_if_empty();
         }
         self.conclude_rollout();
+        self.conclude_requests();
     }
 
     /// Ends the herd if it is in trouble for too long. Comes before anything is started: a worker
@@ -168,6 +169,7 @@ impl Herd {
 
     fn end(&mut self, code: u8, delay: Span, reason: Option<String>) {
         self.cut_short(reason.as_deref());
+        self.stop_requests();
         self.order(Action::Notify(Notice::Stopping));
         self.ending = Some(Ending {
             code,

@@ -97,22 +97,25 @@ pub enum Event {
 /// What can be asked for at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// So many workers, until the next reload that succeeds.
+    /// So many workers, until the next reload that succeeds. Done when they are ready and the others
+    /// were told to stop. If one of them fails, the request has; so many stay wanted.
     Scale {
         /// At most 10,000.
         workers: u32,
     },
-    /// New workers with the same settings, each ready before the old one is told to stop.
+    /// New workers with the same settings, each ready before the old one is told to stop. If a new one
+    /// fails, the old one serves on and the rest is left alone. While a reload is under way this
+    /// waits: whatever the reload replaces counts, and the rest follows when it is over.
     Recycle {
         /// Only in this slot; none is in every slot, one at a time.
         slot: Option<SlotId>,
     },
-    /// That this worker stops; its slot gets another at once.
+    /// That this worker stops; its slot gets another at once. Done when its process has ended.
     StopWorker {
         /// Which worker.
         worker: WorkerId,
     },
-    /// That the reload under way is rolled back.
+    /// That the reload under way is rolled back. Done when it is.
     AbortReload,
 }
 

@@ -8,8 +8,8 @@
 //! Each event is handled in the same three steps, each a file:
 //!
 //! 1. `record`: the event and every deadline that has come become *facts*; nothing is started.
-//! 2. `rollout`: a reload under way takes its next step, or is over.
-//!    A herd that is in trouble for too long ends (`ending`).
+//! 2. `rollout` and `request`: a reload under way takes its next step, or is over, and what operators
+//!    asked for is there. A herd that is in trouble for too long ends (`ending`).
 //! 3. `settle`: compares what is wanted with what is there and orders the difference. The one
 //!    place where a worker is started, and the one where a serving worker is drained.
 //!
@@ -32,6 +32,7 @@ mod jitter;
 mod policy;
 mod record;
 mod report;
+mod request;
 mod rollout;
 mod settle;
 mod slot;
@@ -73,6 +74,8 @@ pub struct Herd {
     good: Rc<Spec>,
     rollout: Option<Rollout>,
     asked: Option<Asked>,
+    /// What operators wait for.
+    open: Vec<request::Open>,
     /// The most slots that were wanted since a worker last left; draining workers come on top.
     peak: u32,
     slots: Vec<Slot>,
@@ -110,6 +113,7 @@ impl Herd {
             good,
             rollout: None,
             asked: None,
+            open: Vec::new(),
             slots: Vec::new(),
             last_worker: WorkerId(0),
             serving: false,
@@ -156,6 +160,7 @@ impl Herd {
         self.record(event);
         self.expire();
         self.advance();
+        self.advance_requests();
         self.make_room();
         self.judge_trouble();
         self.settle();
@@ -185,6 +190,7 @@ impl Herd {
         workers
             .chain(self.next_try())
             .chain(self.rollout_deadline())
+            .chain(self.requests_deadline())
             .chain(self.ending_deadline())
             .chain(self.tell_deadline())
             .min()
@@ -202,13 +208,16 @@ impl Herd {
     fn wanted(&self) -> u32 {
         let forward = self.rollout.as_ref().filter(|rollout| rollout.is_forward());
         let spec = forward.map_or(&self.good, |rollout| &rollout.to);
-        match self.asked {
-            // What was asked before these settings were accepted is over once they are in force.
-            Some(asked) if forward.is_none_or(|rollout| asked.under >= rollout.to.generation) => {
-                asked.workers
-            }
-            Some(_) | None => spec.policy.workers,
-        }
+        self.asked_now().unwrap_or(spec.policy.workers)
+    }
+
+    /// The number asked for at run time, while it counts.
+    fn asked_now(&self) -> Option<u32> {
+        let forward = self.rollout.as_ref().filter(|rollout| rollout.is_forward());
+        // What was asked before these settings were accepted is over once they are in force.
+        let counts =
+            |asked: &Asked| forward.is_none_or(|rollout| asked.under >= rollout.to.generation);
+        Some(self.asked.filter(counts)?.workers)
     }
 
     /// The rules for the herd as a whole: those of the settings that are being brought in.

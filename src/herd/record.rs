@@ -2,17 +2,19 @@
 
 use super::policy::Ready;
 use super::report::{Evidence, Manner, Report};
+use super::request::stopped;
 use super::slot::Ending;
 use super::worker::{BURY_EVERY, State, Worker};
 use super::{
-    Action, Asked, Cause, Event, Exit, Generation, Herd, SlotId, Span, SpawnFailure, WorkerId,
+    Action, Asked, Cause, Event, Exit, Generation, Herd, RequestOutcome, SlotId, Span,
+    SpawnFailure, WorkerId,
 };
 
 /// As many as `workers` takes.
-const MOST_WORKERS: u32 = 10_000;
+pub(super) const MOST_WORKERS: u32 = 10_000;
 
 /// How much longer than `start-timeout` a worker may ask for with EXTEND_TIMEOUT_USEC.
-const MOST_EXTENSION: u64 = 10;
+pub(super) const MOST_EXTENSION: u64 = 10;
 
 impl Herd {
     pub(super) fn record(&mut self, event: Event) {
@@ -29,11 +31,7 @@ impl Herd {
             Event::Reload { generation, policy } => self.accept(generation, policy),
             Event::Refused { reason } => self.refuse(reason),
             Event::Scale { by } => self.scale(by),
-            Event::Asked { request, .. } => {
-                let reason = "not built yet".to_owned();
-                let outcome = super::RequestOutcome::Failed { reason, worker: None };
-                self.order(Action::Answered { request, outcome });
-            }
+            Event::Asked { request, what } => self.take_request(request, what),
             Event::OutOfMemory { worker, processes } => self.out_of_memory(worker, processes),
             Event::Stop => self.stop(),
         }
@@ -82,6 +80,9 @@ impl Herd {
             State::Killing { .. } | State::Burying { .. } => {
                 self.forget_worker(id);
                 self.report(Report::Unkillable { worker: id, slot, generation });
+                let reason = format!("not even SIGKILL ends {id} ({slot})");
+                let outcome = RequestOutcome::Failed { reason, worker: Some(id) };
+                self.stop_answered(id, outcome);
                 self.order(Action::Abandon { worker: id });
             }
         }
@@ -141,6 +142,7 @@ impl Herd {
         self.counters.failed_to_start += 1;
         let why = failure.text.clone();
         self.report(Report::NotStarted { worker: id, slot, generation, why });
+        self.stop_answered(id, stopped(id, slot, &ending));
         let first_start = !self.ever_ready && !self.serving && self.ending.is_none();
         if failure.cause == Cause::Settings && first_start {
             self.give_up_on_settings(&failure.text);
@@ -196,6 +198,7 @@ impl Herd {
         place.vacated |= place.is_empty();
         self.ended_normally(slot, lived);
         self.report(Report::Retiring { worker: id, slot, generation });
+        self.newcomer_lost(id, slot, "left while it was on trial");
     }
 
     fn asked_for_time(&mut self, id: WorkerId, by: Span) {
@@ -267,6 +270,7 @@ impl Herd {
         let ended = Report::Ended { worker, slot, generation, exit, manner, lived, was_ready };
         self.report(ended);
         self.sweeps.push((id, killed));
+        self.stop_answered(id, stopped(id, slot, &ending));
         self.counters.ended(manner);
         // A worker that timed out has told its story already.
         match manner {
@@ -284,6 +288,7 @@ impl Herd {
             }
             Manner::Retired if normal && !had_said_so => {
                 self.ended_normally(slot, lived);
+                self.newcomer_lost(id, slot, "left while it was on trial");
             }
             Manner::Ordered | Manner::Crashed | Manner::Retired => {}
         }
@@ -332,18 +337,30 @@ impl Herd {
             self.abort(format!("{id} ({slot}) {ending}"), Some(id));
             return;
         }
+        let why = ending.to_string();
+        if self.newcomer_lost(id, slot, &why) {
+            return;
+        }
         let (now, jitter) = (self.now, self.jitter.next());
         let delay = self.slot(slot).failed(now, jitter);
         let failures = self.slot(slot).failures;
         self.report(Report::BackingOff { slot, failures, delay });
         self.undone_in(slot, generation);
         self.roll_back_failed(slot, generation);
+        self.requests_suffer(id, slot, &why);
     }
 
     fn scale(&mut self, by: i32) {
         let from = self.wanted();
         let to = from.saturating_add_signed(by).min(MOST_WORKERS.max(from));
-        if to == from || self.ending.is_some() {
+        if self.ending.is_none() {
+            self.scale_to(to);
+        }
+    }
+
+    pub(super) fn scale_to(&mut self, to: u32) {
+        let from = self.wanted();
+        if to == from {
             return;
         }
         let under = self.newest_generation();

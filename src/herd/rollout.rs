@@ -11,7 +11,9 @@
 use super::report::Report;
 use super::view::{Outcome, PastReload};
 use super::worker::{Spec, State, Worker};
-use super::{Action, Generation, Herd, Notice, Policy, SlotId, Time, Verdict, WorkerId};
+use super::{
+    Action, Generation, Herd, Notice, Policy, RequestOutcome, SlotId, Time, Verdict, WorkerId,
+};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -129,6 +131,8 @@ impl Herd {
         };
         self.remember(&rollout, &verdict);
         self.answer(old, verdict);
+        let reason = format!("the roll-back gave way to a reload to {new}");
+        self.abort_answered(RequestOutcome::Failed { reason, worker: None });
         rollout.touched
     }
 
@@ -226,11 +230,22 @@ impl Herd {
 
     /// Turns a reload round: from here on it puts the last good generation back.
     pub(super) fn abort(&mut self, reason: String, culprit: Option<WorkerId>) {
-        let Some(rollout) = &mut self.rollout else { return };
-        let to = rollout.to.generation;
-        let failed = BTreeSet::new();
-        rollout.phase = Phase::RollingBack { reason: reason.clone(), culprit, failed };
-        self.report(Report::ReloadFailed { to, reason });
+        if let Some(to) = self.turn_back(reason.clone(), culprit) {
+            self.report(Report::ReloadFailed { to, reason });
+        }
+    }
+
+    /// The same because somebody asked for it.
+    pub(super) fn abort_on_request(&mut self) {
+        if let Some(to) = self.turn_back("aborted on request".to_owned(), None) {
+            self.report(Report::ReloadAborted { to });
+        }
+    }
+
+    fn turn_back(&mut self, reason: String, culprit: Option<WorkerId>) -> Option<Generation> {
+        let rollout = self.rollout.as_mut()?;
+        rollout.phase = Phase::RollingBack { reason, culprit, failed: BTreeSet::new() };
+        Some(rollout.to.generation)
     }
 
     /// A worker of these settings became ready in this slot.
@@ -292,6 +307,11 @@ impl Herd {
                     let reason = format!("{reason}; rolled back to {good}{how}");
                     self.report(Report::RolledBack { to: good, complete });
                     self.finish(Verdict::Failed { reason, worker });
+                    let now = format!("rolled back to {good}{how}");
+                    self.abort_answered(match complete {
+                        true => RequestOutcome::Done(now),
+                        false => RequestOutcome::Failed { reason: now, worker: None },
+                    });
                 }
             }
         }
@@ -403,8 +423,8 @@ impl Herd {
     }
 }
 
-/// When a ready canary has been watched for long enough.
-fn trial_over(worker: &Worker) -> Option<Time> {
+/// When a ready worker on trial has been watched for long enough.
+pub(super) fn trial_over(worker: &Worker) -> Option<Time> {
     let (since, evidence) = worker.ready.filter(|_| worker.is_ready())?;
     Some(since + worker.policy().soak(evidence))
 }

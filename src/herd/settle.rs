@@ -21,6 +21,7 @@ impl Herd {
         self.try_canary();
         self.fill();
         self.replace();
+        self.recycle();
     }
 
     /// As many slots as are wanted, or still have a worker. (Slot 0 is always there, for the canary
@@ -43,12 +44,13 @@ impl Herd {
     }
 
     /// The settings a slot is to have.
-    fn spec(&self) -> Rc<Spec> {
+    pub(super) fn spec(&self) -> Rc<Spec> {
         let forward = self.rollout.as_ref().filter(|rollout| rollout.is_forward());
         Rc::clone(forward.map_or(&self.good, |rollout| &rollout.to))
     }
 
-    /// Drains what no slot needs: surplus slots, doubles, and unready workers of other settings.
+    /// Drains what no slot needs: surplus slots, doubles, unready workers of other settings, and
+    /// whom somebody wants to stop.
     fn dismiss(&mut self) {
         let generation = self.spec().generation;
         let kept_slots = self.kept_slots(generation);
@@ -56,11 +58,13 @@ impl Herd {
         let canary = self.rollout.as_ref().and_then(Rollout::canary);
         let mut dismissed = Vec::new();
         for (slot, id) in self.slots.iter().zip((0..).map(SlotId)) {
-            let keepers =
-                if id.0 < kept_slots { keepers(slot, generation, canary) } else { vec![] };
+            let keepers = match id.0 < kept_slots {
+                true => keepers(slot, generation, canary, self.worn(id)),
+                false => vec![],
+            };
             let others = slot.active().filter(|worker| {
                 let kept = Some(worker.id) == canary || keepers.contains(&worker.id);
-                !(kept || id.0 < held && worker.is_ready())
+                worker.unwanted || !(kept || id.0 < held && worker.is_ready())
             });
             dismissed.extend(others.map(|worker| (id, worker.id, worker.is_ready())));
         }
@@ -230,6 +234,18 @@ impl Herd {
         }
     }
 
+    /// Starts the replacement of a worker that serves and is to be replaced on request: one at a time,
+    /// one more than wanted.
+    fn recycle(&mut self) {
+        let Some(id) = self.next_to_recycle() else { return };
+        let now = self.now;
+        let due = self.slot(id).not_before <= now;
+        if due && self.active() <= self.wanted() && self.may_start() {
+            let spec = self.spec();
+            self.spawn(id, spec);
+        }
+    }
+
     /// Active workers in wanted slots: what the surge is counted against.
     fn active(&self) -> u32 {
         let in_slot = |slot: &Slot| slot.active().map(|_| 1).sum::<u32>();
@@ -272,15 +288,24 @@ impl Herd {
     }
 }
 
-/// The workers a slot keeps: a ready one of the right settings and no other; until there is one,
-/// whichever serves, and the one that is to follow it.
-fn keepers(slot: &Slot, right: Generation, canary: Option<WorkerId>) -> Vec<WorkerId> {
-    let others = || slot.active().filter(|worker| Some(worker.id) != canary);
-    let is_right = |worker: &&Worker| worker.generation() == right;
-    if let Some(worker) = others().filter(is_right).find(|worker| worker.is_ready()) {
+/// The workers a slot keeps: a ready one of the right settings (the newest) and no other; until there
+/// is one, whichever serves, and the one that is to follow it. A worn worker is one that serves until
+/// it is followed, and who follows it may be ready already, on trial.
+fn keepers(
+    slot: &Slot,
+    right: Generation,
+    canary: Option<WorkerId>,
+    worn: Option<WorkerId>,
+) -> Vec<WorkerId> {
+    let others = || slot.active().filter(|w| Some(w.id) != canary && !w.unwanted);
+    let is_worn = |worker: &&Worker| worn.is_some_and(|old| worker.id <= old);
+    let is_right = |worker: &&Worker| worker.generation() == right && !is_worn(worker);
+    let serving = others().find(|worker| worker.is_ready());
+    if !serving.as_ref().is_some_and(is_worn)
+        && let Some(worker) = others().filter(is_right).filter(|worker| worker.is_ready()).last()
+    {
         return vec![worker.id];
     }
-    let serving = others().find(|worker| worker.is_ready());
-    let following = others().filter(is_right).find(|worker| worker.is_starting());
+    let following = others().find(is_right);
     serving.into_iter().chain(following).map(|worker| worker.id).collect()
 }

@@ -247,7 +247,10 @@ impl Herd {
             }
             None if self.serving => {
                 let mixed = if self.is_mixed() { " (some workers are of another)" } else { "" };
-                plain(format!("{ready}/{wanted} ready, {generation}{mixed}{tail}"))
+                let recycling = self.recycling();
+                let recycling = recycling.map(|(done, of)| format!(", recycling {done}/{of}"));
+                let recycling = recycling.unwrap_or_default();
+                plain(format!("{ready}/{wanted} ready, {generation}{mixed}{recycling}{tail}"))
             }
             None => plain(format!("starting {ready}/{wanted}")),
         }

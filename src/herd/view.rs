@@ -4,7 +4,7 @@ use super::report::Manner;
 use super::rollout::Phase;
 use super::slot::PastLife;
 use super::worker::State;
-use super::{Evidence, Generation, Herd, RequestId, SlotId, Span, Time, WorkerId};
+use super::{Evidence, Generation, Herd, SlotId, Span, Time, WorkerId};
 
 /// What the herd as a whole is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,12 +234,6 @@ impl Herd {
         };
         let replaced = self.count(|w| w.is_ready() && w.generation() == generation);
         Some(Progress { generation, phase, replaced, wanted: self.wanted(), began: rollout.began })
-    }
-
-    /// How much of an open request is done: so many workers of so many. `None` for one that is not
-    /// open, or whose progress is not counted in workers.
-    pub fn request_progress(&self, _request: RequestId) -> Option<(u32, u32)> {
-        None
     }
 
     /// What happened so far.

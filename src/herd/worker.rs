@@ -35,6 +35,8 @@ pub(super) struct Worker {
     pub ready: Option<(Time, Evidence)>,
     /// It was ready for `min-lifetime`.
     pub proved: bool,
+    /// Somebody asked that it stops.
+    pub unwanted: bool,
     /// Its processes that the kernel killed for want of memory.
     pub oom_kills: u64,
 }
@@ -68,7 +70,16 @@ pub(super) const BURY_EVERY: Span = Span::millis(500);
 
 impl Worker {
     pub fn new(id: WorkerId, spec: Rc<Spec>, born: Time) -> Worker {
-        Worker { id, spec, state: State::Spawning, born, ready: None, proved: false, oom_kills: 0 }
+        Worker {
+            id,
+            spec,
+            state: State::Spawning,
+            born,
+            ready: None,
+            proved: false,
+            unwanted: false,
+            oom_kills: 0,
+        }
     }
 
     pub fn generation(&self) -> Generation {

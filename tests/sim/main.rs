@@ -6,7 +6,9 @@
 
 mod behaviour;
 mod properties;
+mod requests;
 mod scenarios;
+mod story;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
