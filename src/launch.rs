@@ -11,6 +11,7 @@
 
 mod environment;
 mod file;
+mod group;
 mod program;
 mod sockets;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use environment::Environment;
 use sockets::Selection;
 
 pub use file::read_small_file;
+pub use group::ControlGroup;
 pub use sockets::Offered;
 
 /// What herder itself was started with, as far as workers inherit it.
@@ -68,6 +70,8 @@ pub struct Launch {
     pub listen_pid: bool,
     /// What has to succeed before a reload starts its first worker.
     pub check: Option<Check>,
+    /// Who may change the instance, beside root and herder's own user.
+    pub control_group: Option<ControlGroup>,
     path: CString,
     argv: Vec<Piece>,
     environment: Environment,
@@ -157,6 +161,7 @@ impl Launch {
         let directory = program::directory(settings, surroundings, problems);
         let words = bind_command(settings, sockets, problems);
         let stdin = stdin(settings, sockets, problems);
+        let control_group = group::find(settings, problems);
         let base = directory.as_deref().unwrap_or(&surroundings.directory);
         let check = bind_check(settings, base, environment.path(), problems);
         let (path, argv) = match words.as_slice() {
@@ -179,6 +184,7 @@ impl Launch {
             argv,
             environment,
             check,
+            control_group,
         })
     }
 

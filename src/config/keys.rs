@@ -3,35 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use super::load::Draft;
-use super::read::{BOUNDED, OR_FOREVER, POSITIVE, Reader};
-use super::settings::{EnvironmentFile, Listen, ListenPid, Settings, Stdin};
+use super::key::Key;
+use super::read::{BOUNDED, OR_FOREVER, POSITIVE};
+use super::settings::{EnvironmentFile, Listen, ListenPid, Stdin};
 use super::show;
 use super::status;
-use crate::herd::{ExitSet, Ready, ReadyWhen, ServiceWatchdog, Span, signal_name};
+use crate::herd::{Ready, ReadyWhen, ServiceWatchdog, Span, signal_name};
 
 /// The most workers anybody may ask for: beyond it is a mistake, not a machine.
 pub const MOST_WORKERS: u32 = crate::wire::control::MOST_WORKERS;
-
-/// A setting.
-pub struct Key {
-    /// As it is written; `table.key` where it stands in a table.
-    pub name: &'static str,
-    /// What it takes, to follow “has to be”.
-    pub kind: &'static str,
-    /// Its default, in TOML, or in words where that depends.
-    pub default: &'static str,
-    /// The version that had it first.
-    pub since: &'static str,
-    /// A reload may change it.
-    pub reloadable: bool,
-    /// What it is for.
-    pub help: &'static str,
-    /// A value it takes, in TOML.
-    pub example: &'static str,
-    pub(super) read: fn(&mut Draft, &mut Reader<'_>),
-    pub(super) show: fn(&Settings) -> Option<String>,
-}
 
 const READY: [(&str, Ready); 4] = [
     ("auto", Ready::Auto),
@@ -448,23 +428,7 @@ pub static KEYS: &[Key] = &[
         reloadable: true,
         help: "Endings that are normal for this server once it was ready, as SuccessExitStatus= of systemd.service(5).",
         example: "[\"TEMPFAIL\", 250, \"SIGKILL\"]",
-        read: |draft, reader| {
-            let Some(texts) = reader.texts(true) else { return };
-            let mut set = ExitSet::default();
-            for (text, at) in &texts {
-                for word in text.split_whitespace() {
-                    if !status::add(word, &mut set) {
-                        let message = format!(
-                            "`success-exit-status`: `{}` is neither an exit status (0 to 255, or a name that \
-                             `systemd-analyze exit-status` lists below 200) nor a signal's name",
-                            word.escape_debug()
-                        );
-                        reader.problems.add(Some(at), "success-exit-status", message);
-                    }
-                }
-            }
-            draft.settings.policy.success = set;
-        },
+        read: status::read,
         show: |settings| Some(show::list(status::words(&settings.policy.success).iter())),
     },
     Key {
@@ -494,5 +458,23 @@ pub static KEYS: &[Key] = &[
             }
         },
         show: |settings| settings.check.as_ref().map(|argv| show::list(argv.iter())),
+    },
+    Key {
+        name: "control-group",
+        kind: "a group's name or number",
+        default: NO_DEFAULT,
+        since: "0.1",
+        reloadable: true,
+        help: "Who may change the instance over its control socket, beside root and herder's own user. \
+               Workers may not, whatever their groups.",
+        example: "\"deploy\"",
+        read: |draft, reader| {
+            let Some(group) = reader.text() else { return };
+            if group.is_empty() {
+                return reader.wrong_value("is empty; name a group, or remove the key");
+            }
+            draft.settings.control_group = Some(group);
+        },
+        show: |settings| settings.control_group.as_ref().map(super::read::quote),
     },
 ];

@@ -11,6 +11,7 @@
 
 mod cross;
 mod foreign;
+mod key;
 mod keys;
 mod load;
 mod problem;
@@ -25,7 +26,8 @@ mod template;
 mod tests;
 mod value;
 
-pub use keys::{KEYS, Key, MOST_WORKERS};
+pub use key::Key;
+pub use keys::{KEYS, MOST_WORKERS};
 pub use load::{assess, key, load};
 pub use problem::{Place, Problem, Problems};
 pub use read::is_set_by_herder;

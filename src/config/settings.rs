@@ -38,6 +38,8 @@ pub struct Settings {
     pub reopen_signal: Option<u8>,
     /// `check`: argv of a command that has to succeed before a reload starts its first worker.
     pub check: Option<Vec<String>>,
+    /// `control-group`: as written; [`Launch`](crate::launch::Launch) looks it up.
+    pub control_group: Option<String>,
     /// Where each setting that is no default was written, by key (`environment.NAME` for each variable).
     pub origins: BTreeMap<String, Place>,
 }
@@ -57,6 +59,7 @@ impl Default for Settings {
             stop_signal: SIGTERM,
             reopen_signal: None,
             check: None,
+            control_group: None,
             origins: BTreeMap::new(),
         }
     }

@@ -1,6 +1,8 @@
 //! `success-exit-status` as systemd.service(5) writes it: exit statuses by number or name, and
 //! signals by name.
 
+use super::load::Draft;
+use super::read::Reader;
 use crate::herd::{ExitSet, signal_name, signal_number};
 
 /// The names `systemd-analyze exit-status` lists, less the 200s: those are systemd's own, for
@@ -30,6 +32,25 @@ const NAMES: [(&str, u8); 23] = [
     ("NOPERM", 77),
     ("CONFIG", 78),
 ];
+
+/// Reads the whole setting.
+pub fn read(draft: &mut Draft, reader: &mut Reader<'_>) {
+    let Some(texts) = reader.texts(true) else { return };
+    let mut set = ExitSet::default();
+    for (text, at) in &texts {
+        for word in text.split_whitespace() {
+            if !add(word, &mut set) {
+                let message = format!(
+                    "`success-exit-status`: `{}` is neither an exit status (0 to 255, or a name that \
+                     `systemd-analyze exit-status` lists below 200) nor a signal's name",
+                    word.escape_debug()
+                );
+                reader.problems.add(Some(at), "success-exit-status", message);
+            }
+        }
+    }
+    draft.settings.policy.success = set;
+}
 
 /// Adds one word to the set; false if it names neither a status nor a signal.
 pub fn add(word: &str, set: &mut ExitSet) -> bool {

@@ -7,12 +7,17 @@
 //!
 //! Reports are written at the end of a turn, so that a replacement never waits for the journal.
 
+mod calls;
 mod children;
 mod clients;
+mod describe;
+mod generations;
+mod own;
 mod precheck;
 mod snapshot;
 mod source;
 mod start;
+mod streams;
 mod systemd;
 mod token;
 
@@ -22,20 +27,22 @@ pub use start::{Options, run};
 use crate::herd::{
     Action, Cause, Event, Generation, Herd, Manner, Notice, Report, SpawnFailure, Time,
 };
-use crate::linux::control::{ClientId, Server};
+use crate::linux::control::Server;
 use crate::linux::give_back_code;
 use crate::linux::poll::{self, Interest, Poll};
 use crate::linux::runtime::RuntimeDir;
 use crate::linux::signals::Signals;
 use crate::linux::sockets::Socket;
 use crate::log::{Log, Priority};
-use crate::wire::control::{Failure, failed};
+use calls::Calls;
 use children::Children;
+use generations::Generations;
 use precheck::Precheck;
 use source::{Source, Spec};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
+use streams::Streams;
 use systemd::Systemd;
 use token::Token;
 
@@ -48,14 +55,15 @@ struct Daemon {
     /// Reports to be written at the end of the turn.
     reports: Vec<Report>,
     source: Source,
-    specs: BTreeMap<Generation, Spec>,
-    newest: Generation,
+    generations: Generations,
     sockets: Vec<Socket>,
+    /// Sockets handed over for herder itself, as far as nothing here serves them.
+    _own: Vec<Socket>,
     children: Children,
     precheck: Option<Precheck>,
-    /// Who waits for the end of which reload.
-    waiting: BTreeMap<Generation, Vec<ClientId>>,
     server: Server,
+    calls: Calls,
+    streams: Streams,
     signals: Signals,
     systemd: Systemd,
     log: Log,
@@ -68,7 +76,7 @@ struct Daemon {
     has_spare_code: bool,
     exit: Option<u8>,
     /// Dropped last: the lock on the instance's name.
-    _runtime: RuntimeDir,
+    runtime: RuntimeDir,
 }
 
 impl Daemon {
@@ -118,10 +126,16 @@ impl Daemon {
         }
         for report in std::mem::take(&mut self.reports) {
             let pid = report.worker().and_then(|worker| self.children.pid(worker));
-            self.log.report(&report, pid);
+            let entry = self.log.report(&report, pid);
+            self.streams.happened(&entry);
             // Some old worker has drained: perhaps the last that a reload has left.
             self.has_spare_code |= matches!(report, Report::Ended { manner: Manner::Ordered, .. });
         }
+        if let Some(lost) = self.systemd.recovered() {
+            let text = format_args!("systemd takes notifications again; {lost} came late or never");
+            self.log.say(Priority::Warning, text);
+        }
+        self.tell_streams();
     }
 
     fn feed(&mut self) {
@@ -129,6 +143,9 @@ impl Daemon {
         while let Some(event) = self.events.pop_front() {
             if self.log.wants(Priority::Debug) {
                 self.log.say(Priority::Debug, format_args!("event: {event}"));
+            }
+            if event != Event::Tick {
+                self.streams.note_change();
             }
             self.herd.handle(Time(poll::now()), event, &mut actions);
             self.perform(std::mem::take(&mut actions));
@@ -140,7 +157,8 @@ impl Daemon {
         let now = poll::now();
         let herd = self.herd.deadline().map(|deadline| deadline.0);
         let clients = self.server.deadline().and_then(|at| u64::try_from(at.as_micros()).ok());
-        let deadlines = [herd, clients, self.children.deadline(), self.systemd.deadline()];
+        let streams = self.streams.deadline(self.calls.want_news());
+        let deadlines = [herd, clients, streams, self.children.deadline(), self.systemd.deadline()];
         let next = deadlines.into_iter().flatten().min()?;
         Some(Duration::from_micros(next.saturating_sub(now)))
     }
@@ -152,7 +170,16 @@ impl Daemon {
             Token::Control => self.accept_clients(),
             Token::Client(id) => self.client_ready(id, event),
             Token::Process(worker) => self.events.extend(self.children.ended(worker, now)),
-            Token::Inbox(worker) => self.events.extend(self.children.hear(&self.poll, worker, now)),
+            Token::Inbox(worker) => {
+                let said = |daemon: &Daemon| {
+                    daemon.streams.are_watched().then(|| daemon.children.status(worker))
+                };
+                let before = said(self);
+                self.events.extend(self.children.hear(&self.poll, worker, now));
+                if said(self) != before {
+                    self.streams.note_change();
+                }
+            }
             Token::Group(worker) => self.events.extend(self.children.emptied(worker)),
             Token::Memory => self.events.extend(self.children.memory_changed(&self.poll, now)),
             Token::Check => {
@@ -171,7 +198,7 @@ impl Daemon {
                 libc::SIGCHLD => self.events.extend(self.children.reap()),
                 libc::SIGTERM | libc::SIGQUIT | libc::SIGINT => self.events.push_back(Event::Stop),
                 libc::SIGHUP if self.has_terminal => self.events.push_back(Event::Stop),
-                libc::SIGHUP => self.reload(None),
+                libc::SIGHUP => self.reload(false, None),
                 libc::SIGTTIN => self.events.push_back(Event::Scale { by: 1 }),
                 libc::SIGTTOU => self.events.push_back(Event::Scale { by: -1 }),
                 libc::SIGUSR1 => self.reopen_logs(),
@@ -188,7 +215,7 @@ impl Daemon {
     fn reopen_logs(&mut self) {
         let set = |spec: &Spec| spec.settings.reopen_signal.is_some();
         match self.children.reopen() {
-            0 if !self.specs.get(&self.herd.generation()).is_some_and(set) => {
+            0 if !self.spec_in_service().is_some_and(|spec| set(spec)) => {
                 self.log.say(Priority::Notice, "SIGUSR1: `reopen-signal` is not set, ignoring");
             }
             0 => self.log.say(Priority::Notice, "SIGUSR1: no worker runs whose logs to reopen"),
@@ -197,43 +224,6 @@ impl Daemon {
                 format_args!("SIGUSR1: told {told} workers to reopen their logs"),
             ),
         }
-    }
-
-    /// Reads the settings again; `caller` waits for how it goes.
-    fn reload(&mut self, caller: Option<ClientId>) {
-        match self.read_again() {
-            Ok(spec) => {
-                self.newest = Generation(self.newest.0 + 1);
-                let policy = spec.settings.policy.clone();
-                self.specs.insert(self.newest, spec);
-                if let Some(caller) = caller {
-                    self.waiting.entry(self.newest).or_default().push(caller);
-                }
-                self.events.push_back(Event::Reload { generation: self.newest, policy });
-            }
-            Err(reason) => {
-                if let Some(caller) = caller {
-                    let now = self.clock();
-                    let failure = Failure::ReloadRefused { reason: reason.clone() };
-                    self.server.send(caller, &failed(&failure), now);
-                }
-                let reason = reason.lines().collect::<Vec<_>>().join(" | ");
-                self.events.push_back(Event::Refused { reason });
-            }
-        }
-    }
-
-    fn read_again(&self) -> Result<Spec, String> {
-        let settings = self.source.settings()?;
-        if let Some(old) = self.specs.get(&self.herd.generation())
-            && old.settings.listen != settings.listen
-        {
-            return Err(
-                "`listen` cannot be changed by a reload: restart herder, or change it back"
-                    .to_owned(),
-            );
-        }
-        self.source.bind(settings, &self.sockets)
     }
 
     fn perform(&mut self, actions: Vec<Action>) {
@@ -246,9 +236,12 @@ impl Daemon {
     }
 
     fn carry_out(&mut self, action: Action) {
+        if !matches!(action, Action::Notify(Notice::Watchdog | Notice::Extend)) {
+            self.streams.note_change();
+        }
         match action {
             Action::Spawn { worker, slot, generation } => {
-                let Some(spec) = self.specs.get(&generation) else {
+                let Some(spec) = self.generations.get(generation) else {
                     // A bug, but one that must not leave the core waiting for an answer.
                     let text = format!("there are no settings of {generation}");
                     let failure = SpawnFailure { cause: Cause::System, text };
@@ -266,7 +259,7 @@ impl Daemon {
             Action::Abandon { worker } => self.children.abandon(worker),
             Action::Check { generation } => self.start_precheck(generation),
             Action::Forget { generation } => {
-                self.specs.remove(&generation);
+                self.generations.forget(generation, self.herd.generation());
                 if self.precheck.as_ref().is_some_and(|check| check.generation() == generation) {
                     self.end_precheck();
                 }
@@ -279,7 +272,7 @@ impl Daemon {
             }
             Action::Report(report) => self.reports.push(report),
             Action::Answer { generation, verdict } => self.answer_reload(generation, &verdict),
-            Action::Answered { .. } => {}
+            Action::Answered { request, outcome } => self.answer_request(request, outcome),
             Action::Exit { code } => self.exit = Some(code),
         }
     }
@@ -297,7 +290,7 @@ impl Daemon {
 
     fn start_precheck(&mut self, generation: Generation) {
         self.end_precheck();
-        let Some(spec) = self.specs.get(&generation) else { return };
+        let Some(spec) = self.generations.get(generation) else { return };
         match Precheck::start(&self.poll, generation, spec, self.children.ignores_sigpipe()) {
             Ok(precheck) => {
                 self.children.helper = Some(precheck.pid());

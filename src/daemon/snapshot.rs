@@ -95,8 +95,8 @@ impl Daemon {
             reloads_superseded: counters.reloads_superseded,
             degraded_usec: counters.degraded.0,
             notify_dropped: self.children.dropped,
+            notify_lost: self.systemd.lost,
             log_lost: self.log.lost(),
-            ..status::Counters::default()
         }
     }
 
@@ -157,7 +157,7 @@ impl Daemon {
         }
     }
 
-    fn since_1970(&self, at: herd::Time) -> u64 {
+    pub(super) fn since_1970(&self, at: herd::Time) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let ago = herd::Time(poll::now()) - at;
         u64::try_from(now.as_micros()).unwrap_or(u64::MAX).saturating_sub(ago.0)

@@ -3,13 +3,17 @@
 //! Everything that can be wrong is found here, before a worker exists, and ends herder with a
 //! sentence that says what to change.
 
+use super::calls::Calls;
 use super::children::{Children, Inheritance};
+use super::generations::Generations;
+use super::own;
 use super::source::{Source, Spec};
+use super::streams::Streams;
 use super::systemd::Systemd;
 use super::{Daemon, watch};
 use crate::config::{Overrides, Settings};
 use crate::error::Error;
-use crate::herd::{Generation, Herd, Notice, Time};
+use crate::herd::{Herd, Notice, Time};
 use crate::launch::Surroundings;
 use crate::linux::cgroup::{Claim, NoTree, Tree};
 use crate::linux::child;
@@ -20,7 +24,7 @@ use crate::linux::runtime::RuntimeDir;
 use crate::linux::signals::{self, Signals};
 use crate::linux::sockets::{self, Socket};
 use crate::log::{self, Format, Log, Priority};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -85,6 +89,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         .map_err(|why| Error::system("find its own program and directory", why))?;
     let source = Source { file: options.file, overrides: options.overrides, surroundings };
     let settings = source.settings().map_err(Error::Config)?;
+    let (handed_over, mut own) = own::split(handed_over);
     let sockets = sockets_for(&settings, handed_over)?;
     if settings.command.is_empty() && sockets.is_empty() {
         return Err(Error::Config(
@@ -96,8 +101,9 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
     let runtime = RuntimeDir::open(&name, &environment).map_err(permission_is_a_setting)?;
     let spec = source.bind(settings, &sockets).map_err(Error::Config)?;
     let control = runtime.control();
-    let server = Server::listen(&control)
+    let mut server = Server::listen(&control)
         .map_err(|why| Error::system(format!("listen on {}", control.display()), why))?;
+    own::serve_control(&mut server, &mut own)?;
     let poll = Poll::new().map_err(|why| Error::system("make an epoll set", why))?;
     watch(&poll, &signals, &server).map_err(|why| Error::system("watch its sockets", why))?;
 
@@ -110,27 +116,28 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
     let children = Children::new(runtime.notify().to_owned(), inheritance, tree, &poll);
     announce(&mut log, &name, &spec, &sockets, &control);
 
-    let newest = Generation(1);
     let policy = spec.settings.policy.clone();
+    let generations = Generations::new(spec);
     // Pings without end are no watchdog: systemd's own shortest is far above this.
     let shortest = Duration::from_millis(1);
     let watchdog = sd_notify::watchdog_enabled().filter(|interval| *interval >= shortest);
     let watchdog = watchdog.map(Into::into);
     let mut first = Vec::new();
     let now = Time(poll::now());
-    let herd = Herd::start(now, seed(), newest, policy, watchdog, &mut first);
+    let herd = Herd::start(now, seed(), generations.newest(), policy, watchdog, &mut first);
     let daemon = Daemon {
         herd,
         events: VecDeque::new(),
         reports: Vec::new(),
         source,
-        specs: BTreeMap::from([(newest, spec)]),
-        newest,
+        generations,
         sockets,
+        _own: own,
         children,
         precheck: None,
-        waiting: BTreeMap::new(),
         server,
+        calls: Calls::default(),
+        streams: Streams::default(),
         signals,
         systemd: Systemd::new(None),
         log,
@@ -140,7 +147,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         name,
         has_spare_code: false,
         exit: None,
-        _runtime: runtime,
+        runtime,
     };
     Ok((daemon, first))
 }

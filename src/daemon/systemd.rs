@@ -31,6 +31,10 @@ pub struct Systemd {
     again_at: Option<u64>,
     /// Datagrams that systemd did not take at the first try.
     pub lost: u64,
+    /// Of these, those [`recovered`](Systemd::recovered) has told.
+    told: u64,
+    /// It took the last one.
+    taken: bool,
 }
 
 impl Systemd {
@@ -45,6 +49,8 @@ impl Systemd {
             delay: SOONEST,
             again_at: None,
             lost: 0,
+            told: 0,
+            taken: true,
         }
     }
 
@@ -53,6 +59,7 @@ impl Systemd {
         if self.manager.is_none() {
             return;
         }
+        let mut missed = false;
         match notice {
             Notice::Ready | Notice::Stopping => self.words.push_back(notice.clone()),
             Notice::Reloading(_) => {
@@ -65,8 +72,7 @@ impl Systemd {
             Notice::Status(text) => self.owed_status = Some(text.clone()),
             Notice::Watchdog => self.owed_ping = true,
             // The next one is on its way, and this one would be said too late.
-            Notice::Extend if self.owes() => self.lost += 1,
-            Notice::Extend => self.lost += u64::from(self.say(notice) != Sent::Taken),
+            Notice::Extend => missed = self.owes() || self.say(notice) != Sent::Taken,
         }
         if *notice == Notice::Stopping {
             self.stopping = true;
@@ -76,14 +82,15 @@ impl Systemd {
         match self.settle() {
             Sent::Taken => {}
             Sent::Full => {
+                missed = true;
                 self.again_at.get_or_insert(now + self.delay.0);
-                self.lost += 1;
             }
             Sent::Nobody => {
+                missed = true;
                 self.again_at = None;
-                self.lost += 1;
             }
         }
+        self.lost += u64::from(missed);
     }
 
     /// Says again what was not taken.
@@ -102,14 +109,25 @@ impl Systemd {
         self.again_at
     }
 
+    /// How many datagrams came late or never, once it takes them again and nothing is owed: each is
+    /// told once.
+    pub fn recovered(&mut self) -> Option<u64> {
+        let lost = self.lost - self.told;
+        if lost == 0 || !self.taken || self.owes() {
+            return None;
+        }
+        self.told = self.lost;
+        Some(lost)
+    }
+
     fn owes(&self) -> bool {
         !self.words.is_empty() || self.owed_ping || self.owed_status.is_some()
     }
 
     /// Says what is owed, as far as it is taken.
     fn settle(&mut self) -> Sent {
-        while let Some(word) = self.words.front() {
-            match self.say(word) {
+        while let Some(word) = self.words.front().cloned() {
+            match self.say(&word) {
                 Sent::Taken => self.words.pop_front(),
                 refused => return refused,
             };
@@ -133,7 +151,7 @@ impl Systemd {
         Sent::Taken
     }
 
-    fn say(&self, notice: &Notice) -> Sent {
+    fn say(&mut self, notice: &Notice) -> Sent {
         let datagram = match notice {
             Notice::Ready => compose(&[NotifyState::Ready]),
             Notice::Reloading(at) => {
@@ -147,7 +165,10 @@ impl Systemd {
             }
             Notice::Watchdog => compose(&[NotifyState::Watchdog]),
         };
-        self.manager.as_ref().map_or(Sent::Nobody, |manager| manager.send(datagram.as_bytes()))
+        let send = |manager: &Manager| manager.send(datagram.as_bytes());
+        let sent = self.manager.as_ref().map_or(Sent::Nobody, send);
+        self.taken = sent == Sent::Taken;
+        sent
     }
 }
 
@@ -223,10 +244,14 @@ mod tests {
         let socket = scene.listen_full();
         scene.systemd.tell(&Notice::Watchdog, 0);
         assert_eq!((scene.systemd.deadline(), scene.systemd.lost), (Some(SOONEST.0), 1));
+        scene.systemd.tell(&Notice::Extend, 0);
+        assert_eq!((scene.systemd.lost, scene.systemd.recovered()), (2, None), "not yet");
         heard(&socket);
         scene.systemd.retry(SOONEST.0);
         assert_eq!(heard(&socket), ["WATCHDOG=1"]);
         assert_eq!(scene.systemd.deadline(), None);
+        assert_eq!(scene.systemd.recovered(), Some(2));
+        assert_eq!(scene.systemd.recovered(), None, "once");
     }
 
     #[test]

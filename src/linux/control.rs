@@ -18,11 +18,12 @@ mod output;
 pub use client::{Interest, Peer};
 
 use client::Client;
+use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -114,7 +115,16 @@ impl Server {
 
     /// Serves a listening UNIX stream socket that somebody else made, too, and does not remove it in
     /// the end.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if it is something else.
     pub fn also(&mut self, listener: OwnedFd) -> io::Result<()> {
+        let is_unix = getsockname::<UnixAddr>(listener.as_raw_fd()).is_ok();
+        let is_stream = getsockopt(&listener, sockopt::SockType) == Ok(SockType::Stream);
+        if !(is_unix && is_stream && getsockopt(&listener, sockopt::AcceptConn) == Ok(true)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let listener = UnixListener::from(listener);
         listener.set_nonblocking(true)?;
         self.listeners.push(listener);
@@ -225,7 +235,7 @@ impl Server {
     }
 
     /// Sends the client an answer with others to follow, after those before; if more than [`BACKLOG`]
-    /// waits for it with that, it is hung up on.
+    /// waits for it already, it is hung up on.
     pub fn send_each(&mut self, id: ClientId, reply: &Arc<[u8]>, now: Duration) {
         self.step(id, |client| client.answer_each(reply, now));
     }

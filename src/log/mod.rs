@@ -4,15 +4,18 @@
 //! An entry that is not taken at once is lost, counted, and the count goes out with the next one
 //! that is taken, because a journald or a terminal that hangs must not stop a herd.
 
+mod change;
 mod line;
 mod report;
 mod stderr;
 
+pub use change::change;
 pub use line::{harmless, timestamp};
 
 use crate::herd::Report;
 use crate::linux::journal::Journal;
 use crate::wire::journal;
+use crate::wire::status::LogLevel;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -32,6 +35,30 @@ pub enum Priority {
     Info = 6,
     /// For whoever develops or debugs herder.
     Debug = 7,
+}
+
+impl From<LogLevel> for Priority {
+    fn from(level: LogLevel) -> Priority {
+        match level {
+            LogLevel::Error => Priority::Error,
+            LogLevel::Warning => Priority::Warning,
+            LogLevel::Notice => Priority::Notice,
+            LogLevel::Info => Priority::Info,
+            LogLevel::Debug => Priority::Debug,
+        }
+    }
+}
+
+impl From<Priority> for LogLevel {
+    fn from(priority: Priority) -> LogLevel {
+        match priority {
+            Priority::Error => LogLevel::Error,
+            Priority::Warning => LogLevel::Warning,
+            Priority::Notice => LogLevel::Notice,
+            Priority::Info => LogLevel::Info,
+            Priority::Debug => LogLevel::Debug,
+        }
+    }
 }
 
 /// Where entries go (`--log-format`).
@@ -139,19 +166,27 @@ impl Log {
         }
     }
 
-    /// Logs what the core reports; `pid` is that of the worker it is about, if there is one.
-    pub fn report(&mut self, report: &Report, pid: Option<u32>) {
-        let entry = report::entry(report, pid, self.recovery.as_deref());
-        self.write(entry);
+    /// The least important entries that are wanted.
+    pub fn level(&self) -> Priority {
+        self.level
     }
 
-    /// Logs an entry, if its priority is wanted.
-    pub fn write(&mut self, mut entry: Entry) {
-        if !self.wants(entry.priority) {
-            return;
-        }
+    /// Wants entries up to this priority from now on.
+    pub fn set_level(&mut self, level: Priority) {
+        self.level = level;
+    }
+
+    /// Logs what the core reports; `pid` is that of the worker it is about, if there is one. Returns
+    /// the entry, as [`write`](Log::write) does.
+    pub fn report(&mut self, report: &Report, pid: Option<u32>) -> Entry {
+        let entry = report::entry(report, pid, self.recovery.as_deref());
+        self.write(entry)
+    }
+
+    /// Logs an entry, if its priority is wanted. Returns it as it stands in the journal, or would.
+    pub fn write(&mut self, mut entry: Entry) -> Entry {
         entry.fields.push(("HERDER_INSTANCE", self.instance.clone()));
-        if self.unreported > 0 {
+        if self.unreported > 0 && self.wants(entry.priority) {
             entry.fields.push(("HERDER_LOST", self.unreported.to_string()));
             let before = format!(" ({} log entries before this one were lost)", self.unreported);
             entry.message.push_str(&before);
@@ -161,12 +196,16 @@ impl Log {
         for (_, value) in &mut entry.fields {
             *value = line::harmless(value);
         }
+        if !self.wants(entry.priority) {
+            return entry;
+        }
         if self.deliver(&entry) {
             self.unreported = 0;
         } else {
             self.unreported += 1;
             self.lost += 1;
         }
+        entry
     }
 
     /// `false` if nobody took it.

@@ -1,5 +1,6 @@
 //! The catalog explains every kind of entry, and speaks only of fields the entry has.
 
+use super::super::change;
 use super::*;
 use crate::herd::Evidence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,7 +83,8 @@ fn every_kind_of_report_has_an_id_of_its_own() {
 fn the_catalog_explains_every_kind_of_report_and_no_other() {
     let entries = catalog();
     let explained: BTreeSet<&str> = entries.keys().copied().collect();
-    let reported: BTreeSet<&str> = reports().iter().map(|report| identity(report).1).collect();
+    let mut reported: BTreeSet<&str> = reports().iter().map(|report| identity(report).1).collect();
+    assert!(reported.insert(change::ID) && is_id(change::ID));
     assert_eq!(explained, reported);
     for (id, text) in entries {
         let (header, body) = text.split_once("\n\n").unwrap();
@@ -96,9 +98,11 @@ fn the_catalog_explains_every_kind_of_report_and_no_other() {
 
 #[test]
 fn the_catalog_uses_only_fields_the_entry_has() {
-    for report in reports() {
-        let entry = entry(&report, Some(4711), None);
-        let text = catalog()[identity(&report).1];
+    let mut entries: Vec<_> =
+        reports().iter().map(|report| entry(report, Some(4711), None)).collect();
+    entries.push(change::change("Scale", "4 workers", 1000, 4711));
+    for entry in entries {
+        let text = catalog()[entry.message_id.unwrap()];
         let mut fields: BTreeSet<&str> = entry.fields.iter().map(|(name, _)| *name).collect();
         // The log adds these to every entry; a pid is only known of an entry about one worker.
         fields.extend(["HERDER_INSTANCE", "MESSAGE"]);
@@ -107,7 +111,7 @@ fn the_catalog_uses_only_fields_the_entry_has() {
         }
         for (at, _) in text.match_indices("@HERDER_") {
             let used = text[at + 1..].split('@').next().unwrap();
-            assert!(fields.contains(used), "{report:?}: the catalog uses @{used}@");
+            assert!(fields.contains(used), "{entry:?}: the catalog uses @{used}@");
         }
     }
 }
@@ -188,7 +192,8 @@ fn the_manual_lists_every_kind_of_event() {
     let kinds = page.split_once("The kinds of events:").unwrap().1.split_once(".El").unwrap().0;
     let listed: Vec<&str> =
         kinds.lines().filter_map(|line| line.strip_prefix(".It Li ")?.split(' ').next()).collect();
-    let reported: Vec<&str> = reports().iter().map(Report::kind).collect();
+    let mut reported: Vec<&str> = reports().iter().map(Report::kind).collect();
+    reported.push(change::KIND);
     assert_eq!(listed, reported);
 }
 

@@ -241,20 +241,22 @@ impl Client {
         }
     }
 
-    /// Sends an answer with others to follow, after those before. Who lets too many come together is
-    /// hung up on.
+    /// Sends an answer with others to follow, after those before. Who has let too many come together
+    /// is hung up on.
     pub(super) fn answer_each(&mut self, reply: &Arc<[u8]>, now: Duration) {
-        if self.waiting {
-            let blocked = !self.output.is_empty();
-            self.output.push(Arc::clone(reply));
-            if !blocked {
-                self.write(now);
-            }
-            if self.output.len() > BACKLOG {
-                self.output.clear();
-                self.gone = true;
-                self.closing = true;
-            }
+        if !self.waiting {
+            return;
+        }
+        if self.output.len() > BACKLOG {
+            self.output.clear();
+            self.gone = true;
+            self.closing = true;
+            return;
+        }
+        let blocked = !self.output.is_empty();
+        self.output.push(Arc::clone(reply));
+        if !blocked {
+            self.write(now);
         }
     }
 

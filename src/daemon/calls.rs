@@ -1,0 +1,279 @@
+//! Calls over the control socket: what is done about each, and what its caller is told.
+//!
+//! Nothing is ever “busy”: what is asked goes to the core, and the answer is what came of it. A
+//! caller who goes away meanwhile changes nothing.
+
+use super::Daemon;
+use crate::herd::{
+    Event, Generation, Request, RequestId, RequestOutcome, SlotId, Verdict, WorkerId,
+};
+use crate::linux::control::{Call, ClientId, Peer};
+use crate::linux::poll;
+use crate::log::{self, Priority};
+use crate::wire::control::{self, Failure, Method, Received, Reply};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Somebody who waits for an answer.
+#[derive(Debug)]
+pub struct Caller {
+    client: ClientId,
+    method: Method,
+    /// By the generic interface, whose answers say nothing.
+    generic: bool,
+    /// He wants to know how it goes.
+    more: bool,
+    /// What he was told last.
+    told: Arc<[u8]>,
+}
+
+/// The calls that are not answered yet.
+#[derive(Debug, Default)]
+pub struct Calls {
+    pub reloads: BTreeMap<Generation, Caller>,
+    requests: BTreeMap<RequestId, Caller>,
+    newest: u64,
+}
+
+impl Calls {
+    /// Whether anybody wants to know how it goes.
+    pub fn want_news(&self) -> bool {
+        self.reloads.values().chain(self.requests.values()).any(|caller| caller.more)
+    }
+}
+
+/// How the instance is doing, for all who ask in one turn.
+#[derive(Debug, Default)]
+pub struct Shown {
+    last: Option<Arc<[u8]>>,
+    one_of_several: Option<Arc<[u8]>>,
+}
+
+impl Daemon {
+    pub(super) fn answer_call(&mut self, call: &Call, shown: &mut Shown) {
+        let now = self.clock();
+        let id = call.client;
+        match control::receive(&call.message) {
+            Received::Reply(reply) => self.server.send(id, &reply, now),
+            Received::Garbage => self.server.hang_up(id, now),
+            Received::Call(asked) if asked.method.changes() => {
+                if let Err(reason) = self.permits(&call.peer) {
+                    // Anybody may try, as often as they like: that must not fill the journal.
+                    let method = asked.method.name();
+                    self.log.say(Priority::Debug, format_args!("{method} refused: {reason}"));
+                    let reply = control::failed(&Failure::NotPermitted { reason });
+                    return self.server.send(id, if asked.oneway { &[] } else { &reply }, now);
+                }
+                self.log_change(asked.method, &call.peer);
+                if asked.oneway {
+                    self.server.send(id, &[], now);
+                }
+                let control::Call { method, oneway, more, generic } = asked;
+                let caller = Caller { client: id, method, generic, more, told: Arc::default() };
+                self.change(method, (!oneway).then_some(caller));
+            }
+            // Nobody would hear the answer.
+            Received::Call(asked) if asked.oneway => self.server.send(id, &[], now),
+            Received::Call(asked) => self.tell(id, asked, shown),
+        }
+    }
+
+    /// Answers what changes nothing.
+    fn tell(&mut self, id: ClientId, asked: control::Call, shown: &mut Shown) {
+        let now = self.clock();
+        match asked.method {
+            Method::Describe => {
+                let reply = Reply::Description { description: &self.describe() }.last();
+                self.server.send(id, &reply, now);
+            }
+            Method::Watch { interval } if asked.more => {
+                let state = shown.one_of_several.get_or_insert_with(|| {
+                    Reply::Status { status: &self.status() }.one_of_several().into()
+                });
+                self.server.make_endless(id);
+                self.server.send_newest(id, state, now);
+                self.streams.watch(id, interval, poll::now());
+            }
+            Method::Status | Method::Watch { .. } => {
+                let state = shown
+                    .last
+                    .get_or_insert_with(|| Reply::Status { status: &self.status() }.last().into());
+                self.server.send(id, state, now);
+            }
+            Method::Events => {
+                self.server.make_endless(id);
+                self.streams.listen(id);
+            }
+            Method::GetLogLevel => {
+                let level = Reply::syslog(self.log.level().into());
+                self.server.send(id, &Reply::LogLevel { level }.last(), now);
+            }
+            Method::Reload { .. }
+            | Method::AbortReload
+            | Method::Scale { .. }
+            | Method::Recycle { .. }
+            | Method::StopWorker { .. }
+            | Method::SetLogLevel { .. } => {}
+        }
+    }
+
+    /// Does what a caller who may asks for.
+    fn change(&mut self, method: Method, caller: Option<Caller>) {
+        let what = match method {
+            Method::Reload { previous } => return self.reload(previous, caller),
+            Method::SetLogLevel { level } => {
+                self.log.set_level(level.into());
+                if let Some(caller) = caller {
+                    self.answer(&caller, Reply::Nothing {});
+                }
+                return;
+            }
+            Method::AbortReload => Request::AbortReload,
+            Method::Scale { workers } => Request::Scale { workers },
+            Method::Recycle { slot } => Request::Recycle { slot: slot.map(SlotId) },
+            Method::StopWorker { worker } => Request::StopWorker { worker: WorkerId(worker) },
+            Method::Describe
+            | Method::Status
+            | Method::Watch { .. }
+            | Method::Events
+            | Method::GetLogLevel => return,
+        };
+        self.calls.newest += 1;
+        let request = RequestId(self.calls.newest);
+        if let Some(caller) = caller {
+            self.calls.requests.insert(request, caller);
+        }
+        self.events.push_back(Event::Asked { request, what });
+    }
+
+    fn log_change(&mut self, method: Method, peer: &Peer) {
+        let what = match method {
+            Method::Reload { previous: true } => "the settings before".to_owned(),
+            Method::AbortReload => "an end of the reload".to_owned(),
+            Method::Scale { workers: 1 } => "1 worker".to_owned(),
+            Method::Scale { workers } => format!("{workers} workers"),
+            Method::Recycle { slot: None } => "a new worker in every slot".to_owned(),
+            Method::Recycle { slot: Some(slot) } => format!("a new worker in slot {slot}"),
+            Method::StopWorker { worker } => format!("an end of worker {worker}"),
+            Method::SetLogLevel { level } => {
+                format!("log entries up to {}", Priority::from(level))
+            }
+            Method::Reload { previous: false }
+            | Method::Describe
+            | Method::Status
+            | Method::Watch { .. }
+            | Method::Events
+            | Method::GetLogLevel => "a reload".to_owned(),
+        };
+        let name = method.name();
+        let name = name.rsplit_once('.').map_or(name, |(_, name)| name);
+        let entry = self.log.write(log::change(name, &what, peer.uid, peer.pid));
+        self.streams.happened(&entry);
+    }
+
+    /// Tells whoever asked for a reload how it went.
+    pub(super) fn answer_reload(&mut self, generation: Generation, verdict: &Verdict) {
+        let Some(caller) = self.calls.reloads.remove(&generation) else { return };
+        let failed = |reason: String, pid| Failure::ReloadFailed {
+            generation: Some(generation.0),
+            reason,
+            pid,
+        };
+        match verdict {
+            Verdict::Done => {
+                let (wanted, replaced) = self.herd.strength();
+                let (generation, message) = (generation.0, self.herd.status_line());
+                let message = message.as_str();
+                self.answer(&caller, Reply::Reloaded { generation, message, replaced, wanted });
+            }
+            Verdict::Failed { reason, worker } => {
+                let pid = worker.and_then(|worker| self.children.pid(worker));
+                self.fail(&caller, &failed(reason.clone(), pid));
+            }
+            Verdict::Superseded { by } => {
+                let reason = format!("superseded: a reload to {by} took over");
+                self.fail(&caller, &failed(reason, None));
+            }
+            Verdict::Stopped => self.fail(&caller, &Failure::Stopped),
+        }
+    }
+
+    /// Tells whoever asked for something else what came of it.
+    pub(super) fn answer_request(&mut self, request: RequestId, outcome: RequestOutcome) {
+        let Some(caller) = self.calls.requests.remove(&request) else { return };
+        let failure = match outcome {
+            RequestOutcome::Done(message) => {
+                let message = message.as_str();
+                let (wanted, ready) = self.herd.strength();
+                let reply = match caller.method {
+                    Method::Scale { .. } => Reply::Scaled { message, ready, wanted },
+                    Method::Recycle { slot } => {
+                        let wanted = if slot.is_some() { 1 } else { wanted };
+                        Reply::Recycled { message, replaced: wanted, wanted }
+                    }
+                    _ => Reply::Done { message },
+                };
+                return self.answer(&caller, reply);
+            }
+            RequestOutcome::Failed { reason, worker } => {
+                let pid = worker.and_then(|worker| self.children.pid(worker));
+                Failure::Failed { reason, pid }
+            }
+            RequestOutcome::NotFound(reason) => Failure::NotFound { reason },
+            RequestOutcome::Stopped => Failure::Stopped,
+        };
+        self.fail(&caller, &failure);
+    }
+
+    /// Tells those who want to know how it goes, if it has gone on.
+    pub(super) fn tell_callers(&mut self) {
+        let now = self.clock();
+        let message = self.herd.status_line();
+        let message = message.as_str();
+        let (wanted, ready) = self.herd.strength();
+        let reloads = self.calls.reloads.iter_mut().filter_map(|(&generation, caller)| {
+            let progress = self.herd.progress()?;
+            let (replaced, wanted) = (progress.replaced, progress.wanted);
+            let generation = (progress.generation == generation).then_some(generation.0)?;
+            Some((caller, Reply::Reloaded { generation, message, replaced, wanted }))
+        });
+        let requests = self.calls.requests.iter_mut().filter_map(|(&request, caller)| {
+            let reply = match caller.method {
+                Method::Scale { .. } => Reply::Scaled { message, ready, wanted },
+                Method::Recycle { .. } => {
+                    let (replaced, wanted) = self.herd.request_progress(request)?;
+                    Reply::Recycled { message, replaced, wanted }
+                }
+                _ => return None,
+            };
+            Some((caller, reply))
+        });
+        let mut told = Vec::new();
+        for (caller, reply) in reloads.chain(requests).filter(|(caller, _)| caller.more) {
+            let reply = reply.one_of_several();
+            if *reply != *caller.told {
+                caller.told = reply.into();
+                self.server.send_newest(caller.client, &caller.told, now);
+                told.push(caller.client);
+            }
+        }
+        for client in told {
+            self.watch_client(client);
+        }
+    }
+
+    fn answer(&mut self, caller: &Caller, reply: Reply<'_>) {
+        let reply = if caller.generic { Reply::Nothing {} } else { reply };
+        self.send(caller.client, &reply.last());
+    }
+
+    pub(super) fn fail(&mut self, caller: &Caller, failure: &Failure) {
+        self.send(caller.client, &control::failed(failure));
+    }
+
+    fn send(&mut self, client: ClientId, reply: &[u8]) {
+        let now = self.clock();
+        self.server.send(client, reply, now);
+        self.watch_client(client);
+    }
+}

@@ -1,0 +1,35 @@
+//! Descriptors that systemd handed over for herder itself: those named `herder-…`. No worker gets them.
+
+use crate::error::Error;
+use crate::linux::control::Server;
+use crate::linux::sockets::Socket;
+use std::io;
+
+const PREFIX: &str = "herder-";
+
+/// A control socket beside the one in the runtime directory.
+const CONTROL: &str = "herder-control";
+
+/// Those for workers, and herder's own.
+pub fn split(handed_over: Vec<Socket>) -> (Vec<Socket>, Vec<Socket>) {
+    handed_over.into_iter().partition(|socket| !socket.name.starts_with(PREFIX))
+}
+
+/// Serves the control sockets among herder's own.
+///
+/// # Errors
+///
+/// [`Error::Config`] for one that cannot be a control socket.
+pub fn serve_control(server: &mut Server, own: &mut Vec<Socket>) -> Result<(), Error> {
+    for socket in own.extract_if(.., |socket| socket.name == CONTROL) {
+        let shown = socket.to_string();
+        server.also(socket.fd).map_err(|why| match why.kind() {
+            io::ErrorKind::InvalidInput => Error::Config(format!(
+                "{shown} cannot be a control socket: it has to be a UNIX stream socket, so that herder knows \
+                 who asks; set ListenStream= in its .socket unit to a path"
+            )),
+            _ => Error::system(format!("listen on {shown}"), why),
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! Who watches the instance, and who listens to what happens: what they are told, and when.
+//!
+//! One snapshot serves all watchers. It is taken when something has changed or a watcher's time has
+//! come, at most ten times a second, and so rarely that taking it is never more than a tenth of
+//! herder's time. While nobody watches nothing in here is done, and nothing wakes herder up.
+
+use super::Daemon;
+use crate::linux::control::ClientId;
+use crate::linux::poll;
+use crate::log::Entry;
+use crate::wire::control::{Reply, SHORTEST_INTERVAL};
+use crate::wire::status::Event;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Between two snapshots, in times that one took.
+const REST: u64 = 9;
+
+/// Watchers that are told in a turn.
+const TOLD_PER_TURN: usize = 32;
+
+/// A client that watches. Times are in microseconds.
+#[derive(Debug)]
+struct Watcher {
+    interval: u64,
+    next: u64,
+}
+
+/// The clients whose calls have no end.
+#[derive(Debug, Default)]
+pub struct Streams {
+    watchers: BTreeMap<ClientId, Watcher>,
+    listeners: BTreeSet<ClientId>,
+    /// Something has, since the last snapshot.
+    changed: bool,
+    /// When there may be another snapshot.
+    earliest: u64,
+    snapshot: Arc<[u8]>,
+    /// Those who have not been told of it yet.
+    owed: BTreeSet<ClientId>,
+    /// What has happened in this turn, as the messages listeners get.
+    events: Vec<u8>,
+}
+
+impl Streams {
+    /// The client was told how things are at `now`, and is to be told again.
+    pub fn watch(&mut self, client: ClientId, interval: Option<u64>, now: u64) {
+        let interval = interval.unwrap_or(u64::MAX);
+        self.watchers.insert(client, Watcher { interval, next: now.saturating_add(interval) });
+    }
+
+    /// The client is to be told what happens.
+    pub fn listen(&mut self, client: ClientId) {
+        self.listeners.insert(client);
+    }
+
+    /// The client is gone; whether it was one of these.
+    pub fn forget(&mut self, client: ClientId) -> bool {
+        self.owed.remove(&client);
+        let was_told = self.watchers.remove(&client).is_some() | self.listeners.remove(&client);
+        if self.watchers.is_empty() {
+            self.snapshot = Arc::default();
+        }
+        was_told
+    }
+
+    /// Something is not as it was.
+    pub fn note_change(&mut self) {
+        self.changed = true;
+    }
+
+    /// Whether anybody watches.
+    pub fn are_watched(&self) -> bool {
+        !self.watchers.is_empty()
+    }
+
+    /// Something has happened, if this entry is about an event.
+    pub fn happened(&mut self, entry: &Entry) {
+        if self.listeners.is_empty() {
+            return;
+        }
+        let field = |name| entry.fields.iter().find(|(known, _)| *known == name);
+        let (Some(message_id), Some((_, kind))) = (entry.message_id, field("HERDER_EVENT")) else {
+            return;
+        };
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let rest = entry.fields.iter().filter(|(name, _)| *name != "HERDER_EVENT");
+        let event = Event {
+            at_usec: u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX),
+            kind: kind.clone(),
+            priority: entry.priority as u8,
+            message: entry.message.clone(),
+            message_id: message_id.to_owned(),
+            fields: rest.map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        };
+        self.events.extend(Reply::Event { event: &event }.one_of_several());
+    }
+
+    /// When something is to be told; `news` says that callers wait for changes, too.
+    pub fn deadline(&self, news: bool) -> Option<u64> {
+        if !self.owed.is_empty() {
+            return Some(0);
+        }
+        let changed = self.changed && (news || !self.watchers.is_empty());
+        let due = self.watchers.values().map(|watcher| watcher.next).min();
+        let due = due.filter(|at| *at != u64::MAX);
+        let due = if changed { Some(0) } else { due };
+        due.map(|at| at.max(self.earliest))
+    }
+
+    /// Those to be told now, of a change or because their time has come.
+    fn take_due(&mut self, now: u64) {
+        let due = |watcher: &Watcher| self.changed || watcher.next <= now;
+        for (&client, watcher) in self.watchers.iter_mut().filter(|(_, watcher)| due(watcher)) {
+            watcher.next = now.saturating_add(watcher.interval);
+            self.owed.insert(client);
+        }
+        self.changed = false;
+    }
+}
+
+impl Daemon {
+    /// Tells whoever watches, listens, or waits for something to go on, what is new.
+    pub(super) fn tell_streams(&mut self) {
+        self.tell_listeners();
+        let now = poll::now();
+        let news = self.calls.want_news();
+        if !news && !self.streams.are_watched() {
+            self.streams.changed = false;
+            return;
+        }
+        if self.streams.deadline(news).is_some_and(|at| at <= now) && self.streams.earliest <= now {
+            self.forget_those_gone();
+            let changed = self.streams.changed;
+            self.streams.take_due(now);
+            if !self.streams.owed.is_empty() {
+                let status = self.status();
+                self.streams.snapshot = Reply::Status { status: &status }.one_of_several().into();
+            }
+            if changed && news {
+                self.tell_callers();
+            }
+            let then = poll::now();
+            self.streams.earliest = then + SHORTEST_INTERVAL.max(REST * (then - now));
+        }
+        let now = self.clock();
+        for _ in 0..TOLD_PER_TURN {
+            let Some(client) = self.streams.owed.pop_first() else { break };
+            self.server.send_newest(client, &self.streams.snapshot, now);
+            self.watch_client(client);
+        }
+    }
+
+    fn tell_listeners(&mut self) {
+        if self.streams.events.is_empty() {
+            return;
+        }
+        let events: Arc<[u8]> = std::mem::take(&mut self.streams.events).into();
+        let now = self.clock();
+        for client in self.streams.listeners.clone() {
+            self.server.send_each(client, &events, now);
+            self.watch_client(client);
+        }
+        self.forget_those_gone();
+    }
+
+    fn forget_those_gone(&mut self) {
+        let streams = &self.streams;
+        let clients = streams.watchers.keys().chain(&streams.listeners).copied();
+        let gone: Vec<ClientId> = clients.filter(|id| self.server.fd(*id).is_none()).collect();
+        for client in gone {
+            self.streams.forget(client);
+        }
+    }
+}
