@@ -4,7 +4,6 @@
 //! caller who goes away meanwhile changes nothing.
 
 use super::Daemon;
-use super::clients::may_change;
 use crate::herd::{
     Event, Generation, Request, RequestId, RequestOutcome, SlotId, Verdict, WorkerId,
 };
@@ -58,7 +57,7 @@ impl Daemon {
             Received::Reply(reply) => self.server.send(id, &reply, now),
             Received::Garbage => self.server.hang_up(id, now),
             Received::Call(asked) if asked.method.changes() => {
-                if let Err(reason) = may_change(&call.peer, self.control_group()) {
+                if let Err(reason) = self.permits(&call.peer) {
                     // Anybody may try, as often as they like: that must not fill the journal.
                     let method = asked.method.name();
                     self.log.say(Priority::Debug, format_args!("{method} refused: {reason}"));

@@ -11,6 +11,8 @@ use crate::linux::poll;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+const A_WORKER: &str = "a worker may not change the instance it belongs to";
+
 impl Daemon {
     /// Takes new clients.
     pub(super) fn accept_clients(&mut self) {
@@ -68,6 +70,20 @@ impl Daemon {
         let _ = self.poll.modify(fd.as_fd(), Token::Client(id).into(), interest);
     }
 
+    /// Whether a client may change anything.
+    ///
+    /// # Errors
+    ///
+    /// Who may, in words.
+    pub(super) fn permits(&self, peer: &Peer) -> Result<(), String> {
+        may_change(peer, self.control_group())?;
+        // Beside whose descendant it is: too much of a look for every client that only connects.
+        match self.children.owner(peer.pid) {
+            Some(_) => Err(A_WORKER.to_owned()),
+            None => Ok(()),
+        }
+    }
+
     /// By the settings in service.
     pub(super) fn control_group(&self) -> Option<&ControlGroup> {
         self.spec_in_service()?.launch.control_group.as_ref()
@@ -84,7 +100,7 @@ impl Daemon {
 /// # Errors
 ///
 /// Who may, in words.
-pub fn may_change(peer: &Peer, group: Option<&ControlGroup>) -> Result<(), String> {
+fn may_change(peer: &Peer, group: Option<&ControlGroup>) -> Result<(), String> {
     let is_root_or_self = peer.is_root_or_self();
     if !is_root_or_self && !group.is_some_and(|group| peer.is_in(group.gid)) {
         let uid = peer.uid;
@@ -103,7 +119,7 @@ pub fn may_change(peer: &Peer, group: Option<&ControlGroup>) -> Result<(), Strin
     // descends from herder for as long as it lives, and nobody else does.
     let herder = std::process::id().cast_signed();
     match child::descends_from(peer.pid, herder) {
-        Some(true) => Err("a worker may not change the instance it belongs to".to_owned()),
+        Some(true) => Err(A_WORKER.to_owned()),
         Some(false) if peer.session.is_some() => Ok(()),
         _ if peer.uid == 0 => Ok(()),
         // Other users' processes may be hidden from herder (ProtectProc=, systemd.exec(5)). A worker

@@ -2,6 +2,7 @@
 
 use super::Daemon;
 use crate::config::{Place, effective};
+use crate::linux::cgroup::Tree;
 use crate::wire::status::{InstanceDescription, Setting};
 use nix::unistd::Uid;
 
@@ -15,6 +16,8 @@ impl Daemon {
             let origin = line.origin.map_or_else(|| "default".to_owned(), Place::to_string);
             Some(Setting { key: line.key, value: line.value?, origin })
         };
+        let tree = self.children.tree();
+        let controllers = tree.map(Tree::controllers).unwrap_or_default();
         InstanceDescription {
             name: self.name.clone(),
             pid: std::process::id(),
@@ -23,8 +26,8 @@ impl Daemon {
             file: self.source.file.as_ref().map(|file| file.display().to_string()),
             uid: Uid::effective().as_raw(),
             runtime_directory: self.runtime.path().display().to_string(),
-            cgroup: None,
-            controllers: Vec::new(),
+            cgroup: tree.map(Tree::path_in_mount),
+            controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
             log_level: self.log.level().into(),
             settings: shown.filter_map(setting).collect(),
         }
