@@ -2,10 +2,11 @@
 //! exit status.
 
 use clap::Parser;
-use herder::cli::{self, Cli, Command, LogFormat, LogLevel, Run};
+use herder::cli::{self, Cli, Command, LogFormat, LogLevel, MetricsFormat, Run};
 use herder::daemon::{self, Options};
 use herder::error::Error;
 use herder::log::{Format, Priority};
+use herder::wire::openmetrics;
 use herder::{check, ctl, demo};
 use std::io::{self, Write};
 use std::panic;
@@ -56,6 +57,16 @@ fn act(command: Command) -> Result<u8, Error> {
             ctl::reload(args.instance.as_deref(), args.timeout.map(Into::into)).map(|()| 0)
         }
         Command::Status(args) => ctl::status(args.instance.as_deref(), args.json).map(|()| 0),
+        Command::Metrics(args) => {
+            let format = match args.format {
+                Some(MetricsFormat::Openmetrics) => openmetrics::Format::OpenMetrics,
+                Some(MetricsFormat::Prometheus) => openmetrics::Format::Prometheus,
+                // What reads files knows no other.
+                None if args.output.is_some() => openmetrics::Format::Prometheus,
+                None => openmetrics::Format::OpenMetrics,
+            };
+            ctl::metrics(args.instance.as_deref(), format, args.output.as_deref()).map(|()| 0)
+        }
         Command::DemoWorker => demo::run().map(|()| 0),
     }
 }

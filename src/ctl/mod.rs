@@ -11,12 +11,14 @@ mod command;
 mod detail;
 mod find;
 mod human;
+mod metrics;
 mod overview;
 mod paint;
 mod reload;
 mod status;
 mod unit;
 
+pub use metrics::metrics;
 pub use reload::reload;
 pub use status::status;
 
