@@ -82,6 +82,8 @@ pub enum Command {
     StopWorker(StopWorker),
     /// Log more or less
     LogLevel(SetLogLevel),
+    /// Print figures about all instances, for Prometheus and its kin
+    Metrics(Metrics),
     /// What `run` starts when no command is given
     #[command(hide = true)]
     DemoWorker,
@@ -361,6 +363,47 @@ pub struct SetLogLevel {
     /// The least important entries to log
     #[arg(value_enum)]
     pub level: LogLevel,
+}
+
+/// `herder metrics`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without INSTANCE all instances of this machine are asked at the same time, for at most 1.5 s; the label `name` \
+tells them apart, and herder_up is 0 for one that does not answer.
+
+Examples:
+  herder metrics web
+  herder metrics --output /var/lib/prometheus/node-exporter/herder.prom
+  herder metrics --serve --listen 127.0.0.1:14373
+        The same over HTTP, with a status page; herder-metrics.socket does this for a machine
+
+Manual: herder-metrics(1)
+
+Exit status: 0 done, 1 failed, 3 not running, 4 no such instance or no permission")]
+pub struct Metrics {
+    /// NAME, herder@NAME.service, or a runtime directory [default: all there are]
+    pub instance: Option<String>,
+    /// How to write them [default: openmetrics; with --output prometheus]
+    #[arg(long, value_enum)]
+    pub format: Option<MetricsFormat>,
+    /// Replace this file in one step, instead of printing: for the textfile collector of node_exporter
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Answer HTTP requests for /, /metrics and /status.json on sockets from systemd; leave when nobody asks
+    #[arg(long, conflicts_with_all = ["output", "format"])]
+    pub serve: bool,
+    /// Serve here where systemd hands no socket over: `[HOST:]PORT`, `/path` or `@abstract`; repeatable
+    #[arg(long, value_name = "ADDR", requires = "serve")]
+    pub listen: Vec<String>,
+}
+
+/// `--format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MetricsFormat {
+    /// OpenMetrics 1.0
+    Openmetrics,
+    /// The text format of Prometheus, 0.0.4
+    Prometheus,
 }
 
 /// `--log-format`

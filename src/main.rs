@@ -2,11 +2,12 @@
 //! exit status.
 
 use clap::Parser;
-use herder::cli::{self, Cli, Command, LogFormat, LogLevel, Run};
+use herder::cli::{self, Cli, Command, LogFormat, LogLevel, MetricsFormat, Run};
 use herder::cli::{Recycle, Reload, Scale, StopWorker};
 use herder::daemon::{self, Options};
 use herder::error::Error;
 use herder::log::{Format, Priority};
+use herder::wire::openmetrics;
 use herder::{check, ctl, demo};
 use std::io::{self, Write};
 use std::panic;
@@ -74,6 +75,16 @@ fn act(command: Command) -> Result<u8, Error> {
             ctl::stop_worker(&instance, worker, wait.timeout.map(Into::into)).map(|()| 0)
         }
         Command::LogLevel(args) => ctl::log_level(&args.instance, priority(args.level)).map(|()| 0),
+        Command::Metrics(args) => {
+            let format = match args.format {
+                Some(MetricsFormat::Openmetrics) => openmetrics::Format::OpenMetrics,
+                Some(MetricsFormat::Prometheus) => openmetrics::Format::Prometheus,
+                // What reads files knows no other.
+                None if args.output.is_some() => openmetrics::Format::Prometheus,
+                None => openmetrics::Format::OpenMetrics,
+            };
+            ctl::metrics(args.instance.as_deref(), format, args.output.as_deref()).map(|()| 0)
+        }
         Command::DemoWorker => demo::run().map(|()| 0),
     }
 }

@@ -14,6 +14,7 @@ mod events;
 mod find;
 mod health;
 mod human;
+mod metrics;
 mod overview;
 mod paint;
 mod progress;
@@ -23,6 +24,7 @@ mod unit;
 pub use change::{abort_reload, log_level, recycle, reload, scale, stop_worker};
 pub use events::events;
 pub use health::health;
+pub use metrics::metrics;
 pub use status::status;
 
 use crate::error::Error;

@@ -1,10 +1,15 @@
 //! The status page: one file that asks for `status.json` beside it, a [`Host`](super::host::Host), and
 //! shows it live.
 //!
-//! It needs nothing from anywhere else, and its own Content-Security-Policy forbids it to: every text
-//! from an instance is put in as text, and were one not, no script but the page's own would run. That
-//! policy names the page's style and script by hash; whoever changes them is told the new hash by
-//! tests/metrics.
+//! It needs nothing from anywhere else. Every text from an instance is put in as text, and were one not,
+//! no script but the page's own would run.
 
 /// The page.
 pub const HTML: &str = include_str!("page.html");
+
+/// What the page may do: the Content-Security-Policy to send with it. It names the page's style and
+/// script by hash, so that nothing else is either; tests/metrics tells the new ones when they change.
+pub const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
+     style-src 'sha256-CgBXJIkmthpsiJZyQtQCsRSV3RmsPdpqXjKN5UR0PPs='; \
+     script-src 'sha256-/iZrsce34JjkIPXoJzv528dQ8LiqOc9C3C/55c81tb0='; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
