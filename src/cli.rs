@@ -7,14 +7,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Overrides, parse_span};
+use crate::config::{MOST_WORKERS, Overrides, parse_span};
 use crate::herd::Span;
 
 /// Exit status for a wrong command line (EX_USAGE, sysexits.h(3head)).
 const EX_USAGE: u8 = 64;
-
-/// As the control interface has it: beyond it is a mistake, not a machine.
-const MOST_WORKERS: u32 = 10_000;
 
 /// Run N workers on the sockets systemd hands over, and keep them running.
 ///

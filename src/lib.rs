@@ -12,14 +12,16 @@
 //! | [`linux`] | **does**: processes, sockets, epoll, transports; all `unsafe` is in `linux::sys` | `wire` |
 //! | [`log`] | the journal, a terminal, JSON | `linux`, `herd`'s reports |
 //! | [`daemon`] | the loop, the only place that knows both sides | everything |
-//! | [`ctl`] | `herder reload`, `herder status`: the other end of the control socket | `wire` |
-//! | [`cli`], [`check`], [`demo`] | the command line, `herder check`, the demonstration worker | |
+//! | [`ctl`] | `herder status`, `herder reload` and the others: the other end of the control socket | `wire` |
+//! | [`cli`], [`complete`] | the command line, and how a shell completes it | |
+//! | [`check`], [`demo`] | `herder check`, the demonstration worker | |
 //!
 //! Arrows point one way: nothing imports [`daemon`], and [`herd`] and [`wire`] import nothing of
 //! the crate. `tests/architecture.rs` holds the source to that.
 
 pub mod check;
 pub mod cli;
+pub mod complete;
 pub mod config;
 pub mod ctl;
 pub mod daemon;

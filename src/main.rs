@@ -8,7 +8,7 @@ use herder::daemon::{self, Options};
 use herder::error::Error;
 use herder::log::{Format, Priority};
 use herder::wire::openmetrics;
-use herder::{check, ctl, demo};
+use herder::{check, complete, ctl, demo};
 use std::io::{self, Write};
 use std::panic;
 use std::process::ExitCode;
@@ -18,6 +18,13 @@ const BUG: i32 = 70;
 
 fn main() -> ExitCode {
     exit_with_70_on_panic();
+    if let Some(answered) = complete::answer() {
+        return match answered {
+            Ok(()) => ExitCode::SUCCESS,
+            // The shell that asked shows no messages: it offers nothing.
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => {

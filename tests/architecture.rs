@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, each with those it may import. `daemon` may import all, and only `main` imports it.
-const IMPORTS: [(&str, &[&str]); 13] = [
+const IMPORTS: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("herd", &[]),
     ("wire", &[]),
@@ -20,12 +20,13 @@ const IMPORTS: [(&str, &[&str]); 13] = [
     ("launch", &["config", "herd", "wire"]),
     ("log", &["herd", "linux", "wire"]),
     ("cli", &["config", "herd"]),
+    ("complete", &["cli", "config", "ctl"]),
     ("check", &["config", "error", "herd", "launch"]),
     // The limits of the control socket; how text is made fit for a terminal.
     ("ctl", &["error", "herd", "linux", "log", "wire"]),
     ("demo", &["error", "linux", "wire"]),
     ("daemon", &["config", "error", "herd", "launch", "linux", "log", "wire"]),
-    ("main", &["check", "cli", "ctl", "daemon", "demo", "error", "log"]),
+    ("main", &["check", "cli", "complete", "ctl", "daemon", "demo", "error", "log"]),
 ];
 
 /// What would make a pure part impure.
