@@ -7,6 +7,7 @@ Nothing here cleans up: the machine is thrown away.
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -21,7 +22,8 @@ SYSTEMD = int(subprocess.check_output(["systemctl", "--version"], text=True).spl
 
 def run(*command, check=True, seconds=90, quiet=False):
     """Runs a command to its end; what it printed, both streams, is in .stdout, and in the log unless quiet."""
-    print("$", *command)
+    if not quiet:
+        print("$", *command)
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -30,9 +32,10 @@ def run(*command, check=True, seconds=90, quiet=False):
         text=True,
         timeout=seconds * SLOWNESS,
     )
-    if done.stdout and not quiet:
+    failed = check and done.returncode != 0
+    if done.stdout and (failed or not quiet):
         print(done.stdout.rstrip())
-    if check and done.returncode != 0:
+    if failed:
         raise AssertionError(f"{' '.join(command)}: exit status {done.returncode}")
     return done
 
@@ -91,14 +94,8 @@ def messages(*matches):
 
 def processes_of(unit):
     """The pids in a unit's cgroup, none when there is no such cgroup any more."""
-    group = systemctl_value(unit, "ControlGroup")
-    found = []
-    for procs in pathlib.Path("/sys/fs/cgroup", group.lstrip("/")).rglob("cgroup.procs") if group else []:
-        try:
-            found += [int(pid) for pid in procs.read_text().split()]
-        except OSError:
-            pass
-    return found
+    name = systemctl_value(unit, "ControlGroup")
+    return members(group(name)) if name else []
 
 
 def systemctl_value(unit, name):
@@ -181,6 +178,32 @@ class Instance:
         """What herder and systemd said about the service."""
         return messages("--unit", self.service)
 
+    def events(self, kind=None, **fields):
+        """herder's own entries about this kind of event with these fields, HERDER_ left out; oldest first."""
+        matches = {"EVENT": kind, **fields} if kind else fields
+        matches = [f"HERDER_{name.upper()}={value}" for name, value in matches.items()]
+        entries = journal("--unit", self.service, f"HERDER_INSTANCE={self.name}", *matches)
+        return [entry for entry in entries if "HERDER_EVENT" in entry and entry.get("_COMM") == "herder"]
+
+    def report(self):
+        """What `herder status --json` says."""
+        return json.loads(run("herder", "status", "--json", self.name, quiet=True).stdout)
+
+    def worker(self, pid):
+        """Of that, what it says of the worker with this pid; None when there is none."""
+        return next((worker for worker in self.report()["workers"] if worker["pid"] == pid), None)
+
+    def group(self):
+        """The unit's directory in the cgroup tree."""
+        return group(self.show("ControlGroup"))
+
+    def order(self, pid, order):
+        """Lets one web.py do something (see there), and returns when it has done it."""
+        write(self.runtime / "order", order)
+        os.kill(pid, signal.SIGUSR1)
+        done = f"done: {order}"
+        wait_for(lambda: (self.worker(pid) or {}).get("status") == done, f"{done!r} of {self.worker(pid)}")
+
 
 class Release:
     """An application deployed as the manual advises: directories in /srv/app/releases and a link, /srv/app/current."""
@@ -196,6 +219,43 @@ class Release:
         link = cls.root / "next"
         link.symlink_to(directory)
         link.rename(cls.root / "current")
+
+
+def group(name):
+    """A directory of the cgroup tree by its name below the root."""
+    return pathlib.Path("/sys/fs/cgroup", name.lstrip("/"))
+
+
+def group_of(pid):
+    """The directory of a process's cgroup."""
+    return group(pathlib.Path(f"/proc/{pid}/cgroup").read_text().strip().split("::", 1)[1])
+
+
+def members(group):
+    """The pids in a cgroup and all below it; none when it is not there any more."""
+    found = []
+    for procs in group.rglob("cgroup.procs"):
+        try:
+            found += [int(pid) for pid in procs.read_text().split()]
+        except OSError:
+            pass
+    return sorted(found)
+
+
+def figures(group, file):
+    """A file of lines KEY VALUE, such as cpu.stat."""
+    return {key: int(value) for key, value in map(str.split, (group / file).read_text().splitlines())}
+
+
+def find_process(*words):
+    """The pid of a process with just this command line, or None; it may be anybody's child."""
+    wanted = "\0".join(words) + "\0"
+    for directory in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if (directory / "cmdline").read_text(errors="replace") == wanted:
+                return int(directory.name)
+        except OSError:
+            pass
 
 
 def started_at(pid):

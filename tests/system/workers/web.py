@@ -1,6 +1,7 @@
 """A small correct HTTP worker for systemd's protocols: it tells what it was started with, and drains on SIGTERM.
 
 Paths: / answers at once, /info says what herder handed over, /slow?SECONDS answers late.
+On SIGUSR1 it does what the file `order` in the runtime directory says, so that a test can choose the worker (lab.py, order).
 """
 
 import json
@@ -8,6 +9,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -118,6 +120,32 @@ class Connections:
             thread.join()
 
 
+KEPT = []
+
+
+def obey():
+    """One order: hold MB, burn SECONDS, open FILES, threads COUNT, or run COMMAND, which leaves this process's session."""
+    order, _, value = open(os.path.join(os.environ["RUNTIME_DIRECTORY"], "order")).read().partition(" ")
+    if order == "hold":
+        # Written to, page by page: memory that was only asked for costs nothing.
+        block = bytearray(int(value) << 20)
+        block[::4096] = b"x" * len(block[::4096])
+        KEPT.append(block)
+    elif order == "burn":
+        end = time.monotonic() + float(value)
+        while time.monotonic() < end:
+            pass
+    elif order == "open":
+        KEPT.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(int(value)))
+    elif order == "threads":
+        for _ in range(int(value)):
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+    elif order == "run":
+        # Twice, as daemons do it: the second's parent is gone, and its session is its own.
+        subprocess.run(["setsid", "sh", "-c", f"({value}) < /dev/null > /dev/null 2>&1 &"], check=True)
+    daemon.notify(f"STATUS=done: {order} {value}")
+
+
 def main():
     listeners = [socket.socket(fileno=fd) for fd in NAMES]
     for listener in listeners:
@@ -127,12 +155,16 @@ def main():
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker)
     signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGUSR1, lambda *_: None)
     connections = Connections()
     daemon.notify("READY=1\nSTATUS=serving")
     while True:
         readable, _, _ = select.select([wake, *listeners], [], [])
         if wake in readable:
-            break
+            if signal.SIGTERM in os.read(wake, 512):
+                break
+            threading.Thread(target=obey, daemon=True).start()
+            continue
         for listener in readable:
             try:
                 connection, _ = listener.accept()
