@@ -25,6 +25,8 @@ pub struct Caller {
     more: bool,
     /// What he was told last.
     told: Arc<[u8]>,
+    /// How many workers are to be replaced, as far as that was known last.
+    of: u32,
 }
 
 /// The calls that are not answered yet.
@@ -69,7 +71,8 @@ impl Daemon {
                     self.server.send(id, &[], now);
                 }
                 let control::Call { method, oneway, more, generic } = asked;
-                let caller = Caller { client: id, method, generic, more, told: Arc::default() };
+                let caller =
+                    Caller { client: id, method, generic, more, told: Arc::default(), of: 0 };
                 self.change(method, (!oneway).then_some(caller));
             }
             // Nobody would hear the answer.
@@ -207,9 +210,8 @@ impl Daemon {
                 let (wanted, ready) = self.herd.strength();
                 let reply = match caller.method {
                     Method::Scale { .. } => Reply::Scaled { message, ready, wanted },
-                    Method::Recycle { slot } => {
-                        let wanted = if slot.is_some() { 1 } else { wanted };
-                        Reply::Recycled { message, replaced: wanted, wanted }
+                    Method::Recycle { .. } => {
+                        Reply::Recycled { message, replaced: caller.of, wanted: caller.of }
                     }
                     _ => Reply::Done { message },
                 };
@@ -223,6 +225,15 @@ impl Daemon {
             RequestOutcome::Stopped => Failure::Stopped,
         };
         self.fail(&caller, &failure);
+    }
+
+    /// Takes note of what only open requests know.
+    pub(super) fn note_progress(&mut self) {
+        for (&request, caller) in &mut self.calls.requests {
+            if let Some((_, of)) = self.herd.request_progress(request) {
+                caller.of = of;
+            }
+        }
     }
 
     /// Tells those who want to know how it goes, if it has gone on.

@@ -135,6 +135,7 @@ impl Daemon {
             let text = format_args!("systemd takes notifications again; {lost} came late or never");
             self.log.say(Priority::Warning, text);
         }
+        self.note_progress();
         self.tell_streams();
     }
 

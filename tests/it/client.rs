@@ -2,6 +2,7 @@
 
 use crate::systemd::Herder;
 use crate::wait::{PATIENCE, until};
+use herder::wire::control::Method;
 use herder::wire::status::{Status, Worker, WorkerState};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -138,5 +139,47 @@ impl Herder {
     /// `herder reload`, not waited for.
     pub fn start_reload(&self) -> Running {
         Running::of(&mut command(&["reload", self.path("run").to_str().unwrap()]))
+    }
+}
+
+impl Control {
+    /// Sends a call as it is written.
+    pub fn send_raw(&mut self, call: &str) {
+        self.0.write_all(format!("{call}\0").as_bytes()).unwrap();
+    }
+
+    /// Calls this method, and does not wait.
+    pub fn ask(&mut self, method: Method, more: bool) {
+        self.0.write_all(&method.request(more).to_message()).unwrap();
+    }
+
+    /// What the call came to: the parameters of its one reply, or the error's short name and its
+    /// parameters.
+    pub fn outcome(&mut self, method: Method) -> Result<Value, (String, Value)> {
+        self.ask(method, false);
+        self.last()
+    }
+
+    /// The next reply, which has to be the last one.
+    pub fn last(&mut self) -> Result<Value, (String, Value)> {
+        let mut reply = self.reply().expect("a reply");
+        assert_ne!(reply["continues"], true, "{reply}");
+        let parameters = reply["parameters"].take();
+        match reply["error"].as_str() {
+            None => Ok(parameters),
+            Some(error) => Err((error.rsplit('.').next().unwrap().to_owned(), parameters)),
+        }
+    }
+
+    /// The parameters of the next reply, which has to have others after it.
+    pub fn part(&mut self) -> Value {
+        let mut reply = self.reply().expect("a reply");
+        assert_eq!(reply["continues"], true, "{reply}");
+        reply["parameters"].take()
+    }
+
+    /// The next state of an instance that is watched.
+    pub fn state(&mut self) -> Status {
+        serde_json::from_value(self.part()["status"].take()).unwrap()
     }
 }

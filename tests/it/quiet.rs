@@ -20,7 +20,7 @@ fn idle(environment: &[(&str, &str)]) -> Herder {
 
 /// Waits until herder sleeps; how often it has gone to sleep so far: each time, something had
 /// woken it before.
-fn sleeps(herder: &Herder) -> u64 {
+pub fn sleeps(herder: &Herder) -> u64 {
     let mut status = String::new();
     until("herder sleeps", || {
         status = fs::read_to_string(format!("/proc/{}/status", herder.pid())).unwrap();
