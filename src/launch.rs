@@ -75,6 +75,7 @@ pub struct Launch {
     path: CString,
     argv: Vec<Piece>,
     environment: Environment,
+    identifier: Option<Bound>,
 }
 
 /// `check`, ready to be executed.
@@ -159,7 +160,9 @@ impl Launch {
         let before = problems.0.len();
         let environment = Environment::new(settings, sockets, surroundings, problems);
         let directory = program::directory(settings, surroundings, problems);
-        let words = bind_command(settings, sockets, problems);
+        let words = bind("command", settings.command.iter(), settings, sockets, problems);
+        let identifier = settings.syslog_identifier.iter();
+        let identifier = bind("syslog-identifier", identifier, settings, sockets, problems).pop();
         let stdin = stdin(settings, sockets, problems);
         let control_group = group::find(settings, problems);
         let base = directory.as_deref().unwrap_or(&surroundings.directory);
@@ -183,9 +186,20 @@ impl Launch {
             path: c_string(path.as_os_str().as_bytes()),
             argv,
             environment,
+            identifier,
             check,
             control_group,
         })
+    }
+
+    /// The name of the worker's own journal stream, if it is to have one.
+    pub fn identifier(
+        &self,
+        slot: SlotId,
+        worker: WorkerId,
+        generation: Generation,
+    ) -> Option<String> {
+        self.identifier.as_ref().map(|bound| bound.render(slot.0, worker.0, generation.0))
     }
 
     /// What the worker of this id gets; its notify socket is at `notify_socket`.
@@ -204,18 +218,23 @@ impl Launch {
     }
 }
 
-/// Fills in the sockets' placeholders of `command`.
-fn bind_command(settings: &Settings, sockets: &Selection, problems: &mut Problems) -> Vec<Bound> {
-    let at = settings.origins.get("command");
+/// Fills in the sockets' placeholders of a setting.
+fn bind<'a>(
+    key: &'static str,
+    templates: impl Iterator<Item = &'a Template>,
+    settings: &Settings,
+    sockets: &Selection,
+    problems: &mut Problems,
+) -> Vec<Bound> {
     let mut bind =
         |template: &Template| match template.bind(|field, name| sockets.value(field, name)) {
             Ok(bound) => Some(bound),
             Err(error) => {
-                problems.add(at, "command", format!("`command`: {error}"));
+                problems.add(settings.origins.get(key), key, format!("`{key}`: {error}"));
                 None
             }
         };
-    settings.command.iter().filter_map(&mut bind).collect()
+    templates.filter_map(&mut bind).collect()
 }
 
 /// The program of a command, which has to be the same for every worker.

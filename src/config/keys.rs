@@ -186,6 +186,23 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "syslog-identifier",
+        kind: "a string",
+        default: "herder's own journal stream",
+        since: "0.1",
+        reloadable: true,
+        help: "A journal stream of its own for what each worker writes, under this name (SYSLOG_IDENTIFIER=), with placeholders.",
+        example: "\"web/{slot}\"",
+        read: |draft, reader| {
+            if let Some(line) = reader.line() {
+                draft.settings.syslog_identifier = Some(line);
+            }
+        },
+        show: |settings| {
+            settings.syslog_identifier.as_ref().map(|t| super::read::quote(t.to_string()))
+        },
+    },
+    Key {
         name: "workers",
         kind: "a number, or \"auto\"",
         default: "\"auto\"",

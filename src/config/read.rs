@@ -237,6 +237,17 @@ impl Reader<'_> {
         }
     }
 
+    /// A text with placeholders that is not empty and has no line breaks or the like in it.
+    pub fn line(&mut self) -> Option<Template> {
+        let text = self.text()?;
+        if text.is_empty() || text.contains(char::is_control) {
+            self.wrong_value("has to be a line of text, and not an empty one");
+            return None;
+        }
+        let at = self.value.at.clone();
+        self.template(&text, &at)
+    }
+
     /// A path. In a file it is absolute: a service's working directory is not where the file is.
     pub fn path(&mut self, text: &str, at: &Place) -> Option<std::path::PathBuf> {
         let relative = !text.starts_with('/') && matches!(at, Place::File { .. });

@@ -40,6 +40,8 @@ pub struct Settings {
     pub check: Option<Vec<String>>,
     /// `control-group`: as written; [`Launch`](crate::launch::Launch) looks it up.
     pub control_group: Option<String>,
+    /// `syslog-identifier`: the name of each worker's own journal stream, if it has one.
+    pub syslog_identifier: Option<Template>,
     /// Where each setting that is no default was written, by key (`environment.NAME` for each variable).
     pub origins: BTreeMap<String, Place>,
 }
@@ -60,6 +62,7 @@ impl Default for Settings {
             reopen_signal: None,
             check: None,
             control_group: None,
+            syslog_identifier: None,
             origins: BTreeMap::new(),
         }
     }

@@ -406,3 +406,12 @@ fn no_text_makes_it_panic() {
         }
     }
 }
+
+#[test]
+fn a_syslog_identifier_is_one_line() {
+    for wrong in ["\"\"", "\"a\\nb\"", "\"\\u0000\"", "[\"a\"]"] {
+        let problems = problems(&format!("syslog-identifier = {wrong}"));
+        assert!(problems[0].contains("`syslog-identifier`"), "{problems:?}");
+    }
+    assert!(problems("syslog-identifier = \"{slt}\"")[0].contains("did you mean `{slot}`?"));
+}

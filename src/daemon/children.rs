@@ -7,6 +7,7 @@
 
 mod groups;
 mod memory;
+mod output;
 mod remains;
 
 use super::source::Spec;
@@ -19,9 +20,11 @@ use crate::linux::notify::Inbox;
 use crate::linux::poll::{Interest, Poll};
 use crate::linux::sockets::Socket;
 use crate::linux::spawn::{self, Program, SpawnError, Stage};
+use crate::log::Priority;
 use crate::wire::notify::{MAX_DATAGRAM, Message};
 use groups::Groups;
 use memory::{Kills, Memory};
+use output::Output;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -103,6 +106,7 @@ pub struct Children {
     spare: Option<Inbox>,
     groups: Groups,
     memory: Option<Memory>,
+    output: Output,
     /// The worker that will be asked for next, as ids count up.
     next: WorkerId,
     inheritance: Inheritance,
@@ -129,6 +133,7 @@ impl Children {
             spare: None,
             memory: tree.as_ref().and_then(|tree| Memory::watch(tree, poll)),
             groups: Groups::new(tree),
+            output: Output::new(),
             next: WorkerId(1),
             inheritance,
             most_open_files: OpenFiles::now().ok().map(|limit| limit.soft),
@@ -184,7 +189,12 @@ impl Children {
         self.next = WorkerId(worker.0 + 1);
         let home = self.groups.take(worker);
         let launch = &spec.launch;
-        let rendered = launch.render(slot, worker, generation, inbox.path());
+        let mut rendered = launch.render(slot, worker, generation, inbox.path());
+        let identifier = launch.identifier(slot, worker, generation);
+        let stream = identifier.and_then(|name| self.output.open(worker, &name));
+        if let Some(stream) = &stream {
+            output::announce(stream, &mut rendered.env);
+        }
         let mut program = Program {
             path: Cow::Borrowed(rendered.path),
             argv: rendered.argv,
@@ -192,7 +202,7 @@ impl Children {
             directory: launch.directory.as_deref().map(Cow::Borrowed),
             listen_pid: launch.listen_pid,
             stdin: launch.stdin.map(|index| sockets[index].fd.as_raw_fd()),
-            output: None,
+            output: stream.as_ref().map(|stream| stream.socket.as_raw_fd()),
             die_with_herder: self.inheritance.die_with_herder,
             ignore_sigpipe: self.inheritance.ignore_sigpipe,
             reset_oom_score: self.inheritance.reset_oom_score,
@@ -390,15 +400,10 @@ impl Children {
         self.group(worker)?.oom_kills()
     }
 
-    /// The worker this process belongs to, if it belongs to one.
-    pub fn owner(&self, pid: i32) -> Option<WorkerId> {
-        let mut children = self.children.iter();
-        children.find(|(_, child)| child.owns(pid)).map(|(&worker, _)| worker)
-    }
-
-    /// What somebody should know of the workers' cgroups.
-    pub fn warning(&mut self) -> Option<String> {
-        self.groups.warning()
+    /// What somebody should know of how workers are started.
+    pub fn notes(&mut self) -> Vec<(Priority, String)> {
+        let warning = self.groups.warning().map(|text| (Priority::Warning, text));
+        warning.into_iter().chain(self.output.notes()).collect()
     }
 
     /// What the worker said of itself with STATUS=.

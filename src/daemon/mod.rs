@@ -121,8 +121,8 @@ impl Daemon {
         self.herd.tell(Time(poll::now()), &mut actions);
         self.perform(actions);
         self.children.prepare();
-        if let Some(warning) = self.children.warning() {
-            self.log.say(Priority::Warning, warning);
+        for (priority, note) in self.children.notes() {
+            self.log.say(priority, note);
         }
         for report in std::mem::take(&mut self.reports) {
             let pid = report.worker().and_then(|worker| self.children.pid(worker));

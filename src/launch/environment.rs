@@ -113,7 +113,7 @@ fn assignment(name: &OsStr, value: &OsStr) -> CString {
 }
 
 /// herder's environment, less what speaks of herder's own process. JOURNAL_STREAM stays: a
-/// worker's standard error is herder's. WEB_CONCURRENCY goes if it already made the number of
+/// worker's standard error is herder's, or else whoever makes it another's says so. WEB_CONCURRENCY goes if it already made the number of
 /// workers, or each of them would multiply itself once more.
 fn inherited(settings: &Settings, surroundings: &Surroundings) -> BTreeMap<OsString, Variable> {
     let counted = matches!(settings.origins.get("workers"), Some(Place::Environment(_)));

@@ -281,3 +281,16 @@ fn the_check_of_a_reload_belongs_to_the_release_too() {
         "{told}"
     );
 }
+
+#[test]
+fn a_journal_stream_of_its_own_is_named_by_slot() {
+    let place = Place::new();
+    let identifier = |text: &str| {
+        let launch = place.launch(text).unwrap();
+        launch.identifier(SlotId(3), WorkerId(17), Generation(2))
+    };
+    assert_eq!(identifier(""), None);
+    assert_eq!(identifier("syslog-identifier = \"web/{slot}\"").as_deref(), Some("web/3"));
+    let wrong = place.launch("syslog-identifier = \"{fd}\"").unwrap_err();
+    assert!(wrong.contains("`syslog-identifier`: "), "{wrong}");
+}

@@ -1,4 +1,4 @@
-//! Sends entries to journald without ever waiting for it.
+//! Sends entries to journald, and opens streams of lines to it, without ever waiting for it.
 //!
 //! A journald that hangs fills its queue after a few dozen entries, and every sender that waits
 //! then hangs with it. So a send either succeeds at once or the entry is lost, and the caller
@@ -6,15 +6,74 @@
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, connect,
+    sendmsg, setsockopt, shutdown, socket, sockopt,
+};
+use nix::sys::stat::fstat;
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 
 /// Where journald listens (systemd-journald.service(8)).
 const SOCKET: &str = "/run/systemd/journal/socket";
+
+/// Where journald takes streams (sd_journal_stream_fd(3)).
+const STREAMS: &str = "/run/systemd/journal/stdout";
+
+/// `<3>` at the start of a line is its priority; of others it is `info`, as systemd.exec(5) has it.
+const PRIORITY: u8 = 6;
+
+/// As sd_journal_stream_fd(3): what a worker writes while journald is busy should not hold it up.
+const STREAM_BUFFER: usize = 8 << 20;
+
+/// Whether this process's standard error is a stream to journald.
+pub fn is_connected() -> bool {
+    libsystemd::logging::connected_to_journal()
+}
+
+/// A stream to journald for a process's output: every line becomes an entry, of that process.
+#[derive(Debug)]
+pub struct Stream {
+    /// What the process gets as standard output and error. It blocks, as they do.
+    pub socket: OwnedFd,
+    /// The value of the process's `JOURNAL_STREAM` (systemd.exec(5)).
+    pub name: String,
+}
+
+impl Stream {
+    /// A stream whose entries have this `SYSLOG_IDENTIFIER=`.
+    ///
+    /// # Errors
+    ///
+    /// connect(2): nobody listens (`ENOENT`, `ECONNREFUSED`), or journald is busy (`EAGAIN`).
+    pub fn open(identifier: &str) -> io::Result<Stream> {
+        Stream::at(Path::new(STREAMS), identifier)
+    }
+
+    fn at(path: &Path, identifier: &str) -> io::Result<Stream> {
+        // A line break in it would begin the next field.
+        if identifier.contains(char::is_control) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+        connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+        shutdown(socket.as_raw_fd(), Shutdown::Read)?;
+        // As much as the kernel allows, which is no reason to fail.
+        let _ = setsockopt(&socket, sockopt::SndBuf, &STREAM_BUFFER);
+        // The second line is a unit's name, which journald takes from root alone; it finds the unit by
+        // the writer's cgroup. After the priority: prefixes count; nothing is forwarded.
+        let header = format!("{identifier}\n\n{PRIORITY}\n1\n0\n0\n0\n");
+        let mut stream = UnixStream::from(socket);
+        stream.write_all(header.as_bytes())?;
+        stream.set_nonblocking(false)?;
+        let file = fstat(&stream)?;
+        Ok(Stream { name: format!("{}:{}", file.st_dev, file.st_ino), socket: stream.into() })
+    }
+}
 
 /// A way to journald.
 #[derive(Debug)]
@@ -70,9 +129,12 @@ fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::fcntl::OFlag;
     use nix::sys::socket::{ControlMessageOwned, recvmsg};
     use std::fs;
+    use std::io::Read;
     use std::os::fd::RawFd;
+    use std::os::unix::net::UnixListener;
 
     fn journald() -> (tempfile::TempDir, UnixDatagram, Journal) {
         let dir = tempfile::tempdir().unwrap();
@@ -130,5 +192,41 @@ mod tests {
         // On a tmpfs file, F_SEAL_WRITE refuses even to open it for writing and truncating.
         assert!(fs::write(&path, "changed").is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), entry);
+    }
+
+    #[test]
+    fn a_stream_says_whose_it_is_and_blocks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stdout");
+        let journald = UnixListener::bind(&path).unwrap();
+        let stream = Stream::at(&path, "web/3").unwrap();
+        let (mut connection, _) = journald.accept().unwrap();
+        let flags = fcntl(&stream.socket, FcntlArg::F_GETFL).unwrap();
+        assert_eq!(flags & OFlag::O_NONBLOCK.bits(), 0, "a worker's print does not fail");
+        let link = format!("/proc/self/fd/{}", stream.socket.as_raw_fd());
+        let (_, inode) = stream.name.split_once(':').unwrap();
+        assert_eq!(fs::read_link(link).unwrap().to_str(), Some(&*format!("socket:[{inode}]")));
+        UnixStream::from(stream.socket).write_all(b"hello\n").unwrap();
+        let mut text = String::new();
+        connection.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "web/3\n\n6\n1\n0\n0\n0\nhello\n");
+    }
+
+    #[test]
+    fn a_journald_that_is_busy_or_gone_costs_a_stream_and_no_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stdout");
+        assert_eq!(Stream::at(&path, "a").unwrap_err().kind(), io::ErrorKind::NotFound);
+        let _journald = UnixListener::bind(&path).unwrap();
+        let mut open = Vec::new();
+        let error = loop {
+            match Stream::at(&path, "a") {
+                Ok(stream) => open.push(stream),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "after {}", open.len());
+        let error = Stream::at(&path, "a\n\n0").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -138,7 +138,7 @@ impl Log {
         under_systemd: bool,
     ) -> io::Result<Log> {
         let sink = match format {
-            Format::Auto if libsystemd::logging::connected_to_journal() => {
+            Format::Auto if crate::linux::journal::is_connected() => {
                 Sink::Journal(Journal::open()?)
             }
             Format::Journal => Sink::Journal(Journal::open()?),

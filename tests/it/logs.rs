@@ -2,7 +2,7 @@
 
 use crate::systemd::{Herder, Unit};
 use crate::wait::until;
-use crate::workers::{kill, misbehave};
+use crate::workers::{kill, misbehave, shell};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -113,4 +113,17 @@ fn every_loss_is_told_with_the_next_entry() {
     reader.read_to_end(&mut text).unwrap();
     let text = String::from_utf8_lossy(&text);
     assert!(text.contains("log entries before this one were lost"), "{text}");
+}
+
+/// Only the journal has streams; what workers write goes where herder's own goes.
+#[test]
+fn a_syslog_identifier_outside_the_journal_is_said_to_be_ignored_once() {
+    let settings = "workers = 3\nready = \"notify\"\nsyslog-identifier = \"web/{slot}\"\n";
+    let command = shell("echo said by $HERDER_SLOT; exec $EXAMPLES/misbehave ready");
+    let herder = Unit::new(&format!("{settings}{command}")).start();
+    herder.serves(3);
+    for slot in 0..3 {
+        herder.logs(&format!("said by {slot}\n"));
+    }
+    assert_eq!(herder.log().matches("`syslog-identifier` has no use here").count(), 1);
 }
