@@ -400,6 +400,12 @@ impl Children {
         self.group(worker)?.oom_kills()
     }
 
+    /// The worker this process belongs to, if it belongs to one.
+    pub fn owner(&self, pid: i32) -> Option<WorkerId> {
+        let mut children = self.children.iter();
+        children.find(|(_, child)| child.owns(pid)).map(|(&worker, _)| worker)
+    }
+
     /// What somebody should know of how workers are started.
     pub fn notes(&mut self) -> Vec<(Priority, String)> {
         let warning = self.groups.warning().map(|text| (Priority::Warning, text));
