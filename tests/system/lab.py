@@ -186,8 +186,21 @@ class Instance:
         return [entry for entry in entries if "HERDER_EVENT" in entry and entry.get("_COMM") == "herder"]
 
     def report(self):
-        """What `herder status --json` says."""
-        return json.loads(run("herder", "status", "--json", self.name, quiet=True).stdout)
+        """What `herder status --json` says. It waits 1.5 s for herder, which can be too short where all is emulated."""
+        asked = (run("herder", "status", "--json", self.name, quiet=True, check=not VM) for _ in range(5))
+        answered = next((done for done in asked if done.returncode == 0), None)
+        expect(answered, f"no answer from {self.name}")
+        return json.loads(answered.stdout)
+
+    def metrics(self):
+        """What `herder metrics` says: `name{label="value"}` as it is written there, to its value."""
+        lines = run("herder", "metrics", self.name, quiet=True).stdout.splitlines()
+        samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in samples}
+
+    def metric(self, family):
+        """The sum of a family's samples, whatever their labels are."""
+        return sum(value for name, value in self.metrics().items() if name.split("{")[0] == family)
 
     def worker(self, pid):
         """Of that, what it says of the worker with this pid; None when there is none."""
@@ -197,10 +210,14 @@ class Instance:
         """The unit's directory in the cgroup tree."""
         return group(self.show("ControlGroup"))
 
-    def order(self, pid, order):
-        """Lets one web.py do something (see there), and returns when it has done it."""
+    def send(self, pid, order):
+        """Lets one web.py do something (see there)."""
         write(self.runtime / "order", order)
         os.kill(pid, signal.SIGUSR1)
+
+    def order(self, pid, order):
+        """The same, and returns when it is done."""
+        self.send(pid, order)
         done = f"done: {order}"
         wait_for(lambda: (self.worker(pid) or {}).get("status") == done, f"{done!r} of {self.worker(pid)}")
 

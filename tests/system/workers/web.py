@@ -105,6 +105,10 @@ class Connections:
                 self.idle.discard(connection)
         return data.decode()
 
+    def wait(self):
+        while self.threads:
+            time.sleep(0.01)
+
     def drain(self):
         with self.lock:
             self.draining = True
@@ -124,7 +128,7 @@ KEPT = []
 
 
 def obey():
-    """One order: hold MB, burn SECONDS, open FILES, threads COUNT, or run COMMAND, which leaves this process's session."""
+    """One order: hold MB, burn SECONDS, open FILES, threads COUNT, or run COMMAND, outside of this process's session."""
     order, _, value = open(os.path.join(os.environ["RUNTIME_DIRECTORY"], "order")).read().partition(" ")
     if order == "hold":
         # Written to, page by page: memory that was only asked for costs nothing.
@@ -163,7 +167,9 @@ def main():
         if wake in readable:
             if signal.SIGTERM in os.read(wake, 512):
                 break
-            threading.Thread(target=obey, daemon=True).start()
+            # Meanwhile the others accept; whom it has accepted is answered first, or an order that kills would fail a request.
+            connections.wait()
+            obey()
             continue
         for listener in readable:
             try:

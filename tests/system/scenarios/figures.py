@@ -1,0 +1,144 @@
+# machine: container vm
+# seconds: 150
+"""Figures agree with independent readings: cgroup files, /proc, ss."""
+
+import os
+import pathlib
+import socket
+import time
+
+from lab import FILES, VM, WEB, Instance, expect, equal, figures, group_of, install, members, run, wait_for
+from load import connect
+
+MEGABYTE = 1 << 20
+TICKS = os.sysconf("SC_CLK_TCK")
+
+install()
+web = Instance("web", f'command = {WEB.split()!r}\nworkers = 2\nready = "notify"\n')
+web.listen()
+web.start()
+busy, idle = web.at_full_strength(2)
+
+
+def near(value, wanted, by, what):
+    expect(value is not None and abs(value - wanted) <= by, f"{what}: {value}, but {wanted} ± {by} elsewhere")
+
+
+def usage(pid):
+    return web.worker(pid)["usage"]
+
+
+def ticks_of(pid):
+    """CPU time in microseconds: fields 14 and 15 of proc_pid_stat(5)."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) * 1_000_000 // TICKS
+
+
+def resident(pid):
+    line = next(line for line in open(f"/proc/{pid}/status") if line.startswith("VmRSS:"))
+    return int(line.split()[1]) << 10
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+# CPU: one that burns it, one that does not.
+time.sleep(1)
+web.report()
+before, clock = figures(group_of(busy), "cpu.stat")["usage_usec"], time.monotonic()
+web.send(busy, f"burn {8 if VM else 4}")
+time.sleep(3)
+report = web.report()
+after, lasted = figures(group_of(busy), "cpu.stat")["usage_usec"], time.monotonic() - clock
+workers = {worker["pid"]: worker["usage"] for worker in report["workers"]}
+share = (after - before) / 1_000_000 / lasted
+# On a busy host it is far from one.
+expect(share > 0.1, f"the worker that burns CPU had only {share} of one: this shows nothing")
+near(workers[busy]["cpuShare"], share, 0.05 + share / 10, "the share of a CPU of the busy one")
+expect(workers[idle]["cpuShare"] < share / 2, f"the share of the idle one is {workers[idle]['cpuShare']}")
+wait_for(lambda: (web.worker(busy)["status"] or "").startswith("done: burn"), "the end of the burning")
+# Nothing runs now, so both readings are of the same moment.
+near(usage(busy)["cpuUSec"], figures(group_of(busy), "cpu.stat")["usage_usec"], 50_000, "CPU time, by its cgroup")
+near(usage(busy)["cpuUSec"], ticks_of(busy), 200_000, "CPU time, by /proc")
+near(report["usage"]["cpuUSec"], ticks_of(web.main_pid), 200_000, "herder's own CPU time")
+
+# Memory: one that holds 100 MB.
+less = usage(busy)["memoryBytes"]
+web.order(busy, "hold 100")
+held = usage(busy)
+near(held["memoryBytes"] - less, 100 * MEGABYTE, 8 * MEGABYTE, "memory that came with 100 MB")
+if VM:
+    near(held["memoryBytes"], int((group_of(busy) / "memory.current").read_text()), 2 * MEGABYTE, "memory, by its cgroup")
+    near(held["memoryPeakBytes"], int((group_of(busy) / "memory.peak").read_text()), 2 * MEGABYTE, "its peak")
+else:
+    near(held["memoryBytes"], resident(busy), 2 * MEGABYTE, "memory, by /proc")
+expect(held["memoryPeakBytes"] >= held["memoryBytes"] - 2 * MEGABYTE, f"the peak is below what there is: {held}")
+expect(usage(idle)["memoryBytes"] < held["memoryBytes"] - 80 * MEGABYTE, "the idle one has that memory, too")
+near(web.report()["usage"]["memoryBytes"], resident(web.main_pid), 2 * MEGABYTE, "herder's own memory")
+
+# Tasks, of the worker and of what it has started; file descriptors.
+web.order(busy, "threads 5")
+web.order(busy, "run exec sleep 1000")
+wait_for(lambda: len(members(group_of(busy))) == 2, "the process it starts")
+tasks = sum(len(os.listdir(f"/proc/{pid}/task")) for pid in members(group_of(busy)))
+expect(tasks >= 7, f"only {tasks} tasks are there")
+equal(usage(busy)["tasks"], tasks, "tasks")
+if VM:
+    equal(tasks, int((group_of(busy) / "pids.current").read_text()), "tasks, by its cgroup")
+web.order(busy, "open 20")
+wanted = sum(map(descriptors, members(group_of(busy))))
+expect(usage(busy)["fileDescriptors"] in (wanted, descriptors(busy)), f"{usage(busy)} file descriptors, not {wanted}")
+near(web.report()["usage"]["fileDescriptors"], descriptors(web.main_pid), 2, "herder's own file descriptors")
+
+# A queue: nobody accepts here.
+full = Instance(
+    "full",
+    f'command = ["{FILES}/misbehave", "ready"]\nworkers = 1\nready = "notify"\n',
+    listen=("127.0.0.1:8001", "/run/full.sock"),
+    socket="Backlog=7",
+)
+full.listen()
+full.start()
+full.at_full_strength(1)
+waiting = [connect("127.0.0.1:8001") for _ in range(5)] + [connect("/run/full.sock") for _ in range(3)]
+
+
+def queues():
+    return {found["address"]: found for found in full.report()["sockets"]}
+
+
+def by_ss(kind, address):
+    """What ss says of a listening socket: waiting, limit."""
+    lines = run("ss", "--no-header", "--listening", "--numeric", kind).stdout.splitlines()
+    fields = next(line.split() for line in lines if address in line.split())
+    at = fields.index(address)
+    return int(fields[at - 2]), int(fields[at - 1])
+
+
+# Asked before ss is: what the kernel has to load for that, it loads for herder.
+asked = queues()
+for address, kind, count in (("127.0.0.1:8001", "--tcp", 5), ("/run/full.sock", "--unix", 3)):
+    equal((asked[address]["waiting"], asked[address]["limit"]), (count, 7), f"the queue of {address}")
+    equal(by_ss(kind, address), (count, 7), f"the queue of {address} by ss")
+equal(asked["127.0.0.1:8001"]["dropped"], 0, "connections dropped so far")
+
+# One more than the limit has room; those beyond are dropped, each as often as its client tries.
+beyond = []
+for _ in range(8):
+    client = socket.socket()
+    client.setblocking(False)
+    client.connect_ex(("127.0.0.1", 8001))
+    beyond.append(client)
+wait_for(lambda: queues()["127.0.0.1:8001"]["dropped"] > 0, "dropped connections")
+equal(queues()["127.0.0.1:8001"]["waiting"], 8, "waiting connections in a full queue")
+for client in beyond:
+    client.close()
+shown = run("ss", "--no-header", "--listening", "--numeric", "--tcp", "--memory").stdout
+counts = [int(word.rstrip(")").rsplit(",d", 1)[1]) for word in shown.split() if word.startswith("skmem:") and ",d" in word]
+expect(queues()["127.0.0.1:8001"]["dropped"] in counts, f"{queues()['127.0.0.1:8001']}, but ss says {counts}")
+
+# The same in the table and in the metrics.
+metrics = full.metrics()
+found = {name: value for name, value in metrics.items() if name.startswith("herder_socket_waiting_connections{")}
+equal(sorted(found.values()), [3, 8], f"the queues in the metrics: {found}")
