@@ -374,6 +374,11 @@ impl Children {
         u32::try_from(pid).ok()
     }
 
+    /// The same, but only as long as it is nobody else's: until the worker is reaped.
+    pub fn unreaped(&self, worker: WorkerId) -> Option<i32> {
+        Some(self.children.get(&worker)?.process.pid)
+    }
+
     /// What is the same for every worker, and for whatever else herder starts.
     pub fn inheritance(&self) -> Inheritance {
         self.inheritance

@@ -11,6 +11,7 @@ mod calls;
 mod children;
 mod clients;
 mod describe;
+mod figures;
 mod generations;
 mod own;
 mod precheck;
@@ -36,6 +37,7 @@ use crate::linux::sockets::Socket;
 use crate::log::{Log, Priority};
 use calls::Calls;
 use children::Children;
+use figures::Figures;
 use generations::Generations;
 use precheck::Precheck;
 use source::{Source, Spec};
@@ -60,6 +62,7 @@ struct Daemon {
     /// Sockets handed over for herder itself, as far as nothing here serves them.
     _own: Vec<Socket>,
     children: Children,
+    figures: Figures,
     precheck: Option<Precheck>,
     server: Server,
     calls: Calls,

@@ -1,15 +1,20 @@
 //! The snapshot: what whoever looks is told, put together from the core, the processes and the kernel.
 //!
-//! Figures are read when somebody looks, and at no other time.
+//! Figures are read when somebody looks, and at no other time. Nothing a worker was started with is
+//! in it: whoever can connect may look.
 
 use super::Daemon;
-use crate::herd::{self, Condition, WorkerView};
-use crate::linux::poll;
+use crate::herd::{self, Condition, WorkerId, WorkerView};
+use crate::linux::sockets::Socket;
+use crate::linux::usage::Subject;
+use crate::linux::{poll, queue};
 use crate::wire::status;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Daemon {
-    pub(super) fn status(&self) -> status::Status {
+    /// How the instance is doing, as of now.
+    pub(super) fn status(&mut self) -> status::Status {
+        self.look();
         let herd = &self.herd;
         let (wanted, ready) = herd.strength();
         let workers: Vec<status::Worker> = herd.view().map(|worker| self.worker(worker)).collect();
@@ -36,13 +41,40 @@ impl Daemon {
             ready,
             starting: count(&[Starting]),
             draining: count(&[Draining, Retiring]),
-            sockets: self.sockets.iter().map(socket).collect(),
+            sockets: self.queues(),
             reload: herd.progress().map(|progress| self.progress(progress)),
             reloads: herd.past_reloads().map(|past| self.past_reload(past)).collect(),
             counters: self.counters(),
-            usage: status::Usage::default(),
+            usage: self.figures.herder(),
             workers,
         }
+    }
+
+    /// Reads what everything costs.
+    fn look(&mut self) {
+        let subject = |worker: WorkerView| {
+            let cgroup = self.children.group(worker.id).map(|group| group.path().to_owned());
+            Some((worker.id, Subject { pid: self.children.unreaped(worker.id)?, cgroup }))
+        };
+        let workers: Vec<(WorkerId, Subject)> = self.herd.view().filter_map(subject).collect();
+        self.figures.look(&workers);
+    }
+
+    /// The sockets that workers are given, and how full they are.
+    fn queues(&self) -> Vec<status::Socket> {
+        let spec = self.generations.get(self.herd.generation());
+        let given = spec.map(|spec| spec.launch.sockets.as_slice()).unwrap_or_default();
+        let sockets: Vec<&Socket> = given.iter().map(|&index| &self.sockets[index]).collect();
+        let queues = queue::of(&sockets);
+        let seen = sockets.iter().zip(queues).map(|(socket, queue)| status::Socket {
+            name: socket.name.clone(),
+            address: socket.address.as_ref().map(ToString::to_string),
+            kind: queue::kind(socket).to_owned(),
+            waiting: queue.waiting,
+            limit: queue.limit,
+            dropped: queue.dropped,
+        });
+        seen.collect()
     }
 
     fn progress(&self, progress: herd::Progress) -> status::Progress {
@@ -122,7 +154,7 @@ impl Daemon {
             age_usec: (herd::Time(poll::now()) - worker.born).0,
             respawns_of_slot: worker.respawns,
             last_exit: worker.last.as_ref().map(|last| self.last_exit(last)),
-            usage: status::Usage::default(),
+            usage: self.figures.worker(worker.id),
             oom_kills: self.children.oom_kills(worker.id),
             cgroup: self.children.cgroup(worker.id),
             status: self.children.status(worker.id),
@@ -161,16 +193,5 @@ impl Daemon {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let ago = herd::Time(poll::now()) - at;
         u64::try_from(now.as_micros()).unwrap_or(u64::MAX).saturating_sub(ago.0)
-    }
-}
-
-fn socket(socket: &crate::linux::sockets::Socket) -> status::Socket {
-    status::Socket {
-        name: socket.name.clone(),
-        address: socket.address.as_ref().map(ToString::to_string),
-        kind: socket.kind.to_string(),
-        waiting: None,
-        limit: None,
-        dropped: None,
     }
 }

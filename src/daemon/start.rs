@@ -5,6 +5,7 @@
 
 use super::calls::Calls;
 use super::children::{Children, Inheritance};
+use super::figures::Figures;
 use super::generations::Generations;
 use super::own;
 use super::source::{Source, Spec};
@@ -137,6 +138,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         sockets,
         _own: own,
         children,
+        figures: Figures::default(),
         precheck: None,
         server,
         calls: Calls::default(),

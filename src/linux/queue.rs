@@ -30,7 +30,7 @@ pub struct Queue {
 }
 
 /// The queues of sockets, in their order.
-pub fn of(sockets: &[Socket]) -> Vec<Queue> {
+pub fn of(sockets: &[&Socket]) -> Vec<Queue> {
     let mut diag = None;
     sockets.iter().map(|socket| look(socket, &mut diag)).collect()
 }

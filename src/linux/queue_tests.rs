@@ -122,9 +122,9 @@ fn several_sockets_are_asked_about_at_once() {
     let bound =
         |name: &str| sockets::bind(name, &Address::Unix(directory.path().join(name))).unwrap();
     let (tcp, _) = listening(3);
-    let sockets = [bound("one"), tcp, bound("two")];
+    let (one, two) = (bound("one"), bound("two"));
     let _client = UnixStream::connect(directory.path().join("two")).unwrap();
-    let waiting: Vec<_> = of(&sockets).iter().map(|queue| queue.waiting).collect();
+    let waiting: Vec<_> = of(&[&one, &tcp, &two]).iter().map(|queue| queue.waiting).collect();
     assert_eq!(waiting, [Some(0), Some(0), Some(1)]);
 }
 

@@ -78,24 +78,23 @@ pub fn of_herder() -> Usage {
 struct Look {
     processes: usize,
     descriptors: usize,
+    /// Files that one worker's cgroup does not have, and so no other: all have the same controllers.
+    absent: Vec<&'static str>,
 }
 
 impl Look {
     /// What a cgroup tells, and `/proc` of the processes in it. `None` if it cannot be read.
     fn cgroup(&mut self, path: &Path) -> Option<Usage> {
-        let number = |name: &str| -> Option<u64> {
-            let mut buffer = [0; FILE];
-            read(path.join(name), &mut buffer)?.trim().parse().ok()
-        };
         let mut buffer = [0; FILE];
-        let cpu = read(path.join("cpu.stat"), &mut buffer)?;
-        let cpu_usec = field(cpu, "usage_usec");
-        let memory_bytes = number("memory.current");
-        let memory_peak_bytes = number("memory.peak");
-        let tasks = number("pids.current");
+        let cpu_usec = field(read(path.join("cpu.stat"), &mut buffer)?, "usage_usec");
+        let memory_bytes = self.number(path, "memory.current");
+        let memory_peak_bytes = self.number(path, "memory.peak");
+        let tasks = self.number(path, "pids.current");
         let mut sum = Sum::default();
         // Its main process may be a zombie: that one is listed, too.
-        for pid in self.members(path)? {
+        let mut pids = Vec::new();
+        self.members(path, &mut pids)?;
+        for pid in pids {
             let directory = format!("/proc/{pid}");
             if tasks.is_none() {
                 sum.add_times(&directory);
@@ -118,16 +117,40 @@ impl Look {
         })
     }
 
-    /// The processes in a cgroup.
-    fn members(&mut self, path: &Path) -> Option<Vec<u32>> {
+    /// The number in a cgroup's file.
+    fn number(&mut self, path: &Path, name: &'static str) -> Option<u64> {
+        if self.absent.contains(&name) {
+            return None;
+        }
+        let path = path.join(name);
+        let mut buffer = [0; FILE];
+        let text = read(&path, &mut buffer);
+        if text.is_none() && !path.exists() {
+            self.absent.push(name);
+        }
+        text?.trim().parse().ok()
+    }
+
+    /// The processes in a cgroup, and in those that the worker has made below it.
+    fn members(&mut self, path: &Path, pids: &mut Vec<u32>) -> Option<()> {
         let left = MOST_PROCESSES.checked_sub(self.processes)?;
         let mut text = String::new();
         // Ten digits and a newline each, at most.
         let file = File::open(path.join("cgroup.procs")).ok()?;
         file.take(11 * left as u64).read_to_string(&mut text).ok()?;
-        let pids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
-        self.processes += pids.len();
-        Some(pids)
+        let before = pids.len();
+        pids.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
+        self.processes += pids.len() - before;
+        // Each directory in a directory links to it, so most need not be searched for any.
+        if fs::metadata(path).ok()?.nlink() > 2 {
+            for entry in fs::read_dir(path).ok()?.flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    // It may have been removed just now.
+                    let _ = self.members(&entry.path(), pids);
+                }
+            }
+        }
+        Some(())
     }
 
     /// Adds each process to its session. An error if there are too many to look at.

@@ -111,6 +111,12 @@ fn a_cgroup_tells_what_it_can_and_proc_the_rest() {
     assert_eq!(look(), with_memory);
     write("memory.peak", "6000000\n");
     assert_eq!(look(), Usage { memory_peak_bytes: Some(6_000_000), ..with_memory });
+
+    // The worker has divided its cgroup, and sits in a part of it.
+    write("cgroup.procs", "");
+    fs::create_dir(directory.path().join("part")).unwrap();
+    write("part/cgroup.procs", &format!("{}\n", shell.pid));
+    assert_eq!(look().file_descriptors, Some(3));
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod control_permissions;
 mod control_streams;
 mod endings;
 mod escalation;
+mod figures;
 mod logs;
 mod notify;
 mod quiet;
