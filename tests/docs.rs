@@ -8,6 +8,7 @@ use clap::{Command, CommandFactory, Parser};
 use herder::cli::Cli;
 use herder::config::{self, KEYS, Machine, Overrides};
 use herder::error::Error;
+use herder::wire::control::DESCRIPTION;
 use herder::wire::listen::HERDERS_OWN;
 use std::collections::BTreeSet;
 use std::fs;
@@ -83,54 +84,185 @@ fn every_setting_is_explained() {
     assert_eq!(explained.len(), keys.len(), "one is explained twice");
 }
 
-// herder(8) and the command line
+// The command line, herder(8), and the page that each command but the first two has of its own
+
+/// What herder(8) explains itself.
+const IN_HERDER_8: [&str; 2] = ["run", "check"];
 
 fn subcommands() -> Vec<Command> {
-    Cli::command().get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect()
+    // Built, so that it has the options that all of them have.
+    let mut cli = Cli::command();
+    cli.build();
+    let shown = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
+    cli.get_subcommands().filter(shown).cloned().collect()
+}
+
+fn with_pages() -> impl Iterator<Item = Command> {
+    subcommands().into_iter().filter(|command| !IN_HERDER_8.contains(&command.get_name()))
+}
+
+fn page_of(command: &Command) -> String {
+    read(&format!("man/herder-{}.1", command.get_name()))
+}
+
+/// Every page there is, below man/.
+fn pages() -> Vec<String> {
+    let mut pages: Vec<String> = fs::read_dir(root().join("man"))
+        .unwrap()
+        .map(|entry| format!("man/{}", entry.unwrap().file_name().to_string_lossy()))
+        .collect();
+    pages.sort();
+    pages
 }
 
 #[test]
-fn every_command_and_option_is_in_the_manual_and_the_reverse() {
+fn every_command_is_in_the_manual_and_the_reverse() {
     let page = read("man/herder.8");
     let description = section(&page, "DESCRIPTION");
     assert_eq!(
         names(items(description, ".It Cm")),
         names(subcommands().iter().map(Command::get_name))
     );
+    let see_also = section(&page, "SEE ALSO");
+    for command in with_pages() {
+        let name = command.get_name();
+        let page = format!(".Xr herder-{name} 1");
+        let item =
+            description.split("\n.It ").find(|item| item.starts_with(&format!("Cm {name}\n")));
+        assert!(item.is_some_and(|item| item.contains(&page)), "{page} is not named with {name}");
+        assert!(see_also.contains(&page), "{page} is not in SEE ALSO");
+    }
+    let own = with_pages().map(|command| format!("man/herder-{}.1", command.get_name()));
+    let here = pages().into_iter().filter(|page| page.ends_with(".1"));
+    assert_eq!(names(own), names(here));
+}
 
-    let mut options = names(["help", "version"]);
-    let mut letters = names(["h", "V"]);
-    for command in subcommands() {
-        let arguments: Vec<_> =
-            command.get_arguments().filter(|argument| !argument.is_positional()).collect();
-        for argument in &arguments {
-            options.extend(argument.get_long().map(str::to_owned));
-            letters.extend(argument.get_short().map(String::from));
+/// The options that a text explains: `.It Fl n , Fl -name Ar NAME`.
+fn explained_options(text: &str) -> Names {
+    let rows = items(text, ".It").flat_map(|row| row.split("Fl ").skip(1));
+    names(rows.filter_map(|text| text.split_whitespace().next()))
+}
+
+/// As a page writes the options of a command: `n`, `-name`.
+fn options(command: &Command) -> Names {
+    let mut options = Names::new();
+    for argument in command.get_arguments().filter(|argument| !argument.is_positional()) {
+        options.extend(argument.get_long().map(|long| format!("-{long}")));
+        options.extend(argument.get_short().map(String::from));
+    }
+    options
+}
+
+/// That the synopsis of a command has each of its options, by its letter if there is one, and of its values.
+fn synopsis_is_whole(command: &Command, synopsis: &str) {
+    for argument in command.get_arguments() {
+        if ["help", "version"].contains(&argument.get_id().as_str()) {
+            continue;
         }
-        // The synopsis of this command has each of them, by its letter if there is one.
+        let wanted = match (argument.get_short(), argument.get_long()) {
+            (Some(letter), _) => format!("Fl {letter}"),
+            (None, Some(long)) => format!("Fl -{long}"),
+            (None, None) => {
+                let name = argument.get_value_names().and_then(<[_]>::first);
+                let name = name.map(|name| name.as_str().to_owned()).unwrap_or_default();
+                // `CMD [ARG]...` is written as what it is.
+                if name.contains(' ') { "Ar COMMAND".to_owned() } else { format!("Ar {name}") }
+            }
+        };
+        assert!(synopsis.contains(&wanted), "{}: no {wanted} in:\n{synopsis}", command.get_name());
+    }
+}
+
+#[test]
+fn every_option_is_in_the_manual_and_the_reverse() {
+    let page = read("man/herder.8");
+    let mut in_herder_8 = Names::new();
+    for command in subcommands().iter().filter(|one| IN_HERDER_8.contains(&one.get_name())) {
+        in_herder_8.extend(options(command));
+        let start = format!(".Cm {}\n", command.get_name());
         let synopsis = section(&page, "SYNOPSIS");
-        let own = synopsis
-            .split("\n.Nm\n")
-            .find_map(|text| text.strip_prefix(&format!(".Cm {}\n", command.get_name())));
-        let own = own.unwrap_or_else(|| panic!("no synopsis of {}", command.get_name()));
-        for argument in arguments.iter().filter(|argument| argument.get_id() != "help") {
-            let flag = match (argument.get_short(), argument.get_long()) {
-                (Some(letter), _) => letter.to_string(),
-                (None, Some(long)) => format!("-{long}"),
-                (None, None) => continue,
-            };
-            assert!(
-                own.contains(&format!("Fl {flag}")),
-                "{}: no {flag} in:\n{own}",
-                command.get_name()
-            );
+        let own = synopsis.split("\n.Nm\n").find_map(|text| text.strip_prefix(&start));
+        synopsis_is_whole(command, own.unwrap_or_else(|| panic!("no synopsis of {start}")));
+    }
+    assert_eq!(explained_options(section(&page, "DESCRIPTION")), in_herder_8);
+
+    for command in with_pages() {
+        let page = page_of(&command);
+        synopsis_is_whole(&command, section(&page, "SYNOPSIS"));
+        // --version is of all of them, and in herder(8).
+        let mut options = options(&command);
+        options.retain(|option| !["V", "-version"].contains(&option.as_str()));
+        assert_eq!(
+            explained_options(section(&page, "DESCRIPTION")),
+            options,
+            "{}",
+            command.get_name()
+        );
+    }
+}
+
+/// The numbers that begin the items of a list of exit statuses in `--help`.
+fn statuses_in_help(command: &Command) -> Names {
+    let help = command.clone().render_long_help().to_string();
+    let Some((_, list)) = help.split_once("\nExit status: ") else { return Names::new() };
+    let list = list.split("\n\n").next().unwrap_or_default();
+    let parts = list.split([',', ';', '\n']).filter_map(|part| part.split_whitespace().next());
+    names(parts.filter(|word| word.parse::<u8>().is_ok()))
+}
+
+#[test]
+fn every_exit_status_of_a_command_is_in_its_page_and_its_help() {
+    for command in with_pages() {
+        let page = page_of(&command);
+        let in_page: Names = names(items(section(&page, "EXIT STATUS"), ".It"));
+        assert!(in_page.contains("64"), "{}", command.get_name());
+        let mut in_help = statuses_in_help(&command);
+        in_help.insert("64".to_owned());
+        assert_eq!(in_page, in_help, "{}", command.get_name());
+    }
+}
+
+/// The fields of a type in the description of the control interface.
+fn fields_of(name: &str) -> Vec<String> {
+    let start = DESCRIPTION.find(&format!("type {name} (")).unwrap_or_else(|| panic!("no {name}"));
+    let lines = DESCRIPTION[start..].lines().skip(1).take_while(|line| *line != ")");
+    let fields = lines.filter(|line| !line.trim_start().starts_with('#'));
+    fields.filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect()
+}
+
+#[test]
+fn every_field_of_the_json_is_in_the_manual_and_the_reverse() {
+    let page = read("man/herder-status.1");
+    let objects = section(&page, "JSON").split("\n.Ss ").skip(1);
+    let mut explained = Names::new();
+    for object in objects {
+        let name = object.lines().next().unwrap_or_default();
+        let rows: Vec<&str> = items(object, ".It Li").collect();
+        assert_eq!(rows, fields_of(name), "{name}");
+        explained.insert(name.to_owned());
+    }
+    let expected = "InstanceStatus Socket Progress PastReload Counters Usage Worker LastExit";
+    assert_eq!(explained, names(expected.split(' ')));
+
+    let page = read("man/herder-events.1");
+    let rows: Vec<&str> = items(section(&page, "DESCRIPTION"), ".It Li").collect();
+    let fields: Vec<String> =
+        ["instance".to_owned()].into_iter().chain(fields_of("Event")).collect();
+    assert_eq!(rows, fields);
+}
+
+#[test]
+fn every_page_and_completion_is_in_both_packages() {
+    let manifest = read("Cargo.toml");
+    let (deb, rpm) = manifest.split_once("[package.metadata.generate-rpm]").expect("both packages");
+    let completions = ["bash", "fish"].map(|shell| format!("completions/herder.{shell}"));
+    let zsh = "completions/_herder".to_owned();
+    for file in pages().into_iter().chain(completions).chain([zsh]) {
+        assert!(root().join(&file).exists(), "{file}");
+        for (package, assets) in [("deb", deb), ("rpm", rpm)] {
+            assert!(assets.contains(&format!("\"{file}\"")), "{file} is not in the {package}");
         }
     }
-    // `.It Fl n , Fl -name Ar NAME`
-    let rows = items(description, ".It").flat_map(|row| row.split("Fl ").skip(1));
-    let flags: Vec<&str> = rows.filter_map(|text| text.split_whitespace().next()).collect();
-    assert_eq!(names(flags.iter().filter_map(|flag| flag.strip_prefix('-'))), options);
-    assert_eq!(names(flags.iter().filter(|flag| flag.len() == 1)), letters);
 }
 
 /// The blocks of a document between lines that begin and end one.
@@ -146,8 +278,9 @@ fn command_lines(block: &str) -> Vec<Vec<String>> {
         let line = line.trim().split(" #").next()?;
         line.strip_prefix("cargo run --release -- ").or(line.strip_prefix("herder "))
     });
-    let words = lines
-        .map(|line| line.split_whitespace().take_while(|word| !["&", "|", "&&"].contains(word)));
+    let words = lines.map(|line| {
+        line.split_whitespace().take_while(|word| !["&", "|", "||", "&&"].contains(word))
+    });
     words.map(|words| ["herder"].into_iter().chain(words).map(str::to_owned).collect()).collect()
 }
 
@@ -157,8 +290,8 @@ fn every_command_line_shown_is_one_that_herder_takes() {
     for file in ["README.md", "examples/django/README.md"] {
         lines.extend(blocks(&read(file), "```sh\n", "```").into_iter().flat_map(command_lines));
     }
-    for page in ["man/herder.8", "man/herder.toml.5"] {
-        let text = plain(&read(page));
+    for page in pages() {
+        let text = plain(&read(&page));
         lines.extend(blocks(&text, ROFF_BLOCK.0, ROFF_BLOCK.1).into_iter().flat_map(command_lines));
     }
     assert!(lines.len() > 5, "{lines:?}");
@@ -354,10 +487,10 @@ fn the_settings_of_the_django_example_and_those_in_documents_are_right() {
             load(file, &least_indented);
         }
     }
-    for page in ["man/herder.8", "man/herder.toml.5"] {
-        for text in blocks(&plain(&read(page)), ROFF_BLOCK.0, ROFF_BLOCK.1) {
+    for page in pages() {
+        for text in blocks(&plain(&read(&page)), ROFF_BLOCK.0, ROFF_BLOCK.1) {
             if text.contains(" = ") {
-                load(page, text);
+                load(&page, text);
             }
         }
     }

@@ -195,8 +195,10 @@ fn came_to_nothing(
     let (name, what) = (&instance.name, what(method));
     match why {
         Trouble::Late => Error::Failed(format!(
-            "{name}: {what} was not over within {:?}, and goes on; look at it with: herder status {name}",
-            timeout.unwrap_or_default()
+            "{name}: {what} was not over within {:?}, and goes on; look at it with: \
+             herder status {}",
+            timeout.unwrap_or_default(),
+            instance.argument()
         )),
         Trouble::Closed => Error::Failed(format!(
             "{name}: herder closed the connection before {what} was over: too many clients, or it has \

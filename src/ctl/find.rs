@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// A running herder, as far as the file system tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// `NAME` of `herder@NAME.service`, or the last part of its directory's path.
+    /// `NAME` of `herder@NAME.service`, or the last part of its path.
     pub name: String,
     /// Its control socket.
     pub control: PathBuf,
@@ -24,6 +24,11 @@ impl Instance {
     /// Its runtime directory.
     pub fn directory(&self) -> &Path {
         self.control.parent().unwrap_or(&self.control)
+    }
+
+    /// What to call it on a command line.
+    pub fn argument(&self) -> String {
+        if self.is_system { self.name.clone() } else { self.directory().display().to_string() }
     }
 
     /// The unit it would be.
@@ -160,12 +165,13 @@ impl Places {
             io::ErrorKind::NotFound => Error::Denied(format!("{} does not exist", path.display())),
             _ => Error::Denied(format!("cannot look at {}: {error}", path.display())),
         })?;
-        // Both the directory and the socket in it will do.
+        if there.is_dir() {
+            return Ok(self.instance(path));
+        }
+        // The socket in a directory will do too, and one that systemd made, wherever it is.
         match path.parent() {
-            Some(parent) if !there.is_dir() && path.ends_with("control") => {
-                Ok(self.instance(parent))
-            }
-            _ => Ok(self.instance(path)),
+            Some(parent) if path.ends_with("control") => Ok(self.instance(parent)),
+            _ => Ok(Instance { name: name_of(path), control: path.to_owned(), is_system: false }),
         }
     }
 

@@ -53,6 +53,10 @@ fn an_instance_is_found_by_name_unit_and_path() {
     }
     assert_eq!(scene.found(Some(web.join("control").to_str().unwrap())), web);
     assert_eq!(scene.found(Some("dev")), dev);
+    let socket = scene.dir.path().join("herder-web.control");
+    scene.listeners.push(UnixListener::bind(&socket).unwrap());
+    let found = scene.places.find(socket.to_str()).unwrap();
+    assert_eq!((found.name.as_str(), &found.control), ("herder-web.control", &socket));
     assert!(scene.places.find(Some("web")).unwrap().is_system);
     assert!(!scene.places.find(Some("dev")).unwrap().is_system);
 }
