@@ -65,6 +65,8 @@ pub enum Command {
     Check(Check),
     /// Show how instances are doing, and what each worker costs
     Status(Status),
+    /// Watch instances and their workers on the screen, and steer them
+    Top(Top),
     /// Tell by the exit status whether an instance serves
     Health(Health),
     /// Show what happens, as it happens
@@ -403,6 +405,25 @@ pub enum MetricsFormat {
     Prometheus,
 }
 
+/// `herder top`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Press ? for the keys. Where several run, the list comes first.
+
+Exit status: 0 quit, 1 no answer, 3 not running, 4 no such instance or no permission, 64 no terminal
+
+Example:
+  herder top web
+
+Manual: herder-top(1)")]
+pub struct Top {
+    /// NAME, herder@NAME.service, or a runtime directory [default: all that run]
+    pub instance: Option<String>,
+    /// How often to look at figures; what happens is seen at once
+    #[arg(short = 'd', long, value_name = "SPAN", value_parser = span, default_value = "1s")]
+    pub interval: Span,
+}
+
 /// `--log-format`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -501,6 +522,8 @@ mod tests {
         assert_eq!((scale.instance.as_str(), scale.workers), ("web", 4));
         let Ok(Command::Recycle(recycle)) = parse("herder recycle --slot 0") else { panic!() };
         assert_eq!((recycle.instance, recycle.slot), (None, Some(0)));
+        let Ok(Command::Top(top)) = parse("herder top -d 500ms") else { panic!() };
+        assert_eq!((top.instance, top.interval), (None, Span::millis(500)));
         assert!(matches!(parse("herder demo-worker"), Ok(Command::DemoWorker)));
     }
 

@@ -92,6 +92,7 @@ fn act(command: Command) -> Result<u8, Error> {
             };
             ctl::metrics(args.instance.as_deref(), format, args.output.as_deref()).map(|()| 0)
         }
+        Command::Top(args) => ctl::top(args.instance.as_deref(), args.interval.into()).map(|()| 0),
         Command::DemoWorker => demo::run().map(|()| 0),
     }
 }

@@ -19,6 +19,7 @@ mod overview;
 mod paint;
 mod progress;
 mod status;
+mod top;
 mod unit;
 
 pub use change::{abort_reload, log_level, recycle, reload, scale, stop_worker};
@@ -26,6 +27,7 @@ pub use events::events;
 pub use health::health;
 pub use metrics::metrics;
 pub use status::status;
+pub use top::top;
 
 use crate::error::Error;
 use std::io::{self, Write};
