@@ -407,8 +407,12 @@ impl Children {
 
     /// The worker this process belongs to, if it belongs to one.
     pub fn owner(&self, pid: i32) -> Option<WorkerId> {
-        let mut children = self.children.iter();
-        children.find(|(_, child)| child.owns(pid)).map(|(&worker, _)| worker)
+        let by_group = self.groups.worker_of(pid).filter(|id| self.children.contains_key(id));
+        by_group.or_else(|| {
+            let leader = child::session_of(pid)?;
+            let mut children = self.children.iter();
+            children.find(|(_, child)| child.process.pid == leader).map(|(&worker, _)| worker)
+        })
     }
 
     /// What somebody should know of how workers are started.

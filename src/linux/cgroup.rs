@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 /// Where herder itself sits, unless systemd has put it somewhere (`DelegateSubgroup=`).
 const SUPERVISOR: &str = "supervisor";
 
+/// What the names of workers' groups begin with; a number follows. By these an earlier herder's are known.
+pub const PREFIX: &str = "worker-";
+
 /// The controllers there is a use for. Each costs the kernel something, so no others are switched on.
 const CONTROLLERS: [&str; 4] = ["memory", "cpu", "pids", "io"];
 
@@ -108,6 +111,13 @@ impl Tree {
         Ok(group)
     }
 
+    /// The name of the group in which that process is, or of the one that its own is below.
+    pub fn group_of(&self, pid: i32) -> Option<String> {
+        let name = find::of_process(&pid.to_string())?;
+        let below = name.strip_prefix(self.name.trim_end_matches('/'))?.strip_prefix('/')?;
+        below.split('/').next().map(str::to_owned)
+    }
+
     fn group(&self, name: &str) -> Group {
         Group::new(self.directory.join(name), format!("{}/{name}", self.name.trim_end_matches('/')))
     }
@@ -143,7 +153,7 @@ impl Tree {
         for controller in CONTROLLERS.into_iter().filter(|name| offered(name)) {
             // One by one: a list is refused as a whole when one of it is.
             let file = self.directory.join("cgroup.subtree_control");
-            match fs::write(file, format!("+{controller}")) {
+            match group::put(&file, &format!("+{controller}")) {
                 Err(why) if !is_on(controller) => self.refused.push((controller, why)),
                 Ok(()) | Err(_) => self.controllers.push(controller),
             }

@@ -3,7 +3,7 @@
 //! A worker is worth more than its cgroup: what cannot be made is said once, and workers go without.
 
 use crate::herd::WorkerId;
-use crate::linux::cgroup::{Entrance, Group, Tree};
+use crate::linux::cgroup::{Entrance, Group, PREFIX, Tree};
 use crate::linux::spawn::SpawnError;
 use std::fmt::Display;
 use std::io;
@@ -37,6 +37,12 @@ impl Groups {
 
     pub fn tree(&self) -> Option<&Tree> {
         self.tree.as_ref()
+    }
+
+    /// The worker in whose cgroup this process is.
+    pub fn worker_of(&self, pid: i32) -> Option<WorkerId> {
+        let name = self.tree.as_ref()?.group_of(pid)?;
+        Some(WorkerId(name.strip_prefix(PREFIX)?.parse().ok()?))
     }
 
     /// One for this worker, if there can be one.
@@ -105,7 +111,7 @@ impl Drop for Groups {
 /// Named by the worker's id, which is never used again: what is meant for one group cannot hit
 /// another.
 fn make(tree: &Tree, worker: WorkerId) -> io::Result<Home> {
-    let group = tree.make(&format!("worker-{}", worker.0))?;
+    let group = tree.make(&format!("{PREFIX}{}", worker.0))?;
     let entrance = group.entrance()?;
     Ok(Home { group, entrance })
 }

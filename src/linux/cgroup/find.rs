@@ -4,7 +4,7 @@
 //! directory (252, or without `DelegateSubgroup=`); or on the directory above (`DelegateSubgroup=`);
 //! or this process's directory is the root of all it can see (a cgroup namespace), and writable.
 
-use super::SUPERVISOR;
+use super::{PREFIX, SUPERVISOR, group};
 use crate::linux::sys;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use nix::unistd::{AccessFlags, access};
@@ -117,7 +117,7 @@ pub fn of_process(pid: &str) -> Option<String> {
 
 /// Whether herder gave this name to a worker's group.
 pub fn is_workers(name: &str) -> bool {
-    let id = name.strip_prefix("worker-").unwrap_or_default();
+    let id = name.strip_prefix(PREFIX).unwrap_or_default();
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -157,7 +157,7 @@ fn move_down(place: Place) -> Result<Place, NoTree> {
     if !pids(&procs).map_err(unusable)?.is_empty() {
         return Err(NoTree::Taken);
     }
-    fs::write(&procs, "0").map_err(unusable)?;
+    group::put(&procs, "0").map_err(unusable)?;
     // Of two that begin at the same time, at least one sees the other here.
     match pids(&procs).map_err(unusable)?.as_slice() {
         [_] => Ok(place),

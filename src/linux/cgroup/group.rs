@@ -7,7 +7,7 @@ use crate::linux::sys;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -106,7 +106,7 @@ impl Group {
     ///
     /// The group was removed.
     pub fn kill(&self) -> io::Result<()> {
-        match fs::write(self.path.join("cgroup.kill"), "1") {
+        match put(&self.path.join("cgroup.kill"), "1") {
             // Before Linux 5.14.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.kill_one_by_one(),
             result => result,
@@ -193,6 +193,12 @@ pub fn directories(path: &Path) -> Vec<String> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     directories.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// Writes to a file of the kernel's; `NotFound` if there is none. (fs::write would try to make it, and
+/// be answered that it may not.)
+pub fn put(file: &Path, text: &str) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).open(file)?.write_all(text.as_bytes())
 }
 
 /// A small file from its beginning: what a watched one has to be for the next change to be reported.

@@ -287,6 +287,9 @@ fn everybody_in_a_group_is_found_signalled_and_killed() {
             let members = group.members().unwrap();
             assert_eq!(members.len(), 3);
             assert!(members.iter().all(|pid| group.has(*pid)));
+            let is_told = |pid: &i32| tree.group_of(*pid).as_deref() == Some("worker-1");
+            assert!(members.iter().all(is_told));
+            assert_eq!(tree.group_of(1), None);
             assert!(!group.has(std::process::id().cast_signed()));
             assert!(!tree.make("worker-11").unwrap().has(child.pid), "the name goes on");
             assert_eq!(group.remove().unwrap_err().raw_os_error(), Some(libc::EBUSY));
@@ -325,6 +328,9 @@ fn without_cgroup_kill_they_are_killed_one_by_one() {
             let group = tree.make("worker-1").unwrap();
             start(&group, "sleep 1000 & sleep 1000 & exec sleep 1000");
             sleepers(&group, 3);
+            // Before Linux 5.14 there is no such file.
+            let none = group::put(&group.path().join("cgroup.not"), "1").unwrap_err();
+            assert_eq!(none.kind(), io::ErrorKind::NotFound);
             group.kill_one_by_one().unwrap();
             group.wait_until_empty(Duration::from_secs(20)).unwrap();
         },
