@@ -77,7 +77,7 @@ impl Machine<'_> {
     /// Boots, runs, and says everything it knows about a failure.
     pub fn run(&self, scenario: &Scenario, parent: &Cgroup, work: &Path) -> Result<(), String> {
         let name = format!("{}-{}", scenario.name, self.tree());
-        let (cgroup, work) = (parent.child(&name)?, work.join(name));
+        let (cgroup, work) = (parent.child(&name)?, work.join(&name));
         let ended = self.boot(scenario, &work, &cgroup);
         cgroup.remove();
         // A terminal line ends every line of text with both.
@@ -87,7 +87,12 @@ impl Machine<'_> {
         };
         let result = read("result");
         match ended {
-            Ok(()) if result.trim() == "success 0" => Ok(()),
+            Ok(()) if result.trim() == "success 0" => {
+                for line in read("log").lines().filter(|line| line.starts_with("measured: ")) {
+                    println!("{name}: {line}");
+                }
+                Ok(())
+            }
             ended => {
                 let end = ended
                     .err()

@@ -128,7 +128,7 @@ KEPT = []
 
 
 def obey():
-    """One order: hold MB, burn SECONDS, open FILES, threads COUNT, or run COMMAND, outside of this process's session."""
+    """One order: hold MB, burn SECONDS, open FILES, threads COUNT, exit STATUS, or run COMMAND, outside of this process's session."""
     order, _, value = open(os.path.join(os.environ["RUNTIME_DIRECTORY"], "order")).read().partition(" ")
     if order == "hold":
         # Written to, page by page: memory that was only asked for costs nothing.
@@ -144,6 +144,8 @@ def obey():
     elif order == "threads":
         for _ in range(int(value)):
             threading.Thread(target=threading.Event().wait, daemon=True).start()
+    elif order == "exit":
+        os._exit(int(value))
     elif order == "run":
         # Twice, as daemons do it: the second's parent is gone, and its session is its own.
         subprocess.run(["setsid", "sh", "-c", f"({value}) < /dev/null > /dev/null 2>&1 &"], check=True)
