@@ -5,7 +5,7 @@
 
 use super::ask::{self, connect, read_status};
 use super::find::{Instance, Places};
-use super::{print, soon};
+use super::{complain, print, soon};
 use crate::error::Error;
 use crate::log::harmless;
 use crate::wire::host::{Host, Silent};
@@ -25,10 +25,7 @@ use std::time::Instant;
 /// cannot be written.
 pub fn metrics(instance: Option<&str>, format: Format, output: Option<&Path>) -> Result<(), Error> {
     let host = survey(&Places::of_system(), instance)?;
-    for silent in &host.silent {
-        // For whoever looks; what is asked for is there without it.
-        let _ = writeln!(io::stderr(), "herder: {}", silent.reason);
-    }
+    host.silent.iter().for_each(|silent| complain(&silent.reason));
     let text = openmetrics::render_host(&host, format);
     match output {
         None => print(&text),
@@ -38,14 +35,12 @@ pub fn metrics(instance: Option<&str>, format: Format, output: Option<&Path>) ->
 }
 
 /// What the instance that was named says of itself, or every instance of the host.
-fn survey(places: &Places, instance: Option<&str>) -> Result<Host, Error> {
+pub fn survey(places: &Places, instance: Option<&str>) -> Result<Host, Error> {
     if let Some(name) = instance {
         return status_of(&places.find(Some(name))?, soon()).map(Host::of_one);
     }
     let seen = places.all();
-    for error in seen.unseen {
-        let _ = writeln!(io::stderr(), "herder: {error}");
-    }
+    seen.unseen.iter().for_each(complain);
     Ok(ask_all(seen.instances, soon()))
 }
 
@@ -67,8 +62,7 @@ fn ask_all(instances: Vec<Instance>, deadline: Instant) -> Host {
 /// the instance does not answer.
 fn status_of(instance: &Instance, deadline: Instant) -> Result<Status, Error> {
     let mut connection = connect(instance, deadline)?;
-    let object = ask::status(&mut connection, instance, deadline)?;
-    let status = read_status(instance, object)?;
+    let status = read_status(instance, ask::status(&mut connection, instance, deadline)?)?;
     Ok(Status { name: instance.name.clone(), ..status })
 }
 

@@ -30,6 +30,7 @@ pub use status::status;
 pub use top::top;
 
 use crate::error::Error;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -64,7 +65,7 @@ fn print(text: &str) -> Result<(), Error> {
 }
 
 /// To standard error, as `main` does with the error that ends a command.
-fn complain(error: &Error) {
+fn complain(error: &impl Display) {
     // Nobody can be told if this cannot be written.
     let _ = writeln!(io::stderr(), "herder: {error}");
 }

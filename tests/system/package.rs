@@ -8,19 +8,27 @@ use libtest_mimic::{Failed, Trial};
 use crate::output_of;
 
 /// Files of both packages; `.gz` is what Debian adds to manual pages.
-const FILES: [&str; 14] = [
+const FILES: [&str; 22] = [
     "/usr/bin/herder",
     "/usr/lib/systemd/catalog/herder.catalog",
+    "/usr/lib/systemd/system/herder-metrics.service",
+    "/usr/lib/systemd/system/herder-metrics.socket",
     "/usr/lib/systemd/system/herder-rearm@.service",
+    "/usr/lib/systemd/system/herder-textfile.service",
+    "/usr/lib/systemd/system/herder-textfile.timer",
     "/usr/lib/systemd/system/herder@.service",
     "/usr/lib/systemd/system/herder@.socket",
     "/usr/share/doc/herder/CHANGELOG.md",
     "/usr/share/doc/herder/README.md",
     "/usr/share/doc/herder/SECURITY.md",
     "/usr/share/doc/herder/examples/admin.socket",
+    "/usr/share/doc/herder/examples/grafana/herder.json",
     "/usr/share/doc/herder/examples/herder.toml",
     "/usr/share/doc/herder/examples/listen.conf",
+    "/usr/share/doc/herder/examples/prometheus/herder.rules.test.yml",
+    "/usr/share/doc/herder/examples/prometheus/herder.rules.yml",
     "/usr/share/doc/herder/examples/service.conf",
+    "/usr/share/man/man1/herder-metrics.1",
     "/usr/share/man/man5/herder.toml.5",
     "/usr/share/man/man8/herder.8",
 ];

@@ -134,7 +134,7 @@ series! {
 
     Gauge herder_slot_ready "Whether a worker serves in this slot: 1 or 0."
         |status| slots(status, |workers| Some(u64::from(workers.iter().any(|worker| serves(worker))) as f64));
-    Gauge herder_slot_worker_age_seconds "Since when the slot's newest worker has been running."
+    Gauge herder_slot_worker_age_seconds "How long the slot's newest worker has been running."
         |status| slots(status, |workers| workers.iter().map(|worker| worker.age_usec).min().map(seconds));
     Counter herder_slot_respawns_total "How often the slot got a new worker because the one before had ended by itself."
         |status| slots(status, |workers| workers.iter().map(|worker| worker.respawns_of_slot as f64).reduce(f64::max));

@@ -1,0 +1,104 @@
+//! What the manual, the rules and the dashboard call metrics is what the code calls them, and the reverse.
+
+use herder::wire::openmetrics::{Kind, SERIES};
+use herder::wire::page;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+/// The names of metrics in a text.
+fn named(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("herder_")).collect()
+}
+
+#[test]
+fn the_manual_says_of_every_metric_what_the_code_says() {
+    let page = read("man/herder-metrics.1").replace('\n', " ");
+    let mut in_manual: Vec<&str> = page
+        .split(".It Li ")
+        .skip(1)
+        .filter_map(|entry| entry.split_whitespace().next())
+        .filter(|name| name.starts_with("herder_"))
+        .collect();
+    let mut in_code: Vec<&str> = SERIES.iter().map(|series| series.name).collect();
+    in_manual.sort_unstable();
+    in_code.sort_unstable();
+    assert_eq!(in_manual, in_code);
+
+    for series in &SERIES {
+        let kind = match series.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Info => "info",
+        };
+        let unit = series.unit().map(|unit| format!(" in {unit}")).unwrap_or_default();
+        let start = format!(".It Li {} ", series.name);
+        let said = format!(".Pq {kind}{unit} {}", series.help);
+        let entry = page.split(&start).nth(1).unwrap_or_default();
+        let entry = entry.split(".It ").next().unwrap_or_default();
+        assert!(entry.contains(&said), "{start}: no “{said}” in\n{entry}");
+    }
+}
+
+#[test]
+fn what_queries_ask_for_is_there() {
+    let there: BTreeSet<&str> = SERIES.iter().map(|series| series.name).collect();
+    for file in [
+        "examples/prometheus/herder.rules.yml",
+        "examples/prometheus/herder.rules.test.yml",
+        "examples/grafana/herder.json",
+    ] {
+        let text = read(file);
+        let asked = named(&text);
+        assert!(asked.len() > 8, "{file}: {asked:?}");
+        let strange: Vec<_> = asked.difference(&there).collect();
+        assert!(strange.is_empty(), "{file} asks for {strange:?}");
+    }
+}
+
+#[test]
+fn every_alert_is_tested_and_says_what_to_do() {
+    let (rules, tests) = (
+        read("examples/prometheus/herder.rules.yml"),
+        read("examples/prometheus/herder.rules.test.yml"),
+    );
+    let alerts: Vec<&str> = rules.split("- alert: ").skip(1).collect();
+    assert!(alerts.len() > 9);
+    for alert in alerts {
+        let name = alert.lines().next().unwrap();
+        for key in ["severity: ", "summary: ", "description: ", "runbook: "] {
+            assert!(alert.contains(key), "{name}: no {key}");
+        }
+        assert!(
+            tests.contains(&format!("\"{name}\"")) || tests.contains(&format!("alertname: {name}")),
+            "{name} is not tested"
+        );
+    }
+}
+
+#[test]
+fn the_page_is_small_and_needs_nothing_else() {
+    assert!(page::HTML.len() < 40 * 1024, "{}", page::HTML.len());
+    // The name of SVG is no address that anybody opens.
+    let rest = page::HTML.replace("http://www.w3.org/2000/svg", "");
+    for word in [
+        "http://",
+        "https://",
+        "//cdn",
+        "@import",
+        "url(",
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+    ] {
+        assert!(!rest.contains(word), "the page has {word}");
+    }
+}
