@@ -148,6 +148,7 @@ pub fn reloading(at: Duration, slots: u32) -> Status {
     let starting = worker(at, replaced);
     status.workers.push(Worker {
         id: starting.id + u64::from(slots),
+        pid: Some(52_001),
         state: WorkerState::Starting,
         generation: 8,
         evidence: None,

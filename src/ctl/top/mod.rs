@@ -38,8 +38,9 @@ use theme::Theme;
 ///
 /// # Errors
 ///
-/// [`Error::Usage`] without a terminal or with an interval that is too short or too long, [`Error::NotRunning`], [`Error::Denied`] or
-/// [`Error::Failed`] if there is nothing to be seen, [`Error::System`] if the terminal is gone.
+/// [`Error::Usage`] without a terminal or with an interval that is too short or too long;
+/// [`Error::NotRunning`], [`Error::Denied`] or [`Error::Failed`] if there is nothing to be seen;
+/// [`Error::System`] if the terminal is gone.
 pub fn top(instance: Option<&str>, interval: Duration) -> Result<(), Error> {
     let range = dialog::SHORTEST..=dialog::LONGEST;
     if !range.contains(&interval) {
