@@ -163,7 +163,10 @@ impl Places {
     fn at(&self, path: &Path) -> Result<Instance, Error> {
         let there = fs::metadata(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::Denied(format!("{} does not exist", path.display())),
-            _ => Error::Denied(format!("cannot look at {}: {error}", path.display())),
+            _ => Error::Denied(format!(
+                "cannot look at {}: {error}; try again as root",
+                path.display()
+            )),
         })?;
         if there.is_dir() {
             return Ok(self.instance(path));

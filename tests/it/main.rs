@@ -13,6 +13,7 @@ mod wait;
 mod workers;
 
 mod cgroups;
+mod commands;
 mod contract;
 mod control;
 mod control_calls;
