@@ -6,13 +6,14 @@
 //! what is in its session or process group.
 
 mod groups;
+mod hearing;
 mod memory;
 mod output;
 mod remains;
 
 use super::source::Spec;
 use super::token::Token;
-use crate::herd::{Cause, Event, Exit, Generation, SlotId, Span, SpawnFailure, WorkerId};
+use crate::herd::{Cause, Event, Exit, Generation, SlotId, SpawnFailure, WorkerId};
 use crate::linux::cgroup::{Group, Tree, Watch};
 use crate::linux::child::{self, RawExit};
 use crate::linux::limits::OpenFiles;
@@ -21,7 +22,6 @@ use crate::linux::poll::{Interest, Poll};
 use crate::linux::sockets::Socket;
 use crate::linux::spawn::{self, Program, SpawnError, Stage};
 use crate::log::Priority;
-use crate::wire::notify::{MAX_DATAGRAM, Message};
 use groups::Groups;
 use memory::{Kills, Memory};
 use output::Output;
@@ -30,11 +30,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
-
-/// Datagrams read from one worker in one turn. A worker that sends more is not listened to for a
-/// while: its own queue fills, and it waits or loses, as it likes.
-const DATAGRAMS_PER_TURN: usize = 16;
-const MUTED_FOR: Span = Span::millis(20);
 
 /// Descriptors that herder has open for a worker at most: its process, its notify socket, its cgroup.
 const PER_WORKER: usize = 3;
@@ -303,57 +298,6 @@ impl Children {
         let exit = if starved { Exit::OutOfMemory } else { how(raw) };
         events.push(Event::Exited { worker, exit });
         events
-    }
-
-    /// What a worker has to say.
-    pub fn hear(&mut self, poll: &Poll, worker: WorkerId, now: u64) -> Vec<Event> {
-        let mut events = Vec::new();
-        let Some(child) = self.children.get_mut(&worker) else { return events };
-        let mut buffer = [0; MAX_DATAGRAM];
-        for _ in 0..DATAGRAMS_PER_TURN {
-            let Ok(Some(datagram)) = child.inbox.recv(&mut buffer) else { return events };
-            if !child.owns(datagram.pid) {
-                self.dropped += 1;
-                continue;
-            }
-            let mut message = Message::parse(&buffer[..datagram.len]);
-            if datagram.truncated {
-                // A text that was cut still says something; a number says something else.
-                message.extend = None;
-            }
-            if message.status.is_some() {
-                child.status.clone_from(&message.status);
-            }
-            if let Some(usec) = message.extend {
-                events.push(Event::Extend { worker, by: Span(usec) });
-            }
-            if message.ready {
-                events.push(Event::Ready { worker });
-            }
-            if message.stopping {
-                events.push(Event::Stopping { worker });
-            }
-        }
-        child.muted_until = Some(now + MUTED_FOR.0);
-        let _ = poll.remove(&child.inbox);
-        events
-    }
-
-    /// Listens again to workers that were muted for long enough.
-    pub fn unmute(&mut self, poll: &Poll, now: u64) {
-        self.unmute_memory(poll, now);
-        for (&worker, child) in &mut self.children {
-            if child.muted_until.is_some_and(|until| until <= now) {
-                child.muted_until = None;
-                let _ = poll.add(&child.inbox, Token::Inbox(worker).into(), Interest::Read);
-            }
-        }
-    }
-
-    /// When [`unmute`](Children::unmute) is due.
-    pub fn deadline(&self) -> Option<u64> {
-        let inboxes = self.children.values().filter_map(|child| child.muted_until);
-        inboxes.chain(self.memory.as_ref().and_then(Memory::deadline)).min()
     }
 
     /// Passes `reopen-signal` on to those started with one, and says to how many.

@@ -1,0 +1,66 @@
+//! What workers say on their notify sockets: listened to as long as it is little.
+
+use super::Children;
+use super::memory::Memory;
+use crate::daemon::token::Token;
+use crate::herd::{Event, Span, WorkerId};
+use crate::linux::poll::{Interest, Poll};
+use crate::wire::notify::{MAX_DATAGRAM, Message};
+
+/// Datagrams read from one worker in one turn. A worker that sends more is not listened to for a
+/// while: its own queue fills, and it waits or loses, as it likes.
+const DATAGRAMS_PER_TURN: usize = 16;
+const MUTED_FOR: Span = Span::millis(20);
+
+impl Children {
+    /// What a worker has to say.
+    pub fn hear(&mut self, poll: &Poll, worker: WorkerId, now: u64) -> Vec<Event> {
+        let mut events = Vec::new();
+        let Some(child) = self.children.get_mut(&worker) else { return events };
+        let mut buffer = [0; MAX_DATAGRAM];
+        for _ in 0..DATAGRAMS_PER_TURN {
+            let Ok(Some(datagram)) = child.inbox.recv(&mut buffer) else { return events };
+            if !child.owns(datagram.pid) {
+                self.dropped += 1;
+                continue;
+            }
+            let mut message = Message::parse(&buffer[..datagram.len]);
+            if datagram.truncated {
+                // A text that was cut still says something; a number says something else.
+                message.extend = None;
+            }
+            if message.status.is_some() {
+                child.status.clone_from(&message.status);
+            }
+            if let Some(usec) = message.extend {
+                events.push(Event::Extend { worker, by: Span(usec) });
+            }
+            if message.ready {
+                events.push(Event::Ready { worker });
+            }
+            if message.stopping {
+                events.push(Event::Stopping { worker });
+            }
+        }
+        child.muted_until = Some(now + MUTED_FOR.0);
+        let _ = poll.remove(&child.inbox);
+        events
+    }
+
+    /// Listens again to workers that were muted for long enough.
+    pub fn unmute(&mut self, poll: &Poll, now: u64) {
+        self.unmute_memory(poll, now);
+        for (&worker, child) in &mut self.children {
+            if child.muted_until.is_some_and(|until| until <= now) {
+                child.muted_until = None;
+                let _ = poll.add(&child.inbox, Token::Inbox(worker).into(), Interest::Read);
+            }
+        }
+    }
+
+    /// When [`unmute`](Children::unmute) is due.
+    pub fn deadline(&self) -> Option<u64> {
+        let inboxes = self.children.values().filter_map(|child| child.muted_until);
+        inboxes.chain(self.memory.as_ref().and_then(Memory::deadline)).min()
+    }
+}
