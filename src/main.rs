@@ -7,7 +7,6 @@ use herder::cli::{Recycle, Reload, Scale, StopWorker};
 use herder::daemon::{self, Options};
 use herder::error::Error;
 use herder::log::{Format, Priority};
-use herder::wire::openmetrics;
 use herder::{check, complete, ctl, demo};
 use std::io::{self, Write};
 use std::panic;
@@ -84,11 +83,11 @@ fn act(command: Command) -> Result<u8, Error> {
         Command::LogLevel(args) => ctl::log_level(&args.instance, priority(args.level)).map(|()| 0),
         Command::Metrics(args) => {
             let format = match args.format {
-                Some(MetricsFormat::Openmetrics) => openmetrics::Format::OpenMetrics,
-                Some(MetricsFormat::Prometheus) => openmetrics::Format::Prometheus,
+                Some(MetricsFormat::Openmetrics) => ctl::Format::OpenMetrics,
+                Some(MetricsFormat::Prometheus) => ctl::Format::Prometheus,
                 // What reads files knows no other.
-                None if args.output.is_some() => openmetrics::Format::Prometheus,
-                None => openmetrics::Format::OpenMetrics,
+                None if args.output.is_some() => ctl::Format::Prometheus,
+                None => ctl::Format::OpenMetrics,
             };
             ctl::metrics(args.instance.as_deref(), format, args.output.as_deref()).map(|()| 0)
         }

@@ -25,6 +25,7 @@ mod unit;
 pub use change::{abort_reload, log_level, recycle, reload, scale, stop_worker};
 pub use events::events;
 pub use health::health;
+pub use crate::wire::openmetrics::Format;
 pub use metrics::metrics;
 pub use status::status;
 pub use top::top;
