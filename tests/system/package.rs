@@ -7,38 +7,41 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::output_of;
 
-/// Files of both packages; `.gz` is what Debian adds to manual pages.
-const FILES: [&str; 22] = [
+/// Files of both packages that are nobody's directory; `.gz` is what Debian adds to manual pages.
+const FILES: [&str; 6] = [
     "/usr/bin/herder",
     "/usr/lib/systemd/catalog/herder.catalog",
-    "/usr/lib/systemd/system/herder-metrics.service",
-    "/usr/lib/systemd/system/herder-metrics.socket",
-    "/usr/lib/systemd/system/herder-rearm@.service",
-    "/usr/lib/systemd/system/herder-textfile.service",
-    "/usr/lib/systemd/system/herder-textfile.timer",
-    "/usr/lib/systemd/system/herder@.service",
-    "/usr/lib/systemd/system/herder@.socket",
     "/usr/share/doc/herder/CHANGELOG.md",
     "/usr/share/doc/herder/README.md",
     "/usr/share/doc/herder/SECURITY.md",
-    "/usr/share/doc/herder/examples/admin.socket",
-    "/usr/share/doc/herder/examples/grafana/herder.json",
     "/usr/share/doc/herder/examples/herder.toml",
-    "/usr/share/doc/herder/examples/listen.conf",
-    "/usr/share/doc/herder/examples/prometheus/herder.rules.test.yml",
-    "/usr/share/doc/herder/examples/prometheus/herder.rules.yml",
-    "/usr/share/doc/herder/examples/service.conf",
-    "/usr/share/man/man1/herder-metrics.1",
-    "/usr/share/man/man5/herder.toml.5",
-    "/usr/share/man/man8/herder.8",
 ];
-const DEB_ONLY: [&str; 3] = [
+/// Directories here of which both packages hold every file with such an ending, and where.
+const DIRECTORIES: [(&str, &str, &str); 10] = [
+    ("man", ".1", "/usr/share/man/man1/"),
+    ("man", ".5", "/usr/share/man/man5/"),
+    ("man", ".8", "/usr/share/man/man8/"),
+    ("systemd", ".service", "/usr/lib/systemd/system/"),
+    ("systemd", ".socket", "/usr/lib/systemd/system/"),
+    ("systemd", ".timer", "/usr/lib/systemd/system/"),
+    ("systemd/examples", "", "/usr/share/doc/herder/examples/"),
+    ("completions", ".fish", "/usr/share/fish/vendor_completions.d/"),
+    ("examples/django", "", "/usr/share/doc/herder/examples/django/"),
+    ("examples/prometheus", "", "/usr/share/doc/herder/examples/prometheus/"),
+];
+const DEB_ONLY: [&str; 5] = [
+    "/usr/share/bash-completion/completions/herder",
     "/usr/share/doc/herder/LICENSE-APACHE",
     "/usr/share/doc/herder/LICENSE-MIT",
     "/usr/share/doc/herder/copyright",
+    "/usr/share/zsh/vendor-completions/_herder",
 ];
-const RPM_ONLY: [&str; 2] =
-    ["/usr/share/licenses/herder/LICENSE-APACHE", "/usr/share/licenses/herder/LICENSE-MIT"];
+const RPM_ONLY: [&str; 4] = [
+    "/usr/share/bash-completion/completions/herder",
+    "/usr/share/licenses/herder/LICENSE-APACHE",
+    "/usr/share/licenses/herder/LICENSE-MIT",
+    "/usr/share/zsh/site-functions/_herder",
+];
 
 pub fn trials(in_ci: bool) -> Vec<Trial> {
     let trial = |name: &str, variable: &'static str, check: fn(&Path) -> Result<(), Failed>| {
@@ -80,25 +83,36 @@ fn rpm(package: &Path) -> Result<(), Failed> {
 
 fn compare(mut found: Vec<String>, only_here: &[&str]) -> Result<(), Failed> {
     let mut wanted: Vec<_> = FILES.iter().chain(only_here).map(ToString::to_string).collect();
-    add_files(Path::new("examples/django"), "/usr/share/doc/herder/", &mut wanted)?;
+    for (directory, ending, to) in DIRECTORIES {
+        add_files(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), ending, to, &mut wanted)?;
+    }
     wanted.sort_unstable();
     found.sort_unstable();
+    let missing: Vec<_> = wanted.iter().filter(|file| !found.contains(file)).collect();
+    let surplus: Vec<_> = found.iter().filter(|file| !wanted.contains(file)).collect();
     if found == wanted {
         Ok(())
     } else {
-        Err(format!("holds {found:#?} instead of {wanted:#?}").into())
+        Err(format!("lacks {missing:#?} and holds {surplus:#?} instead").into())
     }
 }
 
-/// The files of a directory of this package, as they are named below `to`.
-fn add_files(directory: &Path, to: &str, wanted: &mut Vec<String>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory))? {
+/// The files in a directory, with those of its directories unless an ending is asked for, as they are named in `to`.
+fn add_files(
+    directory: PathBuf,
+    ending: &str,
+    to: &str,
+    wanted: &mut Vec<String>,
+) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
-        let path = directory.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            add_files(&path, to, wanted)?;
-        } else {
-            wanted.push(format!("{to}{}", path.display()));
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !entry.file_type()?.is_dir() {
+            if name.ends_with(ending) {
+                wanted.push(format!("{to}{name}"));
+            }
+        } else if ending.is_empty() {
+            add_files(entry.path(), ending, &format!("{to}{name}/"), wanted)?;
         }
     }
     Ok(())

@@ -96,6 +96,7 @@ equal((about["name"], about["pid"], about["file"]), ("web", web.main_pid, str(we
 status = call(f"{HERDER}.Status")["status"]
 equal(sorted(worker["pid"] for worker in status["workers"]), web.workers(), "the workers in the status")
 
+equal(call(f"{HERDER}.Watch")["status"]["ready"], 2, "ready workers, watched without `more`: once")
 watched = stream(f"{HERDER}.Watch", None, intervalUSec=200_000)
 equal(watched[0]["status"]["wanted"], 2, "workers wanted, as watched")
 
@@ -159,8 +160,7 @@ for method, parameters, error in (
     (f"{HERDER}.Scale", {}, "org.varlink.service.InvalidParameter"),
     (f"{HERDER}.Scale", {"workers": "three"}, "org.varlink.service.InvalidParameter"),
     (f"{HERDER}.Scale", {"workers": -1}, "org.varlink.service.InvalidParameter"),
-    (f"{HERDER}.Scale", {"workers": 1, "more": 2}, "org.varlink.service.InvalidParameter"),
-    (f"{HERDER}.Watch", {}, "org.varlink.service.ExpectedMore"),
+    (f"{HERDER}.Scale", {"workers": 1, "extra": 2}, "org.varlink.service.InvalidParameter"),
     (f"{HERDER}.Events", {}, "org.varlink.service.ExpectedMore"),
 ):
     with Connection(CONTROL) as connection:
