@@ -3,11 +3,18 @@
 /// The name `word` was probably meant to be: at most a third of its letters differ.
 pub fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase().replace('_', "-");
+    // What is much longer or shorter is never that near, and to measure it can take seconds.
+    let near = |name: &&str| word.len().abs_diff(name.len()) <= allowed(&word, name);
     known
+        .filter(near)
         .map(|name| (strsim::damerau_levenshtein(&word, name), name))
-        .filter(|(distance, name)| *distance <= (name.len().max(word.len()) / 3).max(1))
+        .filter(|(distance, name)| *distance <= allowed(&word, name))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+fn allowed(word: &str, name: &str) -> usize {
+    (name.len().max(word.len()) / 3).max(1)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// What a command said and how it ended.
 #[derive(Clone, Debug)]
@@ -54,8 +55,8 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// A connection to the control socket.
-pub struct Control(pub UnixStream);
+/// A connection to the control socket, and what was read from it and not looked at yet.
+pub struct Control(pub UnixStream, Vec<u8>);
 
 impl Control {
     pub fn open(herder: &Herder) -> Control {
@@ -66,8 +67,12 @@ impl Control {
             stream.is_some() || !herder.is_running()
         });
         let stream = stream.expect("herder is not running");
+        Control::on(stream)
+    }
+
+    pub fn on(stream: UnixStream) -> Control {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Control(stream)
+        Control(stream, Vec::new())
     }
 
     /// Calls a method and waits for the reply.
@@ -83,17 +88,30 @@ impl Control {
 
     /// The next reply; none if herder has hung up.
     pub fn reply(&mut self) -> Option<Value> {
-        let mut bytes = Vec::new();
-        let mut byte = [0];
+        let mut buffer = [0; 16 * 1024];
+        let mut looked_at = 0;
         loop {
-            match self.0.read(&mut byte) {
+            if let Some(end) = self.1[looked_at..].iter().position(|byte| *byte == 0) {
+                let message: Vec<u8> = self.1.drain(..=looked_at + end).collect();
+                return Some(serde_json::from_slice(&message[..message.len() - 1]).unwrap());
+            }
+            looked_at = self.1.len();
+            match self.0.read(&mut buffer) {
                 Ok(0) => return None,
-                Ok(_) if byte[0] == 0 => return Some(serde_json::from_slice(&bytes).unwrap()),
-                Ok(_) => bytes.push(byte[0]),
+                Ok(length) => self.1.extend_from_slice(&buffer[..length]),
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
                 Err(error) => panic!("no answer: {error}"),
             }
         }
+    }
+
+    /// Whether nothing more comes for so long.
+    pub fn is_silent(&mut self, time: Duration) -> bool {
+        self.0.set_read_timeout(Some(time)).unwrap();
+        let outcome = self.0.read(&mut [0]);
+        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        let late = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+        self.1.is_empty() && outcome.is_err_and(late)
     }
 }
 

@@ -124,7 +124,7 @@ fn the_group_changes_with_a_reload() {
     herder.settings(&settings("control-group = \"no-such-group\"\n"));
     let said = herder.reload();
     assert_eq!(said.code, 1);
-    assert!(said.err.contains("it.toml:3:17: `control-group`: there is no group"), "{said:?}");
+    assert!(said.err.contains("it.toml:3:1: `control-group`: there is no group"), "{said:?}");
     assert_eq!(ask()["error"], Value::Null, "the group is still the one in service");
 }
 
@@ -175,7 +175,7 @@ fn a_control_socket_that_was_handed_over_is_served_beside_its_own() {
     let path = unit.path("their.control");
     let socket = UnixListener::bind(&path).unwrap();
     let mut herder = serving(unit.socket("herder-control", socket));
-    let mut control = Control(UnixStream::connect(&path).unwrap());
+    let mut control = Control::on(UnixStream::connect(&path).unwrap());
     let status = control.outcome(Method::Status).unwrap();
     let sockets = status["status"]["sockets"].as_array().unwrap().clone();
     assert_eq!(sockets.len(), 1, "workers do not get it, and `listen` is bound all the same");

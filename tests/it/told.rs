@@ -132,6 +132,8 @@ fn a_systemd_that_does_not_read_holds_nothing_up() {
         order.extend(["READY=1", "RELOADING=1"].into_iter().filter(|line| datagram.says(line)));
     }
     assert_eq!(order, ["READY=1", "RELOADING=1", "READY=1"]);
+    herder.logs("systemd takes notifications again; ");
+    assert!(herder.status().counters.notify_lost > 0);
     assert_eq!(herder.stops(), 0);
 }
 
