@@ -19,8 +19,7 @@ fn run_takes_a_file_options_and_a_command() {
     let Ok(Command::Run(run)) = parse(line) else { panic!() };
     assert_eq!(run.file, Some("web.toml".into()));
     assert_eq!((run.name.as_deref(), run.log_format), (Some("shop"), LogFormat::Json));
-    let texts =
-        |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     assert_eq!(
         run.settings.overrides(),
         Overrides {

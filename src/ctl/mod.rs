@@ -22,10 +22,10 @@ mod status;
 mod top;
 mod unit;
 
+pub use crate::wire::openmetrics::Format;
 pub use change::{abort_reload, log_level, recycle, reload, scale, stop_worker};
 pub use events::events;
 pub use health::health;
-pub use crate::wire::openmetrics::Format;
 pub use metrics::metrics;
 pub use status::status;
 pub use top::top;
