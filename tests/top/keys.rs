@@ -3,7 +3,7 @@
 use crate::systemd::{Herder, Unit};
 use crate::tmux::{self, Terminal, quoted};
 use crate::workers::listener;
-use herder::wire::status::Verdict;
+use herder::wire::status::{Verdict, Worker};
 
 /// The demonstration's workers, which serve.
 fn serving(workers: u32) -> Herder {
@@ -68,21 +68,23 @@ fn workers_are_scaled_recycled_stopped_and_reloaded() {
     terminal.shows(&["1/1 ready", "scale to 1: "]);
     assert_eq!(herder.is("one worker", |status| status.workers.len() == 1).wanted, 1);
     terminal.press(&["+"]);
-    let before = herder.serves(2);
-
-    terminal.press(&["Home", "Down", "c"]);
+    let before = in_slot(&herder.serves(2), 0);
+    terminal.press(&["Home", "Down"]);
+    terminal.shows(&[&format!("── worker {before} in slot 0")]);
+    terminal.press(&["c"]);
     terminal.shows(&["recycle slot 0: "]);
     herder.is("the worker in slot 0 is another", |status| {
-        let ids: Vec<u64> = status.workers.iter().map(|worker| worker.id).collect();
-        ids.len() == 2 && !ids.contains(&before[0].id) && ids.contains(&before[1].id)
+        status.workers.len() == 2 && in_slot(&status.workers, 0) != before
     });
 
-    let before = herder.serves(2);
+    // The selection goes over to the new one.
+    let before = in_slot(&herder.serves(2), 0);
+    terminal.shows(&[&format!("── worker {before} in slot 0")]);
     terminal.press(&["k"]);
-    terminal.shows(&["Stop worker ", "in slot 0? y yes, any other key no"]);
+    terminal.shows(&[&format!("Stop worker {before} in slot 0? y yes, any other key no")]);
     terminal.press(&["y"]);
     herder.is("the worker in slot 0 is yet another", |status| {
-        status.workers.iter().all(|worker| worker.id != before[0].id) && status.ready == 2
+        status.workers.iter().all(|worker| worker.id != before) && status.ready == 2
     });
 
     terminal.press(&["R"]);
@@ -96,6 +98,10 @@ fn workers_are_scaled_recycled_stopped_and_reloaded() {
     assert_eq!((status.generation, status.reloads[0].verdict), (2, Verdict::Done));
     terminal.press(&["C-c"]);
     assert_eq!(terminal.ends(), 0);
+}
+
+fn in_slot(workers: &[Worker], slot: u32) -> u64 {
+    workers.iter().find(|worker| worker.slot == slot).unwrap().id
 }
 
 #[test]
