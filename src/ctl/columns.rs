@@ -15,7 +15,8 @@ pub const NOTHING: &str = "-";
 /// A column: its heading, and how to treat it.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    heading: &'static str,
+    /// What stands above it.
+    pub heading: &'static str,
     /// The higher the sooner it goes; never if 0.
     rank: u8,
     /// The width it may be cut to; none may not be cut.
@@ -24,11 +25,6 @@ pub struct Column {
 }
 
 impl Column {
-    /// What stands above it.
-    pub const fn heading(&self) -> &'static str {
-        self.heading
-    }
-
     /// Of numbers, aligned to the right.
     pub const fn number(heading: &'static str, rank: u8) -> Column {
         Column { heading, rank, least: None, right: true }

@@ -77,7 +77,7 @@ pub fn bytes(bytes: u64) -> String {
     };
     let whole = bytes >> shift;
     // The rest is less than 2^60, and ten times that still a u64.
-    match (bytes - (whole << shift)) * 10 >> shift {
+    match ((bytes - (whole << shift)) * 10) >> shift {
         0 => format!("{whole}{unit}"),
         tenth => format!("{whole}.{tenth}{unit}"),
     }
