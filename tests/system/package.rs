@@ -17,7 +17,7 @@ const FILES: [&str; 6] = [
     "/usr/share/doc/herder/examples/herder.toml",
 ];
 /// Directories here of which both packages hold every file with such an ending, and where.
-const DIRECTORIES: [(&str, &str, &str); 10] = [
+const DIRECTORIES: [(&str, &str, &str); 11] = [
     ("man", ".1", "/usr/share/man/man1/"),
     ("man", ".5", "/usr/share/man/man5/"),
     ("man", ".8", "/usr/share/man/man8/"),
@@ -27,6 +27,7 @@ const DIRECTORIES: [(&str, &str, &str); 10] = [
     ("systemd/examples", "", "/usr/share/doc/herder/examples/"),
     ("completions", ".fish", "/usr/share/fish/vendor_completions.d/"),
     ("examples/django", "", "/usr/share/doc/herder/examples/django/"),
+    ("examples/grafana", "", "/usr/share/doc/herder/examples/grafana/"),
     ("examples/prometheus", "", "/usr/share/doc/herder/examples/prometheus/"),
 ];
 const DEB_ONLY: [&str; 5] = [

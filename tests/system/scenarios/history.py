@@ -4,7 +4,7 @@ import json
 import os
 import signal
 
-from lab import WEB, Instance, alive, contains, equal, expect, install, run, wait_for
+from lab import WEB, Instance, alive, contains, equal, expect, install, journal, run, wait_for
 
 install()
 web = Instance("web", f'command = {WEB.split()!r}\nworkers = 2\nready = "notify"\n')
@@ -97,3 +97,23 @@ for kind, identity in kinds.items():
 explained = run("journalctl", "--unit", web.service, "--catalog", "--no-pager", quiet=True).stdout
 contains(explained, f"Worker {lives[0][0]['id']} of web has ended")
 expect("@HERDER_" not in explained, "a field that an explanation names is missing in the entry")
+
+# A stream for each worker: its lines bear its name and its pid, and the unit's, and herder's own bear herder's.
+script = 'echo "hello from $HERDER_SLOT: $$"; echo "<3>alas" >&2; exec sleep 1000'
+settings = f"""command = ["/bin/sh", "-c", {json.dumps(script)}]
+workers = 2
+ready = "exec"
+sockets = []
+syslog-identifier = "named/{{slot}}"
+"""
+named = Instance("named", settings, listen=())
+named.start()
+named.at_full_strength(2)
+for worker in named.report()["workers"]:
+    name, pid = f"named/{worker['slot']}", worker["pid"]
+    said = wait_for(lambda: len(lines := journal(f"SYSLOG_IDENTIFIER={name}")) == 2 and lines, f"two lines of {name}")
+    equal([line["MESSAGE"] for line in said], [f"hello from {worker['slot']}: {pid}", "alas"], f"what {name} said")
+    equal({line["_PID"] for line in said}, {str(pid)}, f"the pid of {name}")
+    equal({line["_SYSTEMD_UNIT"] for line in said}, {named.service}, f"the unit of {name}")
+    equal(said[1]["PRIORITY"], "3", "the priority of a line that begins with <3>")
+equal({entry["SYSLOG_IDENTIFIER"] for entry in named.events()}, {"herder"}, "the name of herder's own entries")
