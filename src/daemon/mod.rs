@@ -13,6 +13,7 @@ mod clients;
 mod describe;
 mod figures;
 mod generations;
+mod http;
 mod own;
 mod precheck;
 mod snapshot;
@@ -30,6 +31,7 @@ use crate::herd::{
 };
 use crate::linux::control::Server;
 use crate::linux::give_back_code;
+use crate::linux::http::Server as HttpServer;
 use crate::linux::poll::{self, Interest, Poll};
 use crate::linux::runtime::RuntimeDir;
 use crate::linux::signals::Signals;
@@ -65,6 +67,8 @@ struct Daemon {
     figures: Figures,
     precheck: Option<Precheck>,
     server: Server,
+    /// Serves the sockets named `herder-metrics`.
+    http: Option<HttpServer>,
     calls: Calls,
     streams: Streams,
     signals: Signals,
@@ -119,6 +123,7 @@ impl Daemon {
     fn settle(&mut self) {
         self.feed();
         self.serve_clients();
+        self.serve_http_if_due();
         self.feed();
         let mut actions = Vec::new();
         self.herd.tell(Time(poll::now()), &mut actions);
@@ -162,8 +167,9 @@ impl Daemon {
         let herd = self.herd.deadline().map(|deadline| deadline.0);
         let clients = self.server.deadline().and_then(|at| u64::try_from(at.as_micros()).ok());
         let streams = self.streams.deadline(self.calls.want_news());
-        let deadlines = [herd, clients, streams, self.children.deadline(), self.systemd.deadline()];
-        let next = deadlines.into_iter().flatten().min()?;
+        let told = [herd, clients, streams, self.http_deadline()];
+        let deadlines = [self.children.deadline(), self.systemd.deadline()];
+        let next = told.into_iter().chain(deadlines).flatten().min()?;
         Some(Duration::from_micros(next.saturating_sub(now)))
     }
 
@@ -173,6 +179,7 @@ impl Daemon {
             Token::Signals => self.take_signals(),
             Token::Control => self.accept_clients(),
             Token::Client(id) => self.client_ready(id, event),
+            Token::Http => self.serve_http(),
             Token::Process(worker) => self.events.extend(self.children.ended(worker, now)),
             Token::Inbox(worker) => {
                 let said = |daemon: &Daemon| {
@@ -311,10 +318,15 @@ impl Daemon {
 }
 
 /// Watches what is there from the beginning.
-fn watch(poll: &Poll, signals: &Signals, server: &Server) -> io::Result<()> {
+fn watch(
+    poll: &Poll,
+    signals: &Signals,
+    server: &Server,
+    http: Option<&HttpServer>,
+) -> io::Result<()> {
     poll.add(signals, Token::Signals.into(), Interest::Read)?;
     for listener in server.listeners() {
         poll.add(listener, Token::Control.into(), Interest::Read)?;
     }
-    Ok(())
+    http.map_or(Ok(()), |http| poll.add(http, Token::Http.into(), Interest::Read))
 }

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::linux::control::Server;
+use crate::linux::http;
 use crate::linux::sockets::Socket;
 use std::io;
 
@@ -9,6 +10,9 @@ const PREFIX: &str = "herder-";
 
 /// A control socket beside the one in the runtime directory.
 const CONTROL: &str = "herder-control";
+
+/// Metrics and the status page, over HTTP.
+const METRICS: &str = "herder-metrics";
 
 /// Those for workers, and herder's own.
 pub fn split(handed_over: Vec<Socket>) -> (Vec<Socket>, Vec<Socket>) {
@@ -32,4 +36,20 @@ pub fn serve_control(server: &mut Server, own: &mut Vec<Socket>) -> Result<(), E
         })?;
     }
     Ok(())
+}
+
+/// Serves the metrics sockets among herder's own, if there are any.
+///
+/// # Errors
+///
+/// [`Error::Config`] for one that cannot be one.
+pub fn serve_metrics(own: &mut Vec<Socket>) -> Result<Option<http::Server>, Error> {
+    let sockets: Vec<Socket> = own.extract_if(.., |socket| socket.name == METRICS).collect();
+    if sockets.is_empty() {
+        return Ok(None);
+    }
+    http::Server::on(sockets).map(Some).map_err(|why| match why.kind() {
+        io::ErrorKind::InvalidInput => Error::Config(why.to_string()),
+        _ => Error::system("serve its metrics", why),
+    })
 }

@@ -106,8 +106,10 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
     let mut server = Server::listen(&control)
         .map_err(|why| Error::system(format!("listen on {}", control.display()), why))?;
     own::serve_control(&mut server, &mut own)?;
+    let http = own::serve_metrics(&mut own)?;
     let poll = Poll::new().map_err(|why| Error::system("make an epoll set", why))?;
-    watch(&poll, &signals, &server).map_err(|why| Error::system("watch its sockets", why))?;
+    watch(&poll, &signals, &server, http.as_ref())
+        .map_err(|why| Error::system("watch its sockets", why))?;
 
     let inheritance = Inheritance {
         die_with_herder: !under_systemd,
@@ -141,6 +143,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         figures: Figures::default(),
         precheck: None,
         server,
+        http,
         calls: Calls::default(),
         streams: Streams::default(),
         signals,

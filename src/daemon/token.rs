@@ -22,6 +22,8 @@ pub enum Token {
     Group(WorkerId),
     /// The memory of all workers together.
     Memory,
+    /// The sockets named `herder-metrics`, and who is connected to them.
+    Http,
 }
 
 // Ids count up from 0 by one, so the highest bits are free to say what is counted.
@@ -38,6 +40,7 @@ impl From<Token> for u64 {
             Token::Client(ClientId(id)) => (5, id),
             Token::Group(WorkerId(id)) => (6, id),
             Token::Memory => (7, 0),
+            Token::Http => (8, 0),
         };
         kind << SHIFT | id
     }
@@ -56,6 +59,7 @@ impl Token {
             5 => Token::Client(ClientId(id)),
             6 => Token::Group(WorkerId(id)),
             7 => Token::Memory,
+            8 => Token::Http,
             _ => return None,
         })
     }
@@ -69,6 +73,7 @@ impl Token {
             Token::Signals | Token::Group(_) | Token::Memory => 2,
             Token::Check => 3,
             Token::Control | Token::Client(_) => 4,
+            Token::Http => 5,
         }
     }
 }
@@ -86,6 +91,7 @@ mod tests {
             Token::Process(WorkerId(7)),
             Token::Inbox(WorkerId(1 << 59)),
             Token::Client(ClientId(0)),
+            Token::Http,
             Token::Group(WorkerId(1)),
             Token::Memory,
         ] {

@@ -10,6 +10,7 @@ mod sys;
 pub mod cgroup;
 pub mod child;
 pub mod control;
+pub mod http;
 pub mod journal;
 pub mod limits;
 pub mod notify;

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::time::{ClockId, clock_gettime};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// How many sources one [`Poll::wait`] reports at most; the others come with the next.
@@ -128,6 +128,13 @@ impl Poll {
             }
         }));
         Ok(())
+    }
+}
+
+/// Readable when something in the set is ready: a set can be part of another (epoll(7)).
+impl AsFd for Poll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.0.as_fd()
     }
 }
 

@@ -22,6 +22,7 @@ mod control_streams;
 mod endings;
 mod escalation;
 mod figures;
+mod http;
 mod logs;
 mod notify;
 mod quiet;
