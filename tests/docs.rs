@@ -512,7 +512,7 @@ fn herder_check_passes_the_example() {
 
 #[test]
 fn what_documents_point_to_is_there() {
-    let folders = ["src/", "tests/", "examples/", "systemd/", "man/"];
+    let folders = ["src/", "tests/", "examples/", "systemd/", "man/", "completions/"];
     for file in ["README.md", "examples/django/README.md", "SECURITY.md", "CHANGELOG.md"] {
         let text = read(file);
         let paths = text
