@@ -378,7 +378,7 @@ Examples:
 
 Manual: herder-metrics(1)
 
-Exit status: 0 done, 1 failed, 3 not running, 4 no such instance or no permission")]
+Exit status: 0 done, 1 failed, 3 not running, 4 no such instance or no permission, 71 the system refused")]
 pub struct Metrics {
     /// NAME, herder@NAME.service, or a runtime directory [default: all there are]
     pub instance: Option<String>,

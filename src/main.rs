@@ -81,6 +81,9 @@ fn act(command: Command) -> Result<u8, Error> {
             ctl::stop_worker(&instance, worker, wait.timeout.map(Into::into)).map(|()| 0)
         }
         Command::LogLevel(args) => ctl::log_level(&args.instance, priority(args.level)).map(|()| 0),
+        Command::Metrics(args) if args.serve => {
+            ctl::serve(args.instance.as_deref(), &args.listen).map(|()| 0)
+        }
         Command::Metrics(args) => {
             let format = match args.format {
                 Some(MetricsFormat::Openmetrics) => ctl::Format::OpenMetrics,

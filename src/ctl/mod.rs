@@ -18,6 +18,7 @@ mod metrics;
 mod overview;
 mod paint;
 mod progress;
+mod serve;
 mod status;
 mod top;
 mod unit;
@@ -27,6 +28,7 @@ pub use change::{abort_reload, log_level, recycle, reload, scale, stop_worker};
 pub use events::events;
 pub use health::health;
 pub use metrics::metrics;
+pub use serve::serve;
 pub use status::status;
 pub use top::top;
 

@@ -10,6 +10,6 @@ pub const HTML: &str = include_str!("page.html");
 /// What the page may do: the Content-Security-Policy to send with it. It names the page's style and
 /// script by hash, so that nothing else is either; tests/metrics tells the new ones when they change.
 pub const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
-     style-src 'sha256-CgBXJIkmthpsiJZyQtQCsRSV3RmsPdpqXjKN5UR0PPs='; \
-     script-src 'sha256-/iZrsce34JjkIPXoJzv528dQ8LiqOc9C3C/55c81tb0='; \
+     style-src 'sha256-k0E8GPJAroOtLJK5vOO06msyVnbi3F/CDa9TFea6/fU='; \
+     script-src 'sha256-Z5bu0sU+02ctd5A/F/Bg3ZartECaq//O4nFNZ9aCVBk='; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

@@ -1,8 +1,10 @@
 //! `herder metrics` of a real instance.
 
+use crate::chromium::Chromium;
 use crate::tools::{program, run};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
@@ -111,4 +113,67 @@ fn a_file_for_the_textfile_collector_is_what_it_reads() {
         metrics(runtime.path(), &["--output", "/no/such/directory/herder.prom"]);
     assert_eq!(status, Some(71));
     assert!(errors.contains("/no/such/directory/herder.prom"), "{errors}");
+}
+
+/// `herder metrics --serve`, which ends with the test.
+struct Serving {
+    child: Child,
+    address: String,
+}
+
+impl Serving {
+    fn start(runtime: &Path) -> Serving {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_herder"))
+            .args(["metrics", "--serve", "--listen", "127.0.0.1:0"])
+            .env("XDG_RUNTIME_DIR", runtime)
+            .env_remove("RUNTIME_DIRECTORY")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("serving http://").map(|rest| rest.trim_matches('/'));
+        Serving { address: address.unwrap_or_else(|| panic!("{line}")).to_owned(), child }
+    }
+
+    /// The head and the body of the answer.
+    fn get(&self, path: &str, fields: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nConnection: close\r\n{fields}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_machine_is_served_over_http_and_shown_in_a_browser() {
+    let runtime = tempfile::tempdir().unwrap();
+    fs::create_dir(runtime.path().join("herder")).unwrap();
+    let _shop = Running::start(runtime.path(), "shop");
+    let serving = Serving::start(runtime.path());
+
+    let (head, body) = serving.get("/metrics", "Host: localhost\r\nAccept: application/openmetrics-text");
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("openmetrics-text; version=1.0.0"), "{head}");
+    assert!(body.contains("herder_up{name=\"shop\"} 1\n") && body.ends_with("# EOF\n"), "{body}");
+    let (head, body) = serving.get("/metrics", "Host: [::1]:14373");
+    assert!(head.contains("text/plain; version=0.0.4") && !body.contains("EOF"), "{head}");
+    let (head, body) = serving.get("/metrics", "Host: evil.example");
+    assert!(head.starts_with("HTTP/1.1 421 ") && !body.contains("herder_"), "{head}");
+
+    let Some(mut chromium) = Chromium::start() else { return };
+    chromium.open(&format!("http://{}/#shop", serving.address), 1280, 800);
+    chromium.wait_for("document.getElementById('name').textContent === 'shop'");
+    chromium.wait_for("document.querySelectorAll('#workers tbody tr').length === 2");
+    chromium.wait_for("document.querySelector('#workers').innerText.includes('ready')");
+    chromium.picture("real");
+    assert_eq!(chromium.complaints, [""; 0]);
 }
