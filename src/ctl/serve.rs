@@ -83,7 +83,8 @@ fn serve_with(
     let mut last: Option<(Duration, Host)> = None;
     loop {
         for call in server.turn(clock()) {
-            let origin = if call.over_unix { Origin::Unix } else { Origin::Tcp(&names_of_this_machine) };
+            let origin =
+                if call.over_unix { Origin::Unix } else { Origin::Tcp(&names_of_this_machine) };
             let response = site::answer(&call.request, origin, || {
                 last.take_if(|(at, _)| clock() > *at + fresh);
                 let (_, host) = last.get_or_insert_with(|| {
@@ -157,7 +158,9 @@ mod tests {
         let (answers, looks) = answers(&requests, Duration::from_secs(3600));
         assert!(answers[0].starts_with("HTTP/1.1 200 "), "{}", answers[0]);
         assert!(answers[1].ends_with("{\"instances\":[],\"silent\":[]}"), "{}", answers[1]);
-        assert!(answers[2].contains("\r\nContent-Security-Policy: default-src 'none'; connect-src"));
+        assert!(
+            answers[2].contains("\r\nContent-Security-Policy: default-src 'none'; connect-src")
+        );
         assert!(answers[3].starts_with("HTTP/1.1 404 "), "{}", answers[3]);
         assert_eq!(looks, 1);
     }

@@ -132,7 +132,8 @@ impl Serving {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("serving http://").map(|rest| rest.trim_matches('/'));
+        let address =
+            line.trim().strip_prefix("serving http://").map(|rest| rest.trim_matches('/'));
         Serving { address: address.unwrap_or_else(|| panic!("{line}")).to_owned(), child }
     }
 
@@ -161,8 +162,12 @@ fn a_machine_is_served_over_http_and_shown_in_a_browser() {
     let _shop = Running::start(runtime.path(), "shop");
     let serving = Serving::start(runtime.path());
 
-    let (head, body) = serving.get("/metrics", "Host: localhost\r\nAccept: application/openmetrics-text");
-    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("openmetrics-text; version=1.0.0"), "{head}");
+    let (head, body) =
+        serving.get("/metrics", "Host: localhost\r\nAccept: application/openmetrics-text");
+    assert!(
+        head.starts_with("HTTP/1.1 200 ") && head.contains("openmetrics-text; version=1.0.0"),
+        "{head}"
+    );
     assert!(body.contains("herder_up{name=\"shop\"} 1\n") && body.ends_with("# EOF\n"), "{body}");
     let (head, body) = serving.get("/metrics", "Host: [::1]:14373");
     assert!(head.contains("text/plain; version=0.0.4") && !body.contains("EOF"), "{head}");
