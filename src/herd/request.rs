@@ -174,7 +174,7 @@ impl Herd {
         active.find(|w| w.id > old && w.generation() == right && !w.unwanted)
     }
 
-    /// Step 2: slots that have their new worker are done; their old one is no longer needed.
+    /// Step 2: a worn worker whose successor has been watched for long enough is no longer needed.
     pub(super) fn advance_requests(&mut self) {
         let now = self.now;
         // A reload has its own clock.
@@ -182,19 +182,29 @@ impl Herd {
             open.moved = now;
         }
         for slot in self.pending_slots() {
-            let Some(new) = self.newcomer(slot).filter(|new| new.is_ready()) else { continue };
-            let (by, trial_over) = (new.id, trial_over(new));
-            if let Some(old) = self.worn_serving(slot) {
-                if trial_over.is_none_or(|over| over > now) {
-                    continue;
-                }
-                let (worker, generation) = (old.id, old.generation());
+            let (Some(old), Some(new)) = (self.worn_serving(slot), self.newcomer(slot)) else {
+                continue;
+            };
+            if trial_over(new).is_some_and(|over| over <= now) {
+                let (worker, generation, by) = (old.id, old.generation(), new.id);
                 self.counters.recycled += 1;
                 self.report(Report::Recycled { worker, slot, generation, by });
+                self.recycled(slot);
             }
-            self.recycled(slot);
         }
         self.give_up_on_requests();
+    }
+
+    /// Slots in which somebody new serves, and nobody old, however that has come about.
+    fn note_successors(&mut self) {
+        for slot in self.pending_slots() {
+            let Some(old) = self.pending(slot) else { continue };
+            let there = self.slots.get(slot.0 as usize).map_or(&[][..], |slot| &slot.workers);
+            let old_serves = there.iter().any(|worker| worker.is_ready() && worker.id <= old);
+            if !old_serves && self.newcomer(slot).is_some_and(Worker::is_ready) {
+                self.recycled(slot);
+            }
+        }
     }
 
     /// Answers what gets nowhere. Comes before anything is started, or drained, for it.
@@ -254,7 +264,10 @@ impl Herd {
             let rest = match &open.wish {
                 Wish::Scale { .. } if slot.0 < wanted && serving.is_none() => strength.clone(),
                 Wish::Recycle { left, of, .. } if left.get(&slot).is_some_and(|old| id > *old) => {
-                    format!("{} of {of} slots are recycled", of - left.len() as u32)
+                    match of {
+                        1 => strength.clone(),
+                        _ => format!("{} of {of} slots are recycled", of - left.len() as u32),
+                    }
                 }
                 Wish::Scale { .. } | Wish::Recycle { .. } | Wish::Stop(_) | Wish::Abort => {
                     return None;
@@ -287,6 +300,7 @@ impl Herd {
         if self.open.is_empty() {
             return;
         }
+        self.note_successors();
         self.note_progress();
         let wanted = self.wanted();
         let superseded = self.why_so_many();
@@ -321,10 +335,10 @@ impl Herd {
             let before = open.wish.progress();
             match &mut open.wish {
                 Wish::Scale { left, .. } => left.retain(|&slot| !self.is_served(slot)),
-                // Slots that are no longer wanted have nobody to be replaced.
+                // Slots that are no longer wanted, and have nobody who stands in, need nobody new.
                 Wish::Recycle { slot: None, left, of } => {
                     let all = left.len();
-                    left.retain(|slot, _| slot.0 < wanted);
+                    left.retain(|&slot, _| slot.0 < wanted || self.is_manned(slot));
                     *of -= (all - left.len()) as u32;
                 }
                 Wish::Recycle { .. } | Wish::Stop(_) | Wish::Abort => {}
@@ -384,6 +398,10 @@ impl Herd {
 
     fn answer_request(&mut self, request: RequestId, outcome: RequestOutcome) {
         self.order(Action::Answered { request, outcome });
+    }
+
+    fn is_manned(&self, slot: SlotId) -> bool {
+        self.slots.get(slot.0 as usize).is_some_and(|slot| !slot.is_empty())
     }
 
     fn is_served(&self, slot: SlotId) -> bool {

@@ -54,7 +54,7 @@ pub enum Leftover {
     Stays,
 }
 
-const OOM: Exit = Exit::Signal { number: 9, core: false };
+const OOM: Exit = Exit::OutOfMemory;
 const REALTIME: Exit = Exit::Signal { number: 40, core: false };
 const SEGV: Exit = Exit::Signal { number: 11, core: true };
 

@@ -4,6 +4,7 @@
 //! Every run is a number. `HERDER_SIM_SEED=N cargo test --test sim` replays one and prints its
 //! trace; `HERDER_SIM_RUNS=N` changes how many are tried.
 
+mod answers;
 mod behaviour;
 mod properties;
 mod requests;

@@ -1,16 +1,18 @@
 //! What must hold, whatever happens. The watch looks at a herd from outside: its orders, and its
 //! public view before and after each event.
 
+use super::answers::Answers;
 use super::behaviour::{Fault, Quality};
 use super::world::has_process;
 use herder::herd::{
-    Action, Condition, Event, Generation, Herd, Manner, Notice, Policy, Report, SlotId, Time,
-    Verdict, WorkerId, WorkerState,
+    Action, Condition, Event, Generation, Herd, Manner, Notice, Policy, Report, Request, SlotId,
+    Time, Verdict, WorkerId, WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub struct Watch {
+    answers: Answers,
     before: BTreeMap<WorkerId, (SlotId, WorkerState)>,
     /// The most slots wanted since no worker was on its way out and no reload under way.
     peak: u32,
@@ -63,7 +65,8 @@ fn active_slots(states: &BTreeMap<WorkerId, (SlotId, WorkerState)>) -> u32 {
 }
 
 impl Watch {
-    pub fn before(&mut self, herd: &Herd, event: &Event) {
+    pub fn before(&mut self, now: Time, herd: &Herd, event: &Event) {
+        self.answers.before(now, herd, event);
         self.before = states(herd);
         self.good_before = Some(herd.generation());
         self.just_answered.clear();
@@ -85,6 +88,7 @@ impl Watch {
         actions: &[Action],
         policies: &BTreeMap<Generation, Policy>,
     ) {
+        self.answers.after(now, herd, actions);
         self.bounded_work(now, actions, herd);
         self.capacity(herd, actions, policies);
         self.processes(herd, actions, policies);
@@ -130,6 +134,9 @@ impl Watch {
         for action in actions {
             let Action::Drain { worker } = action else { continue };
             let Some((_, state)) = self.before.get(worker) else { continue };
+            if self.answers.unwanted.contains(worker) {
+                continue;
+            }
             let got_ready = actions.iter().any(|action| {
                 matches!(action, Action::Report(Report::Ready { worker: ready, .. }) if ready == worker)
             });
@@ -357,6 +364,11 @@ impl Watch {
         }
     }
 
+    /// Asked for in peace, and done.
+    pub fn was_done(&self, herd: &Herd, what: Request) {
+        self.answers.was_done(herd, what);
+    }
+
     /// The trouble is over for long: the herd is whole, or as whole as its files allow.
     pub fn at_the_end(&self, herd: &Herd, qualities: &BTreeMap<Generation, Quality>) {
         let (wanted, ready) = herd.strength();
@@ -366,6 +378,7 @@ impl Watch {
             qualities[&herd.generation()],
             Quality::Broken(Fault::ReadyThenDies(_) | Fault::DiesAfter(_))
         );
+        self.answers.at_the_end();
         assert!(!self.escalated, "escalated, yet alive");
         assert!(!self.reloading, "RELOADING=1 was never followed by READY=1");
         assert_ne!(herd.condition(), Condition::Reloading, "a reload without end");

@@ -183,7 +183,7 @@ fn a_slot_that_is_down_is_recycled_by_its_next_worker() {
     story.tell(Event::Spawned { worker: WorkerId(3) });
     story.dies(3, CRASH);
     let reason = "worker 3 (slot 1) exited with status 1 before it was ready, herder keeps trying; \
-                  0 of 1 slots are recycled";
+                  1/2 workers are ready";
     assert_eq!(story.answer(request), failed(reason, Some(3)));
 }
 

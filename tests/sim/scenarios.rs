@@ -3,7 +3,8 @@
 use super::story::{CRASH, Story, policy};
 use herder::herd::{
     Action, Amount, Cause, Condition, Event, Exit, Generation, Notice, Outcome, Policy, Ready,
-    ReadyWhen, Report, SlotId, Span, SpawnFailure, Verdict, WorkerId, WorkerState,
+    ReadyWhen, Report, Request, RequestId, SlotId, Span, SpawnFailure, Verdict, WorkerId,
+    WorkerState,
 };
 
 #[test]
@@ -304,6 +305,7 @@ fn scaling_lasts_until_the_next_successful_reload() {
 fn every_event_in_every_state_is_survived() {
     let failure = SpawnFailure { cause: Cause::System, text: "no".to_owned() };
     let worker = WorkerId(1);
+    let asked = |number, what| Event::Asked { request: RequestId(number), what };
     let events = [
         Event::Tick,
         Event::Spawned { worker },
@@ -318,6 +320,11 @@ fn every_event_in_every_state_is_survived() {
         Event::Refused { reason: "no".to_owned() },
         Event::Scale { by: -1 },
         Event::Scale { by: i32::MIN },
+        Event::OutOfMemory { worker, processes: 1 },
+        asked(1, Request::Scale { workers: 2 }),
+        asked(2, Request::Recycle { slot: None }),
+        asked(3, Request::StopWorker { worker }),
+        asked(4, Request::AbortReload),
         Event::Stop,
     ];
     let roads: [&[Event]; 7] = [

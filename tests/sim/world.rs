@@ -5,7 +5,7 @@ use super::behaviour::{Behaviour, Fault, Leftover, Quality};
 use super::properties::Watch;
 use herder::herd::{
     Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Policy, Ready, ReadyWhen,
-    ServiceWatchdog, Span, SpawnFailure, Time, WorkerId, WorkerState,
+    Request, RequestId, ServiceWatchdog, SlotId, Span, SpawnFailure, Time, WorkerId, WorkerState,
 };
 use std::collections::BTreeMap;
 
@@ -39,6 +39,7 @@ pub struct World {
     herd: Option<Herd>,
     future: BTreeMap<(Time, u64), Event>,
     sequence: u64,
+    requests: u64,
     processes: BTreeMap<WorkerId, Process>,
     qualities: BTreeMap<Generation, Quality>,
     policies: BTreeMap<Generation, Policy>,
@@ -68,6 +69,7 @@ impl World {
             herd: None,
             future: BTreeMap::new(),
             sequence: 0,
+            requests: 0,
             processes: BTreeMap::new(),
             qualities: [(generation, quality)].into(),
             policies: [(generation, policy)].into(),
@@ -103,14 +105,32 @@ impl World {
         self.run_until(calm_at + RECOVERY);
         let Some(herd) = &self.herd else { return };
         self.watch.at_the_end(herd, &self.qualities);
+        let generation = herd.generation();
+        // Workers take up to 3 s; with less time than that they are ready only now and then.
+        let patient = self.policies[&generation].start_timeout >= Span::secs(5);
+        if patient && !matches!(self.qualities[&generation], Quality::Broken(_)) {
+            self.ask_in_peace(Request::Recycle { slot: None });
+            self.ask_in_peace(Request::Scale { workers: 3 });
+            self.ask_in_peace(Request::Recycle { slot: Some(SlotId(2)) });
+        }
         // Whatever it has come to, it can be stopped.
+        let end = self.now + RECOVERY;
         self.later(Span::ZERO, Event::Stop);
-        self.run_until(calm_at + RECOVERY + RECOVERY);
+        self.run_until(end);
         assert!(self.herd.is_none(), "it did not stop");
     }
 
+    /// When every worker works, everything asked for is done.
+    fn ask_in_peace(&mut self, what: Request) {
+        self.later(Span::ZERO, Event::Asked { request: RequestId(0), what });
+        let end = self.now + RECOVERY;
+        self.run_until(end);
+        let herd = self.herd.as_ref().expect("nobody has stopped it");
+        self.watch.was_done(herd, what);
+    }
+
     fn plan_interventions(&mut self) {
-        for _ in 0..self.dice.below(14) {
+        for _ in 0..self.dice.below(20) {
             let mut at = Span::millis(self.dice.below(TROUBLE.0 / 1000));
             // In bursts, now and then: the next thing comes while the last is under way.
             for _ in 0..=self.dice.below(3) {
@@ -121,7 +141,7 @@ impl World {
     }
 
     fn intervene(&mut self, at: Span) {
-        let event = match self.dice.below(40) {
+        let event = match self.dice.below(60) {
             0..=13 => self.any_reload(),
             14..=15 => Event::Refused { reason: "line 3: unknown key".to_owned() },
             16..=21 => Event::Scale { by: self.dice.below(5) as i32 - 2 },
@@ -132,10 +152,39 @@ impl World {
             35 => Event::Ready { worker: self.any_worker() },
             36 => Event::Stopping { worker: self.any_worker() },
             37 => Event::Extend { worker: self.any_worker(), by: Span::MAX },
-            38 => Event::Checked { generation: Generation(self.dice.below(9)), outcome: Ok(()) },
+            38..=50 => self.any_request(),
+            51..=54 => {
+                Event::OutOfMemory { worker: self.any_worker(), processes: self.dice.below(3) }
+            }
+            55 => Event::Checked { generation: Generation(self.dice.below(9)), outcome: Ok(()) },
             _ => Event::Gone { worker: self.any_worker() },
         };
         self.later(at, event);
+    }
+
+    /// Numbered when it is asked, as reloads are.
+    fn any_request(&mut self) -> Event {
+        let what = match self.dice.below(12) {
+            0..=2 => Request::Scale { workers: [0, 1, 2, 4, 9][self.dice.below(5) as usize] },
+            3..=4 => Request::Recycle { slot: None },
+            5..=6 => Request::Recycle { slot: Some(SlotId(self.dice.below(5) as u32)) },
+            7..=9 => Request::StopWorker { worker: self.any_worker() },
+            _ => Request::AbortReload,
+        };
+        Event::Asked { request: RequestId(0), what }
+    }
+
+    /// Somebody who wants a worker stopped has mostly looked which there are.
+    fn aim(&mut self, what: Request) -> Request {
+        let there: Vec<WorkerId> =
+            self.herd.iter().flat_map(|herd| herd.view().map(|worker| worker.id)).collect();
+        match what {
+            Request::StopWorker { .. } if !there.is_empty() && self.dice.below(4) > 0 => {
+                let worker = there[self.dice.below(there.len() as u64) as usize];
+                Request::StopWorker { worker }
+            }
+            other => other,
+        }
     }
 
     fn any_worker(&mut self) -> WorkerId {
@@ -197,8 +246,19 @@ impl World {
     fn happen(&mut self, event: Event) {
         let event = match event {
             Event::Reload { policy, .. } => self.number(policy),
+            Event::Asked { what, .. } => {
+                let what = self.aim(what);
+                self.requests += 1;
+                Event::Asked { request: RequestId(self.requests), what }
+            }
             other => other,
         };
+        // The kernel tells of its kill before the process has ended.
+        if let Event::Exited { worker, exit: Exit::OutOfMemory } = event
+            && self.processes.get(&worker).is_some_and(|process| !process.ended)
+        {
+            self.feed(Event::OutOfMemory { worker, processes: 1 });
+        }
         if let Event::Exited { worker, .. } = &event
             && let Some(process) = self.processes.get_mut(worker)
         {
@@ -243,7 +303,7 @@ impl World {
         self.events += 1;
         self.trace.push(format!("{} {event}", self.now));
         let mut actions = Vec::new();
-        self.watch.before(&herd, &event);
+        self.watch.before(self.now, &herd, &event);
         herd.handle(self.now, event.clone(), &mut actions);
         // Several events make a turn, now and then.
         self.watch.turn_ends = self.dice.below(4) > 0 || self.is_last_of_this_instant();
