@@ -1,4 +1,5 @@
 # machine: container vm
+# seconds: 240
 """The first connection starts the instance, and every worker gets exactly what the manual promises."""
 
 import os

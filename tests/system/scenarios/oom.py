@@ -1,5 +1,5 @@
 # machine: vm
-# seconds: 120
+# seconds: 300
 """A worker past its memory limit is killed alone, replaced, and named as what it is; the others never notice."""
 
 import os
