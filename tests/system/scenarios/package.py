@@ -55,11 +55,8 @@ verified = run(
     "site-admin.socket",
     check=False,
 ).stdout
-known = (
-    ("Unknown key 'RestartSteps'", "Unknown key 'RestartMaxDelaySec'", "Unknown key 'RestartMode'")
-    if SYSTEMD < 254
-    else ()
-)
+newer = ("RestartSteps", "RestartMaxDelaySec", "RestartMode", "DelegateSubgroup")
+known = [f"Unknown key '{key}'" for key in newer] if SYSTEMD < 254 else []
 complaints = [
     line for line in verified.splitlines() if "Command 'man" not in line and not any(key in line for key in known)
 ]
