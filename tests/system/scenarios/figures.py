@@ -1,4 +1,4 @@
-# machine: container vm
+# machine: container
 # seconds: 300
 """Figures agree with independent readings: cgroup files, /proc, ss."""
 
@@ -7,7 +7,7 @@ import pathlib
 import socket
 import time
 
-from lab import FILES, VM, WEB, Instance, expect, equal, figures, group_of, install, members, run, wait_for
+from lab import FILES, SLOWNESS, VM, WEB, Instance, expect, equal, figures, group_of, install, members, run, wait_for
 from load import connect
 
 MEGABYTE = 1 << 20
@@ -61,7 +61,11 @@ wait_for(lambda: (web.worker(busy)["status"] or "").startswith("done: burn"), "t
 # Nothing runs now, so both readings are of the same moment.
 near(usage(busy)["cpuUSec"], figures(group_of(busy), "cpu.stat")["usage_usec"], 50_000, "CPU time, by its cgroup")
 near(usage(busy)["cpuUSec"], ticks_of(busy), 200_000, "CPU time, by /proc")
-near(report["usage"]["cpuUSec"], ticks_of(web.main_pid), 200_000, "herder's own CPU time")
+# To be asked costs herder time, too, so these two are never quite of the same moment.
+wait_for(
+    lambda: abs(web.report()["usage"]["cpuUSec"] - ticks_of(web.main_pid)) <= 200_000 * SLOWNESS,
+    "herder's own CPU time to be that by /proc",
+)
 
 # Memory: one that holds 100 MB.
 less = usage(busy)["memoryBytes"]
@@ -89,8 +93,10 @@ wait_for(lambda: usage(busy)["tasks"] == tasks, f"{tasks} tasks")
 if VM:
     equal(tasks, int((group_of(busy) / "pids.current").read_text()), "tasks, by its cgroup")
 web.order(busy, "open 20")
-wanted = sum(map(descriptors, members(group_of(busy))))
-wait_for(lambda: usage(busy)["fileDescriptors"] == wanted, f"{wanted} file descriptors")
+wait_for(
+    lambda: usage(busy)["fileDescriptors"] == sum(map(descriptors, members(group_of(busy)))),
+    "the file descriptors to be those by /proc",
+)
 near(web.report()["usage"]["fileDescriptors"], descriptors(web.main_pid), 2, "herder's own file descriptors")
 
 # A queue: nobody accepts here.
