@@ -105,6 +105,8 @@ impl Daemon {
             }
             Method::Events => {
                 self.server.make_endless(id);
+                // What was before is not for this one.
+                self.tell_listeners();
                 self.streams.listen(id);
             }
             Method::GetLogLevel => {
