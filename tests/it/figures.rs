@@ -38,6 +38,7 @@ fn a_worker_that_computes_is_seen_to() {
     // However little of a busy machine it gets, it is not idle.
     assert!(worker(&status).usage.cpu_share.unwrap() > 0.02, "{status:#?}");
     assert!(status.usage.cpu_share.unwrap() < 0.5, "{status:#?}");
+    assert!(worker(&status).usage.cpu_share_over_usec.unwrap() >= 100_000, "{status:#?}");
 }
 
 #[test]
