@@ -203,7 +203,7 @@ impl Places {
             }
         }
         match found.len() {
-            0 => Err(self.missing(name)),
+            0 => self.late_or_missing(name),
             1 => Ok(found.remove(0)),
             _ => {
                 let paths: Vec<String> =
@@ -216,15 +216,20 @@ impl Places {
         }
     }
 
-    fn missing(&self, name: &str) -> Error {
+    /// One that was not there a moment ago, when there was a look for it.
+    fn late_or_missing(&self, name: &str) -> Result<Instance, Error> {
         if self.settings.join(format!("{name}.toml")).exists() {
-            return Error::NotRunning(format!(
+            return Err(Error::NotRunning(format!(
                 "{name} is not running; start it with: systemctl start herder@{name}.socket"
-            ));
+            )));
         }
-        let running: Vec<String> = self.running().into_iter().map(|found| found.name).collect();
-        let known = if running.is_empty() { "none runs".to_owned() } else { running.join(", ") };
-        Error::Denied(format!("there is no instance called {name} (running: {known})"))
+        let mut running = self.running();
+        if let Some(late) = running.iter().position(|found| found.name == name) {
+            return Ok(running.swap_remove(late));
+        }
+        let names: Vec<String> = running.into_iter().map(|found| found.name).collect();
+        let known = if names.is_empty() { "none runs".to_owned() } else { names.join(", ") };
+        Err(Error::Denied(format!("there is no instance called {name} (running: {known})")))
     }
 
     fn only_one(&self) -> Result<Instance, Error> {

@@ -106,6 +106,11 @@ fn a_missing_instance_says_which_there_are() {
     let (_, message) = scene.refused(Some("web"));
     assert_eq!(message, "there is no instance called web (running: api)");
 
+    // Between the look for it and the look at all.
+    let web = scene.running("system/web");
+    assert_eq!(scene.places.late_or_missing("web").unwrap().directory(), web);
+    fs::remove_dir_all(web).unwrap();
+
     fs::write(scene.places.settings.join("web.toml"), "").unwrap();
     let (status, message) = scene.refused(Some("web"));
     assert_eq!(status, 3);

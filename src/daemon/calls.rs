@@ -101,7 +101,7 @@ impl Daemon {
                 let state = shown
                     .last
                     .get_or_insert_with(|| Reply::Status { status: &self.status() }.last().into());
-                self.server.send(id, state, now);
+                self.server.send_shared(id, state, now);
             }
             Method::Events => {
                 self.server.make_endless(id);

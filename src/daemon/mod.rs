@@ -7,6 +7,7 @@
 //!
 //! Reports are written at the end of a turn, so that a replacement never waits for the journal.
 
+mod calendar;
 mod calls;
 mod children;
 mod clients;
@@ -37,6 +38,7 @@ use crate::linux::runtime::RuntimeDir;
 use crate::linux::signals::Signals;
 use crate::linux::sockets::Socket;
 use crate::log::{Log, Priority};
+use calendar::Calendar;
 use calls::Calls;
 use children::Children;
 use figures::Figures;
@@ -65,6 +67,7 @@ struct Daemon {
     _own: Vec<Socket>,
     children: Children,
     figures: Figures,
+    calendar: Calendar,
     precheck: Option<Precheck>,
     server: Server,
     /// Serves the sockets named `herder-metrics`.

@@ -49,6 +49,10 @@ pub const IDLE: Duration = Duration::from_secs(60);
 /// workers that are all replaced at once make, while the client does not run.
 pub const BACKLOG: usize = 512 * 1024;
 
+/// Bytes of answers that nobody has taken yet, of all clients together. Beyond, who has been taking longest
+/// is hung up on; the last is served, however long its answer.
+pub const UNTAKEN: usize = 8 << 20;
+
 /// Connections taken in a turn, of each listening socket.
 const ACCEPTED_PER_TURN: usize = 16;
 
@@ -243,6 +247,11 @@ impl Server {
     /// Answers the client's call, for the last time; with no bytes if the call wanted none. The client
     /// may be gone.
     pub fn send(&mut self, id: ClientId, reply: &[u8], now: Duration) {
+        self.send_shared(id, &Arc::from(reply), now);
+    }
+
+    /// The same, with an answer that others get, too.
+    pub fn send_shared(&mut self, id: ClientId, reply: &Arc<[u8]>, now: Duration) {
         self.step(id, |client| client.answer(reply, now));
     }
 
@@ -251,9 +260,24 @@ impl Server {
         self.step(id, |client| client.hang_up(now));
     }
 
-    /// Drops the clients whose time is over.
+    /// Drops the clients whose time is over, and those who let more than [`UNTAKEN`] come together.
     pub fn expire(&mut self, now: Duration) {
         self.clients.retain(|_, client| client.expires().is_none_or(|then| now < then));
+        while self.untaken() > UNTAKEN {
+            let taking = || self.clients.iter().filter(|(_, client)| !client.output().is_empty());
+            // Strangers first: they must not cost the operator anything.
+            let slowest = taking().min_by_key(|(_, client)| (client.trusted, client.since));
+            let Some((&slowest, _)) = slowest.filter(|_| taking().count() > 1) else { return };
+            self.clients.remove(&slowest);
+        }
+    }
+
+    /// How many bytes clients have still to take; a message for many is there once.
+    fn untaken(&self) -> usize {
+        let messages = self.clients.values().flat_map(|client| client.output().messages());
+        let each: BTreeMap<*const u8, usize> =
+            messages.map(|message| (message.as_ptr(), message.len())).collect();
+        each.values().sum()
     }
 
     /// When to call [`calls`](Server::calls) and [`expire`](Server::expire), even if nothing happens.

@@ -153,3 +153,22 @@ fn running_out_of_descriptors_is_survived() {
     assert!(ticks(&times()) - before < 50, "half a second of work");
     assert_eq!(herder.stops(), 0);
 }
+
+/// Servers that use select(2) break where descriptors above 1024 can come; herder needs some for each worker.
+#[test]
+fn the_soft_limit_of_descriptors_is_for_workers_and_not_for_herder() {
+    let settings = "workers = 30\nready = \"notify\"\n";
+    let unit = Unit::new(&format!("{settings}{}", misbehave("ready")));
+    // Three descriptors for each worker are more than the soft limit.
+    let herder = unit.through(&["/usr/bin/prlimit", "--nofile=64:1000"]).start();
+    let workers = herder.serves(30);
+    let limit = |pid: i32| {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        line.split_whitespace().skip(3).take(2).collect::<Vec<_>>().join(" to ")
+    };
+    assert_eq!(limit(herder.pid()), "1000 to 1000");
+    for worker in workers {
+        assert_eq!(limit(worker.pid.unwrap().cast_signed()), "64 to 1000");
+    }
+}

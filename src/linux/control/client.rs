@@ -210,7 +210,8 @@ impl Client {
         match self.input.next_message() {
             Ok(message) => message,
             Err(TooLong) => {
-                self.answer(&varlink::invalid_parameter("message longer than 64 KiB"), now);
+                let refusal = varlink::invalid_parameter("message longer than 64 KiB");
+                self.answer(&refusal.into(), now);
                 self.hang_up(now);
                 None
             }
@@ -218,12 +219,12 @@ impl Client {
     }
 
     /// Sends the last answer to the call that was taken.
-    pub(super) fn answer(&mut self, reply: &[u8], now: Duration) {
+    pub(super) fn answer(&mut self, reply: &Arc<[u8]>, now: Duration) {
         if self.waiting {
             self.waiting = false;
             self.endless = false;
             self.since = now;
-            self.output.push(Arc::from(reply));
+            self.output.push(Arc::clone(reply));
             self.write(now);
         }
     }
@@ -281,9 +282,9 @@ impl Client {
         self.write(now);
     }
 
-    #[cfg(test)]
-    pub(super) fn pending(&self) -> usize {
-        self.output.len()
+    /// What it has still to take.
+    pub(super) fn output(&self) -> &Output {
+        &self.output
     }
 
     /// Input is left in the kernel while there is a call to be answered first.
