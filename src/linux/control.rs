@@ -10,7 +10,7 @@
 //!
 //! No client can hurt another: each has its own buffers, bounded in bytes and time, and the last
 //! [`RESERVED`] places are kept for those the caller trusts. When all are taken, whoever has most of
-//! them gives up one: that of its client that has been silent longest.
+//! them gives up one: that of its client that has been silent longest, or else has not read longest.
 
 mod client;
 mod output;
@@ -184,12 +184,13 @@ impl Server {
         for client in self.clients.values() {
             *places.entry(whose(client)).or_insert(0) += 1;
         }
-        let may_go = self.clients.iter().filter(|(_, client)| client.may_go());
-        let candidates = may_go.filter(|(_, client)| for_trusted || !client.trusted);
+        let candidates = self.clients.iter().filter(|(_, client)| for_trusted || !client.trusted);
         let rank = |client: &Client| {
-            (client.trusted, Reverse(places[&whose(client)]), client.endless, client.since)
+            let about = client.dispensable()?;
+            Some((client.trusted, Reverse(places[&whose(client)]), about, client.since))
         };
-        candidates.min_by_key(|(_, client)| rank(client)).map(|(&id, _)| id)
+        let ranked = candidates.filter_map(|(&id, client)| Some((rank(client)?, id)));
+        ranked.min().map(|(_, id)| id)
     }
 
     /// Something can be read from the client, or it has hung up.
