@@ -95,6 +95,7 @@ impl Daemon {
                 });
                 self.server.make_endless(id);
                 self.server.send_newest(id, state, now);
+                self.make_room_for_streams();
                 self.streams.watch(id, interval, poll::now());
             }
             Method::Status | Method::Watch { .. } => {
@@ -105,6 +106,7 @@ impl Daemon {
             }
             Method::Events => {
                 self.server.make_endless(id);
+                self.make_room_for_streams();
                 self.streams.listen(id);
             }
             Method::GetLogLevel => {
