@@ -59,7 +59,7 @@ impl Daemon {
             Received::Reply(reply) => self.server.send(id, &reply, now),
             Received::Garbage => self.server.hang_up(id, now),
             Received::Call(asked) if asked.method.changes() => {
-                if let Err(reason) = self.permits(&call.peer) {
+                if let Err(reason) = self.permits(call) {
                     // Anybody may try, as often as they like: that must not fill the journal.
                     let method = asked.method.name();
                     self.log.say(Priority::Debug, format_args!("{method} refused: {reason}"));

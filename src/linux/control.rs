@@ -66,6 +66,8 @@ pub struct Call {
     pub client: ClientId,
     /// Who that is.
     pub peer: Peer,
+    /// It was trusted when it connected.
+    pub was_trusted: bool,
     /// What it sent, without the NUL.
     pub message: Vec<u8>,
 }
@@ -217,8 +219,8 @@ impl Server {
         for client in ids {
             let Some(connection) = self.clients.get_mut(&client) else { continue };
             let message = connection.take_call(now);
-            let peer = connection.peer().clone();
-            calls.extend(message.map(|message| Call { client, peer, message }));
+            let (peer, was_trusted) = (connection.peer().clone(), connection.trusted);
+            calls.extend(message.map(|message| Call { client, peer, was_trusted, message }));
         }
         self.clients.retain(|_, client| client.is_alive());
         calls
