@@ -17,6 +17,7 @@ mod output;
 
 pub use client::{Interest, Peer};
 
+use super::limits::at_most;
 use client::Client;
 use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
 use std::cmp::Reverse;
@@ -30,11 +31,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Clients at the same time.
+/// Clients at the same time, where descriptors allow: they get an eighth of those at most.
 pub const CLIENTS: usize = 256;
 
-/// Places among them that only trusted clients get.
+/// Places among them that only trusted clients get; of fewer clients, a quarter.
 pub const RESERVED: usize = 64;
+
+/// The part of the descriptors that clients may take up.
+const PART: u64 = 8;
 
 /// The longest message taken, in bytes.
 pub const MESSAGE: usize = 64 * 1024;
@@ -80,6 +84,8 @@ pub struct Server {
     /// Where its own is, to be removed in the end.
     path: PathBuf,
     clients: BTreeMap<ClientId, Client>,
+    /// How many there may be.
+    most: usize,
     next: u64,
     /// Whose call was taken last: the others come first.
     last_called: ClientId,
@@ -109,6 +115,7 @@ impl Server {
             listeners: vec![listener],
             path: path.to_owned(),
             clients: BTreeMap::new(),
+            most: places(),
             next: 0,
             last_called: ClientId(0),
             spare: open_spare(),
@@ -175,7 +182,8 @@ impl Server {
 
     fn has_place(&self, trusted: bool) -> bool {
         let strangers = self.clients.values().filter(|client| !client.trusted).count();
-        self.clients.len() < CLIENTS && (trusted || strangers < CLIENTS - RESERVED)
+        let reserved = RESERVED.min(self.most / 4);
+        self.clients.len() < self.most && (trusted || strangers < self.most - reserved)
     }
 
     /// Who gives up its place to a newcomer: a stranger if there is one, and to a stranger only that.
@@ -300,6 +308,11 @@ impl Drop for Server {
         // If it cannot be removed, the next herder does that.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// How many clients there may be at the same time.
+pub fn places() -> usize {
+    at_most(CLIENTS, PART)
 }
 
 /// Takes connections that wait, a bounded number.
