@@ -59,7 +59,7 @@ impl Daemon {
             Received::Reply(reply) => self.server.send(id, &reply, now),
             Received::Garbage => self.server.hang_up(id, now),
             Received::Call(asked) if asked.method.changes() => {
-                if let Err(reason) = self.permits(&call.peer) {
+                if let Err(reason) = self.permits(call) {
                     // Anybody may try, as often as they like: that must not fill the journal.
                     let method = asked.method.name();
                     self.log.say(Priority::Debug, format_args!("{method} refused: {reason}"));
@@ -95,6 +95,7 @@ impl Daemon {
                 });
                 self.server.make_endless(id);
                 self.server.send_newest(id, state, now);
+                self.make_room_for_streams();
                 self.streams.watch(id, interval, poll::now());
             }
             Method::Status | Method::Watch { .. } => {
@@ -107,6 +108,7 @@ impl Daemon {
                 self.server.make_endless(id);
                 // What was before is not for this one.
                 self.tell_listeners();
+                self.make_room_for_streams();
                 self.streams.listen(id);
             }
             Method::GetLogLevel => {

@@ -146,7 +146,6 @@ impl Daemon {
             let text = format_args!("systemd takes notifications again; {lost} came late or never");
             self.log.say(Priority::Warning, text);
         }
-        self.note_progress();
         self.tell_streams();
     }
 
@@ -160,6 +159,7 @@ impl Daemon {
                 self.streams.note_change();
             }
             self.herd.handle(Time(poll::now()), event, &mut actions);
+            self.note_progress();
             self.perform(std::mem::take(&mut actions));
         }
     }

@@ -7,7 +7,7 @@
 //! While nobody watches nothing in here is done, and nothing wakes herder up.
 
 use super::Daemon;
-use crate::linux::control::ClientId;
+use crate::linux::control::{CLIENTS, ClientId};
 use crate::linux::poll;
 use crate::log::Entry;
 use crate::wire::control::{Reply, SHORTEST_INTERVAL};
@@ -192,6 +192,14 @@ impl Daemon {
             self.watch_client(client);
         }
         self.forget_those_gone();
+    }
+
+    /// Who left before he was answered, or lost his place, is here until somebody looks: that must not
+    /// become more than there can be clients.
+    pub(super) fn make_room_for_streams(&mut self) {
+        if self.streams.watchers.len() + self.streams.listeners.len() >= CLIENTS {
+            self.forget_those_gone();
+        }
     }
 
     fn forget_those_gone(&mut self) {

@@ -114,6 +114,18 @@ fn a_worker_that_fails_is_the_reason_of_what_was_asked() {
     assert_eq!(herder.status().ready, 1);
 }
 
+/// However soon it is done: here before anybody could look how it goes.
+#[test]
+fn recycle_tells_how_many_it_has_replaced() {
+    let settings = settings(2, "ready").replace("notify", "exec") + "min-ready-time = 0\n";
+    let mut herder = Unit::new(&settings).start();
+    herder.hears("READY=1");
+    let done = call(&herder, Method::Recycle { slot: Some(0) }).unwrap();
+    assert_eq!((&done["replaced"], &done["wanted"]), (&json!(1), &json!(1)), "{done}");
+    let done = call(&herder, Method::Recycle { slot: None }).unwrap();
+    assert_eq!((&done["replaced"], &done["wanted"]), (&json!(2), &json!(2)), "{done}");
+}
+
 #[test]
 fn recycle_puts_a_new_worker_in_a_slot_before_the_old_one_goes() {
     let herder = serving(2, "ready");

@@ -98,6 +98,14 @@ pub struct Interest {
     pub write: bool,
 }
 
+/// What a client that may lose its place is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Dispensable {
+    Silent,
+    Endless,
+    Busy,
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -163,9 +171,15 @@ impl Client {
         !self.closing && !self.is_busy() && self.input.has_next()
     }
 
-    /// Whether it may lose its place: it waits for no answer, or for one without end.
-    pub(super) fn may_go(&self) -> bool {
-        self.endless || !self.is_busy() && !self.has_call()
+    /// How readily it loses its place to a newcomer, the readiest first: one that is silent, one whose
+    /// call has no end, one that has called or has still to read. `None` if it waits for its answer.
+    pub(super) fn dispensable(&self) -> Option<Dispensable> {
+        match self.waiting {
+            _ if self.endless => Some(Dispensable::Endless),
+            true => None,
+            false if self.is_busy() || self.has_call() => Some(Dispensable::Busy),
+            false => Some(Dispensable::Silent),
+        }
     }
 
     /// When to drop the client, if it does nothing until then.

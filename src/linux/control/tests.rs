@@ -261,6 +261,39 @@ fn strangers_cannot_lock_out_the_operator() {
     );
 }
 
+/// Neither by being silent, nor by not reading what they are answered.
+#[test]
+fn a_stranger_with_many_places_keeps_no_other_out() {
+    let mut scene = scene();
+    let mut greedy = Vec::new();
+    for _ in 0..CLIENTS - RESERVED {
+        let mut stream = UnixStream::connect(&scene.path).unwrap();
+        let id = scene.server.accept_trusting(START, &|_| false)[0];
+        stream.write_all(b"status\0").unwrap();
+        assert_eq!(scene.turn(START).len(), 1);
+        // More than the socket takes, and nobody reads it.
+        scene.server.send(id, &vec![b'x'; 1 << 20], START);
+        greedy.push((stream, id));
+    }
+    let _other = UnixStream::connect(&scene.path).unwrap();
+    assert_eq!(scene.server.accept_trusting(START, &|_| false).len(), 1);
+    assert_eq!(scene.server.fd(greedy[0].1).map(|_| ()), None, "the one that has stalled longest");
+    assert_eq!(scene.server.clients.len(), CLIENTS - RESERVED);
+}
+
+/// A client that takes its time to read is let be while there are others that do nothing.
+#[test]
+fn who_is_silent_gives_way_before_who_reads() {
+    let mut scene = scene();
+    let mut streams = vec![scene.call()];
+    let reading = streams[0].1;
+    scene.server.send(reading, &vec![b'x'; 1 << 20], START);
+    streams.extend((1..CLIENTS).map(|_| scene.connect()));
+    streams.push(scene.connect());
+    assert!(scene.server.fd(reading).is_some());
+    assert!(scene.server.fd(streams[1].1).is_none());
+}
+
 #[test]
 fn one_client_too_many_takes_the_place_of_one_that_waits_for_nothing_and_numbers_are_not_used_again()
  {
