@@ -10,7 +10,12 @@ import time
 from lab import WEB, Instance, contains, equal, expect, install, run, wait_for
 
 install()
-web = Instance("web", f'command = {WEB.split()!r}\nworkers = 2\nready = "notify"\n')
+# It is to hang for as long as all commands take; systemd's watchdog would end that after 15 to 30 s.
+web = Instance(
+    "web",
+    f'command = {WEB.split()!r}\nworkers = 2\nready = "notify"\n',
+    service="[Service]\nWatchdogSec=0\n",
+)
 web.listen()
 web.start()
 worker = web.at_full_strength(2)[0]
