@@ -155,22 +155,22 @@ impl Daemon {
 
     fn log_change(&mut self, method: Method, peer: &Peer) {
         let what = match method {
-            Method::Reload { previous: true } => "the settings before".to_owned(),
-            Method::AbortReload => "an end of the reload".to_owned(),
-            Method::Scale { workers: 1 } => "1 worker".to_owned(),
-            Method::Scale { workers } => format!("{workers} workers"),
-            Method::Recycle { slot: None } => "a new worker in every slot".to_owned(),
-            Method::Recycle { slot: Some(slot) } => format!("a new worker in slot {slot}"),
-            Method::StopWorker { worker } => format!("an end of worker {worker}"),
+            Method::Reload { previous: true } => "for the settings before".to_owned(),
+            Method::AbortReload => "to abort the reload".to_owned(),
+            Method::Scale { workers: 1 } => "for 1 worker".to_owned(),
+            Method::Scale { workers } => format!("for {workers} workers"),
+            Method::Recycle { slot: None } => "for a new worker in every slot".to_owned(),
+            Method::Recycle { slot: Some(slot) } => format!("for a new worker in slot {slot}"),
+            Method::StopWorker { worker } => format!("to stop worker {worker}"),
             Method::SetLogLevel { level } => {
-                format!("log entries up to {}", Priority::from(level))
+                format!("for log entries up to {}", Priority::from(level))
             }
             Method::Reload { previous: false }
             | Method::Describe
             | Method::Status
             | Method::Watch { .. }
             | Method::Events
-            | Method::GetLogLevel => "a reload".to_owned(),
+            | Method::GetLogLevel => "for a reload".to_owned(),
         };
         let name = method.name();
         let name = name.rsplit_once('.').map_or(name, |(_, name)| name);

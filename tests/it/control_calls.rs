@@ -193,7 +193,7 @@ fn abort_puts_the_generation_before_back_and_both_callers_are_told() {
     assert_eq!(outcome["parameters"]["generation"], 2);
     let workers = herder.serves(2);
     assert!(workers.iter().all(|worker| worker.generation == 1), "{workers:#?}");
-    herder.logs("asks for an end of the reload");
+    herder.logs("asks to abort the reload");
 }
 
 /// What was in service before is kept as it was, whatever became of its file and its directory.

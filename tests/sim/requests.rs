@@ -141,7 +141,7 @@ fn recycling_one_slot_leaves_the_others() {
     assert_eq!(ready(&story), [1, 4, 3]);
     assert_eq!(story.answer(request), done("slot 1 has a new worker; 3/3 workers are ready"));
     let unknown = story.ask(slot(3));
-    let text = "there is no slot 3: they are 0 to 2".to_owned();
+    let text = "there is no slot 3; there are 0 to 2".to_owned();
     assert_eq!(story.answer(unknown), Some(RequestOutcome::NotFound(text)));
 }
 
