@@ -127,7 +127,9 @@ impl Streams {
         let wanted = news || !self.watchers.is_empty();
         let due = self.watchers.values().map(|watcher| watcher.next).min();
         let due = due.filter(|at| *at != u64::MAX);
-        let changed = self.changed.filter(|_| wanted).map(|since| since + GATHERED);
+        // Who waits for something to go on has asked for every step of it, and is one of few.
+        let gathered = if news { 0 } else { GATHERED };
+        let changed = self.changed.filter(|_| wanted).map(|since| since + gathered);
         let due = [due, changed].into_iter().flatten().min();
         due.map(|at| at.max(self.earliest))
     }

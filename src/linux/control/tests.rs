@@ -1,5 +1,7 @@
 //! Real sockets, made-up time.
 
+mod places;
+
 use super::*;
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -238,99 +240,6 @@ fn garbage_ends_its_own_connection_only() {
 }
 
 #[test]
-fn strangers_cannot_lock_out_the_operator() {
-    let mut scene = scene();
-    let mut streams = Vec::new();
-    let mut connect = |scene: &mut Scene, trusted: bool| {
-        streams.push(UnixStream::connect(&scene.path).unwrap());
-        scene.server.accept_trusting(START, &|_| trusted)
-    };
-    // Workers, say, which run as herder's user.
-    for _ in 0..CLIENTS * 2 {
-        assert_eq!(connect(&mut scene, false).len(), 1, "the newest is let in");
-    }
-    assert_eq!(scene.server.clients.len(), CLIENTS - RESERVED, "in place of the oldest");
-    let operators: Vec<ClientId> = (0..RESERVED).flat_map(|_| connect(&mut scene, true)).collect();
-    assert_eq!((operators.len(), scene.server.clients.len()), (RESERVED, CLIENTS));
-    for _ in 0..CLIENTS {
-        connect(&mut scene, false);
-    }
-    assert!(
-        operators.iter().all(|&id| scene.server.fd(id).is_some()),
-        "no stranger costs them theirs"
-    );
-}
-
-/// Neither by being silent, nor by not reading what they are answered.
-#[test]
-fn a_stranger_with_many_places_keeps_no_other_out() {
-    let mut scene = scene();
-    let mut greedy = Vec::new();
-    for _ in 0..CLIENTS - RESERVED {
-        let mut stream = UnixStream::connect(&scene.path).unwrap();
-        let id = scene.server.accept_trusting(START, &|_| false)[0];
-        stream.write_all(b"status\0").unwrap();
-        assert_eq!(scene.turn(START).len(), 1);
-        // More than the socket takes, and nobody reads it.
-        scene.server.send(id, &vec![b'x'; 1 << 20], START);
-        greedy.push((stream, id));
-    }
-    let _other = UnixStream::connect(&scene.path).unwrap();
-    assert_eq!(scene.server.accept_trusting(START, &|_| false).len(), 1);
-    assert_eq!(scene.server.fd(greedy[0].1).map(|_| ()), None, "the one that has stalled longest");
-    assert_eq!(scene.server.clients.len(), CLIENTS - RESERVED);
-}
-
-/// A client that takes its time to read is let be while there are others that do nothing.
-#[test]
-fn who_is_silent_gives_way_before_who_reads() {
-    let mut scene = scene();
-    let mut streams = vec![scene.call()];
-    let reading = streams[0].1;
-    scene.server.send(reading, &vec![b'x'; 1 << 20], START);
-    streams.extend((1..CLIENTS).map(|_| scene.connect()));
-    streams.push(scene.connect());
-    assert!(scene.server.fd(reading).is_some());
-    assert!(scene.server.fd(streams[1].1).is_none());
-}
-
-#[test]
-fn one_client_too_many_takes_the_place_of_one_that_waits_for_nothing_and_numbers_are_not_used_again()
- {
-    let mut scene = scene();
-    let mut streams = Vec::new();
-    for number in 0..CLIENTS {
-        let (stream, id) = scene.connect();
-        assert_eq!(id, ClientId(number as u64));
-        streams.push(stream);
-    }
-    // Number 1 has been silent longest: 0 waits for its answer.
-    streams[0].write_all(b"reload\0").unwrap();
-    assert_eq!(scene.turn(START).len(), 1);
-    let (stream, _) = scene.connect();
-    assert!(is_closed(&mut streams.remove(1)));
-    streams.push(stream);
-
-    for stream in &mut streams[1..] {
-        stream.write_all(b"reload\0").unwrap();
-    }
-    let mut calls = 0;
-    while scene.server.deadline() == Some(Duration::ZERO) || calls == 0 {
-        let taken = scene.turn(START).len();
-        assert!(taken <= CALLS_PER_TURN);
-        calls += taken;
-    }
-    assert_eq!(calls, CLIENTS - 1);
-    let mut refused = UnixStream::connect(&scene.path).unwrap();
-    assert!(scene.server.accept(START).is_empty());
-    assert!(is_closed(&mut refused));
-    drop(streams.pop());
-    scene.turn(START);
-    let (_stream, id) = scene.connect();
-    assert_eq!(id, ClientId(CLIENTS as u64 + 1));
-}
-
-#[test]
 fn what_a_dead_herder_left_is_removed_and_a_file_is_not() {
     let scene = scene();
     let path = scene.path.clone();
@@ -392,51 +301,6 @@ fn who_does_not_read_gets_the_newest_and_costs_no_more_than_that() {
     assert_eq!(scene.server.interest(id), Some(Interest { read: false, write: false }));
 }
 
-/// As many as there can be, each in the middle of a state of its own.
-#[test]
-fn all_who_do_not_read_cost_no_more_than_a_bound_and_strangers_make_way() {
-    let mut scene = scene();
-    let state =
-        |number: usize| -> Arc<[u8]> { vec![u8::try_from(number).unwrap(); 1 << 20].into() };
-    let watch = |scene: &mut Scene, trusted: bool| {
-        let mut stream = UnixStream::connect(&scene.path).unwrap();
-        let id = scene.server.accept_trusting(START, &|_| trusted)[0];
-        stream.write_all(b"watch\0").unwrap();
-        assert_eq!(scene.turn(START), [(id, "watch".to_owned())]);
-        scene.server.make_endless(id);
-        (stream, id)
-    };
-    let operator = watch(&mut scene, true);
-    let strangers: Vec<_> = (1..=100).map(|_| watch(&mut scene, false)).collect();
-    for (number, (_, id)) in std::iter::once(&operator).chain(&strangers).enumerate() {
-        let now = START + Duration::from_millis(number as u64);
-        scene.server.send_newest(*id, &state(number), now);
-        scene.server.expire(now);
-        assert!(scene.server.untaken() <= UNTAKEN);
-    }
-    let stays = |scene: &Scene, id: ClientId| scene.server.fd(id).is_some();
-    assert!(stays(&scene, operator.1), "though it has stalled longest");
-    let left = strangers.iter().filter(|(_, id)| stays(&scene, *id)).count();
-    assert_eq!(left, (UNTAKEN >> 20) - 1);
-    assert!(strangers[100 - left..].iter().all(|(_, id)| stays(&scene, *id)), "the slowest went");
-
-    // What all of them are told is there once, and so costs nobody a place.
-    let newest = state(200);
-    for (_, id) in &strangers[100 - left + 1..] {
-        scene.server.send_newest(*id, &newest, START);
-    }
-    scene.server.expire(START);
-    let gone = (0..left).filter(|n| !stays(&scene, strangers[100 - left + n].1)).count();
-    assert_eq!(gone, 1, "it made way for the newest");
-
-    // The last is served, whatever it takes.
-    let mut scene = self::scene();
-    let (_stream, id) = watch(&mut scene, false);
-    scene.server.send_newest(id, &vec![0; 2 * UNTAKEN].into(), START);
-    scene.server.expire(START);
-    assert!(stays(&scene, id));
-}
-
 #[test]
 fn who_wants_each_and_does_not_read_is_hung_up_on() {
     let mut scene = scene();
@@ -458,20 +322,6 @@ fn who_wants_each_and_does_not_read_is_hung_up_on() {
     let _ = stalled.read_to_end(&mut rest);
     assert!(rest.len() < sent);
     assert!(scene.server.fd(other).is_some());
-}
-
-#[test]
-fn whoever_watches_gives_way_to_whoever_asks() {
-    let mut scene = scene();
-    let mut streams = Vec::new();
-    for _ in 0..CLIENTS {
-        let (stream, id) = scene.call();
-        scene.server.make_endless(id);
-        streams.push(stream);
-    }
-    let (_stream, _) = scene.connect();
-    assert!(is_closed(&mut streams[0]));
-    assert_eq!(scene.server.clients.len(), CLIENTS);
 }
 
 #[test]
