@@ -35,6 +35,7 @@ pub fn check(file: &Path, overrides: &Overrides, machine: &Machine) -> Result<St
     let user = service.as_ref().map_or_else(User::current, User::of_service);
     let mut report = format!("# {shown} is in order. In effect:\n\n");
     report.push_str(&settings_in_effect(&settings));
+    report.push_str(&added_by_preset(&settings));
     if let Some(launch) = &launch {
         let rendered = launch.render(SlotId(0), WorkerId(1), Generation(1), Path::new(""));
         report.push_str(&what_runs(launch, &rendered, &surroundings));
@@ -57,6 +58,18 @@ fn settings_in_effect(settings: &Settings) -> String {
             Some(value) => writeln!(text, "{:<44} # {origin}", format!("{} = {value}", line.key)),
             None => writeln!(text, "# {} is not set", line.key),
         };
+    }
+    text
+}
+
+/// What of the command the preset has added, and why.
+fn added_by_preset(settings: &Settings) -> String {
+    let mut text = String::new();
+    if let (Some(preset), [_, ..]) = (settings.preset, settings.added.as_slice()) {
+        let _ = writeln!(text, "\n# added to command by preset {}:", preset.name);
+        for added in &settings.added {
+            let _ = writeln!(text, "#   {:<40} {}", added.words.join(" "), added.reason);
+        }
     }
     text
 }
@@ -173,6 +186,25 @@ mod tests {
         }
         let again = load(Some(("again", &report)), &Overrides::default(), &MACHINE).unwrap();
         assert_eq!((again.policy.workers, again.command.len()), (4, 5));
+    }
+
+    #[test]
+    fn what_a_preset_did_is_shown_with_its_reasons() {
+        let text = "preset = \"puma\"\ncommand = [\"sh\", \"puma\"]\nmax-starting = 7\n";
+        let (file, report) = checked(text);
+        let report = report.unwrap();
+        for part in [
+            format!("# {file}:1:1\n"),
+            "success-exit-status = [\"SIGTERM\"]            # preset puma\n".into(),
+            format!("max-starting = 7                             # {file}:3:1\n"),
+            "\n# added to command by preset puma:\n#   --bind-to-activated-sockets only ".into(),
+            "#   -w 0   ".into(),
+            "sh\", \"puma\", \"--bind-to-activated-sockets\", \"only\", \"-w\", \"0\"] (worker 1 in slot 0)\n".into(),
+        ] {
+            assert!(report.contains(&part), "{part} in:\n{report}");
+        }
+        let again = load(Some(("again", &report)), &Overrides::default(), &MACHINE).unwrap();
+        assert_eq!((again.command.len(), again.added.len()), (6, 0));
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub enum Command {
     Run(Run),
     /// Check settings and show what they mean, without starting anything
     Check(Check),
+    /// List the servers herder knows, or show what one of them needs
+    Presets(Presets),
     /// Show how instances are doing, and what each worker costs
     Status(Status),
     /// Watch instances and their workers on the screen, and steer them
@@ -115,7 +117,8 @@ descriptors 3, 4, … with LISTEN_FDS, LISTEN_FDNAMES and LISTEN_PID, and a NOTI
 
 Placeholders in CMD and in `environment`:
   {slot} {worker} {generation}           this worker
-  {fd} {host} {port} {addr} {path}       the first socket
+  {fd} {host} {port} {addr} {path} {backlog}
+                                         the first socket
   {fd:NAME} {port:NAME} …                the socket of that name
   {{ and }}                              braces
 
@@ -148,6 +151,25 @@ pub struct Check {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub settings: SettingsOptions,
+}
+
+/// `herder presets`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A preset is a line in the settings, `preset = \"uvicorn\"`: settings that the server needs, and arguments that are \
+added to `command` where they are missing. Whatever else is written wins over it; `herder check FILE` shows the outcome.
+
+Exit status: 0 shown, 1 no such preset, or a server that cannot be one of several on a socket
+
+Examples:
+  herder presets
+  herder presets uvicorn
+  herder run -l 127.0.0.1:8000 -s preset=uvicorn -- venv/bin/python site.asgi:application
+
+Manual: herder-presets(1)")]
+pub struct Presets {
+    /// The name of a preset, for everything about it [default: list all]
+    pub preset: Option<String>,
 }
 
 /// The options that are settings, and win over those in the file.

@@ -6,6 +6,7 @@
 
 use crate::cli::Cli;
 use crate::config::KEYS;
+use crate::config::preset::PRESETS;
 use crate::ctl;
 use clap::{Arg, Command, CommandFactory};
 use clap_complete::engine::{
@@ -44,6 +45,7 @@ fn with_values(argument: Arg) -> Arg {
     match argument.get_id().as_str() {
         "instance" => argument.add(ArgValueCompleter::new(instances)),
         "set" => argument.add(ArgValueCompleter::new(keys)),
+        "preset" => argument.add(ArgValueCompleter::new(presets)),
         _ => argument,
     }
 }
@@ -60,7 +62,18 @@ fn keys(current: &OsStr) -> Vec<CompletionCandidate> {
     let keys = KEYS
         .iter()
         .map(|key| CompletionCandidate::new(format!("{}=", key.name)).help(Some(key.help.into())));
-    those_that_begin_with(current, keys)
+    let presets = PRESETS.iter().map(|preset| {
+        CompletionCandidate::new(format!("preset={}", preset.name)).help(Some(preset.about.into()))
+    });
+    let presets = presets.filter(|_| current.to_string_lossy().starts_with("preset="));
+    those_that_begin_with(current, keys.chain(presets))
+}
+
+fn presets(current: &OsStr) -> Vec<CompletionCandidate> {
+    let presets = PRESETS
+        .iter()
+        .map(|preset| CompletionCandidate::new(preset.name).help(Some(preset.about.into())));
+    those_that_begin_with(current, presets)
 }
 
 fn those_that_begin_with(
@@ -93,6 +106,14 @@ mod tests {
     }
 
     #[test]
+    fn presets_are_offered_by_name_and_as_a_setting() {
+        assert_eq!(values(presets(OsStr::new("php"))), ["php-cgi", "php-fpm"]);
+        assert_eq!(values(presets(OsStr::new(""))).len(), PRESETS.len());
+        assert_eq!(values(keys(OsStr::new("preset=go"))), ["preset=go"]);
+        assert_eq!(values(keys(OsStr::new("prese"))), ["preset="]);
+    }
+
+    #[test]
     fn every_instance_and_every_setting_on_the_command_line_has_its_values() {
         let command = command();
         let (mut instances, mut sets) = (0, 0);
@@ -101,6 +122,7 @@ mod tests {
             match argument.get_id().as_str() {
                 "instance" => instances += usize::from(has_values),
                 "set" => sets += usize::from(has_values),
+                "preset" => assert!(has_values),
                 id => assert!(!has_values, "{id}"),
             }
         }

@@ -14,7 +14,7 @@
 //! | [`daemon`] | the loop, the only place that knows both sides | everything |
 //! | [`ctl`] | `herder status`, `herder reload` and the others: the other end of the control socket | `wire` |
 //! | [`cli`], [`complete`] | the command line, and how a shell completes it | |
-//! | [`check`], [`demo`] | `herder check`, the demonstration worker | |
+//! | [`check`], [`presets`], [`demo`] | `herder check`, `herder presets`, the demonstration worker | |
 //!
 //! Arrows point one way: nothing imports [`daemon`], and [`herd`] and [`wire`] import nothing of
 //! the crate. `tests/architecture.rs` holds the source to that.
@@ -31,4 +31,5 @@ pub mod herd;
 pub mod launch;
 pub mod linux;
 pub mod log;
+pub mod presets;
 pub mod wire;

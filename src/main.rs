@@ -7,7 +7,7 @@ use herder::cli::{Recycle, Reload, Scale, StopWorker};
 use herder::daemon::{self, Options};
 use herder::error::Error;
 use herder::log::{Format, Priority};
-use herder::{check, complete, ctl, demo};
+use herder::{check, complete, ctl, demo, presets};
 use std::io::{self, Write};
 use std::panic;
 use std::process::ExitCode;
@@ -58,6 +58,11 @@ fn act(command: Command) -> Result<u8, Error> {
             let report = check::check(&args.file, &settings, &daemon::machine())?;
             // Whoever does not read to the end has seen enough.
             let _ = io::stdout().write_all(report.as_bytes());
+            Ok(0)
+        }
+        Command::Presets(args) => {
+            let text = presets::presets(args.preset.as_deref())?;
+            let _ = io::stdout().write_all(text.as_bytes());
             Ok(0)
         }
         Command::Status(args) => ctl::status(args.instance.as_deref(), args.json).map(|()| 0),

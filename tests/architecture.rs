@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, each with those it may import. `daemon` may import all, and only `main` imports it.
-const IMPORTS: [(&str, &[&str]); 14] = [
+const IMPORTS: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("herd", &[]),
     ("wire", &[]),
@@ -22,11 +22,12 @@ const IMPORTS: [(&str, &[&str]); 14] = [
     ("cli", &["config", "herd"]),
     ("complete", &["cli", "config", "ctl"]),
     ("check", &["config", "error", "herd", "launch"]),
+    ("presets", &["config", "error"]),
     // The limits of the control socket; how text is made fit for a terminal.
     ("ctl", &["error", "herd", "linux", "log", "wire"]),
     ("demo", &["error", "linux", "wire"]),
     ("daemon", &["config", "error", "herd", "launch", "linux", "log", "wire"]),
-    ("main", &["check", "cli", "complete", "ctl", "daemon", "demo", "error", "log"]),
+    ("main", &["check", "cli", "complete", "ctl", "daemon", "demo", "error", "log", "presets"]),
 ];
 
 /// What would make a pure part impure.

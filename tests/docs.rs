@@ -6,6 +6,7 @@
 
 use clap::{Command, CommandFactory, Parser};
 use herder::cli::Cli;
+use herder::config::preset::{IMPOSSIBLE, PRESETS, Preset};
 use herder::config::{self, KEYS, Machine, Overrides};
 use herder::error::Error;
 use herder::wire::control::DESCRIPTION;
@@ -73,6 +74,40 @@ fn the_table_of_settings_is_the_table_in_the_code() {
         })
         .collect();
     assert_eq!(settings_table(&read("man/herder.toml.5")), in_code);
+}
+
+/// A preset as a row of the manual's table: its name, what it sets, what it adds to the command.
+fn preset_row(preset: &Preset) -> [String; 3] {
+    let list = |items: Vec<String>, none: &str| match items.is_empty() {
+        true => none.to_owned(),
+        false => items.join("; "),
+    };
+    let settings = preset.settings.iter().map(|one| format!("{} = {}", one.key, one.value));
+    let adapter = preset.program.adapter.map(str::to_owned);
+    let arguments = preset.arguments.iter().map(|argument| argument.words.join(" "));
+    let arguments = adapter.into_iter().chain(arguments).collect();
+    [preset.name.to_owned(), list(settings.collect(), "nothing"), list(arguments, "nothing")]
+}
+
+#[test]
+fn the_table_of_presets_is_what_they_do() {
+    let page = read("man/herder.toml.5");
+    let text = plain(section(&page, "PRESETS")).replace("T{\n", "").replace("\nT}", "");
+    let rows = text.lines().filter(|line| line.contains('\t')).skip(1);
+    let rows: Vec<Vec<String>> =
+        rows.map(|row| row.split('\t').map(str::to_owned).collect()).collect();
+    let expected: Vec<[String; 3]> = PRESETS.iter().map(|preset| preset_row(preset)).collect();
+    let roff: String = expected
+        .iter()
+        .map(|[name, sets, adds]| {
+            let cell = |text: &str| format!("T{{\n{}\nT}}", text.replace('-', "\\-"));
+            format!("{}\t{}\t{}\n", name.replace('-', "\\-"), cell(sets), cell(adds))
+        })
+        .collect();
+    assert!(rows == expected, "the table of presets in herder.toml(5) has to be:\n{roff}");
+    for name in IMPOSSIBLE.iter().map(|server| server.name) {
+        assert!(section(&page, "PRESETS").contains(&format!(".Ql {name}")), "{name}");
+    }
 }
 
 #[test]

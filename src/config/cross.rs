@@ -46,6 +46,19 @@ fn sockets_are_there(settings: &Settings, problems: &mut Problems) {
             "name a socket in `sockets`, or remove `stdin`",
         );
     }
+    if let Some(preset) = settings.preset
+        && none_meant
+    {
+        problems.advise(
+            place(settings, &["sockets", "preset"]),
+            "sockets",
+            format!(
+                "`preset` {} is about a server, and `sockets` says that it gets no socket",
+                preset.name
+            ),
+            "remove one of them",
+        );
+    }
     if none_meant && !settings.listen.is_empty() {
         problems.advise(
             place(settings, &["sockets", "listen"]),

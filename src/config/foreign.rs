@@ -183,6 +183,6 @@ mod tests {
         ] {
             assert!(advice(key).is_some(), "{key}");
         }
-        assert_eq!(advice("preset"), None);
+        assert_eq!(advice("queues"), None);
     }
 }

@@ -1,12 +1,11 @@
 //! The one table of settings: what each key is called, takes and means. Reading, suggestions,
 //! `herder check` and the test that compares herder.toml(5) all go by it.
 
-use std::collections::BTreeSet;
-
 use super::key::Key;
 use super::read::{BOUNDED, OR_FOREVER, POSITIVE};
 use super::settings::{EnvironmentFile, Listen, ListenPid, Stdin};
 use super::show;
+use super::sockets;
 use super::status;
 use crate::herd::{Ready, ReadyWhen, ServiceWatchdog, Span, signal_name};
 
@@ -32,6 +31,18 @@ const NO_DEFAULT: &str = "not set";
 
 /// Every setting, in the order of the manual.
 pub static KEYS: &[Key] = &[
+    Key {
+        name: "preset",
+        kind: "the name of a preset, in a string",
+        default: NO_DEFAULT,
+        since: "0.1",
+        reloadable: true,
+        help: "A known server: sets what it needs as one of N, and adds to `command` the arguments it lacks. \
+               `herder presets` lists them; whatever else is written wins over them.",
+        example: "\"uvicorn\"",
+        read: super::preset::read,
+        show: |settings| settings.preset.map(|preset| super::read::quote(preset.name)),
+    },
     Key {
         name: "command",
         kind: "a list of strings, the program first",
@@ -59,18 +70,7 @@ pub static KEYS: &[Key] = &[
         reloadable: false,
         help: "Where herder listens itself when no manager hands sockets over.",
         example: "[\"web=127.0.0.1:8000\"]",
-        read: |draft, reader| {
-            let Some(texts) = reader.texts(true) else { return };
-            draft.settings.listen.clear();
-            for (position, (text, at)) in texts.iter().enumerate() {
-                match show::parse_listen(text, position) {
-                    Ok(listen) => draft.settings.listen.push(listen),
-                    Err(error) => {
-                        reader.problems.add(Some(at), "listen", format!("`listen`: {error}"))
-                    }
-                }
-            }
-        },
+        read: sockets::read_listen,
         show: |settings| Some(show::list(settings.listen.iter().map(Listen::to_string))),
     },
     Key {
@@ -82,30 +82,7 @@ pub static KEYS: &[Key] = &[
         help: "The sockets a worker gets, by name (FileDescriptorName=) and in this order. \
                Each has to exist; an empty list means that none is meant.",
         example: "[\"web\", \"admin\"]",
-        read: |draft, reader| {
-            let Some(names) = reader.texts(true) else { return };
-            let mut seen = BTreeSet::new();
-            for (name, at) in &names {
-                let wrong = match name.as_str() {
-                    _ if !seen.insert(name) => {
-                        Some("is named twice; sockets that share a name come together")
-                    }
-                    name if name.starts_with("herder-") => {
-                        Some("is herder's own and not for workers; remove it")
-                    }
-                    name => show::wrong_socket_name(name),
-                };
-                if let Some(wrong) = wrong {
-                    let name = name.escape_debug();
-                    reader.problems.add(
-                        Some(at),
-                        "sockets",
-                        format!("`sockets`: `{name}` {wrong}"),
-                    );
-                }
-            }
-            draft.settings.sockets = Some(names.into_iter().map(|(name, _)| name).collect());
-        },
+        read: sockets::read_names,
         show: |settings| settings.sockets.as_ref().map(|names| show::list(names.iter())),
     },
     Key {
@@ -212,7 +189,7 @@ pub static KEYS: &[Key] = &[
                affinity and the cgroup's quota leave.",
         example: "4",
         read: |draft, reader| {
-            if matches!(&reader.value.data, super::value::Data::Text(text) if text == "auto") {
+            if reader.is_word("auto") {
                 draft.workers = None;
             } else if let Some(workers) = reader.integer(0..=MOST_WORKERS) {
                 draft.workers = Some(workers);
@@ -299,13 +276,18 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "max-starting",
-        kind: "a number, at least 1",
+        kind: "a number, at least 1, or \"auto\"",
         default: "no bound",
         since: "0.1",
         reloadable: true,
-        help: "How many workers may be on their way to ready at the same time.",
+        help: "How many workers may be on their way to ready at the same time. \"auto\" is the CPUs that affinity and \
+               the cgroup's quota leave, at least 2.",
         example: "2",
         read: |draft, reader| {
+            draft.max_starting_auto = reader.is_word("auto");
+            if draft.max_starting_auto {
+                return;
+            }
             if let Some(number) = reader.integer(1..=MOST_WORKERS) {
                 draft.settings.policy.max_starting = Some(number);
             }

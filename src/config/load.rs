@@ -1,4 +1,4 @@
-//! Puts the sources together, each over the one before: defaults, the file, the command line.
+//! Puts the sources together, each over the one before: defaults, the preset, the file, the command line.
 //! Scalars and lists replace, tables merge by key.
 
 use super::keys::KEYS;
@@ -7,7 +7,7 @@ use super::read::{Reader, environment_name, unknown};
 use super::settings::Settings;
 use super::template::Template;
 use super::value::{Data, Entry, Value, from_file, from_option};
-use super::{Key, Machine, Overrides, cross};
+use super::{Key, Machine, Overrides, cross, preset};
 use crate::herd::Span;
 
 /// Settings on their way, with what can only be decided at the end.
@@ -15,6 +15,8 @@ pub struct Draft {
     pub settings: Settings,
     /// `workers`; `None` is `auto`.
     pub workers: Option<u32>,
+    /// `max-starting = "auto"`, which depends on the machine.
+    pub max_starting_auto: bool,
     /// `crash-limit.after`; `None` depends on `start-timeout`.
     pub crash_after: Option<Span>,
 }
@@ -37,16 +39,25 @@ pub fn assess(
     machine: &Machine,
 ) -> (Settings, Problems) {
     let mut problems = Problems::default();
-    let mut draft = Draft { settings: Settings::default(), workers: None, crash_after: None };
-    if let Some((path, text)) = file {
-        for entry in from_file(path, text, &mut problems) {
-            apply(&entry, "", &mut draft, &mut problems);
-        }
-    }
-    for entry in command_line(overrides, &mut problems) {
-        apply(&entry, "", &mut draft, &mut problems);
+    let mut draft = Draft {
+        settings: Settings::default(),
+        workers: None,
+        max_starting_auto: false,
+        crash_after: None,
+    };
+    let mut written = match file {
+        Some((path, text)) => from_file(path, text, &mut problems),
+        None => Vec::new(),
+    };
+    written.extend(command_line(overrides, &mut problems));
+    let preset = chosen_preset(&written).map_or_else(Vec::new, preset::Preset::entries);
+    for entry in preset.iter().chain(&written) {
+        apply(entry, "", &mut draft, &mut problems);
     }
     let mut settings = draft.settings;
+    if draft.max_starting_auto {
+        settings.policy.max_starting = Some(machine.cpus.max(2));
+    }
     settings.policy.workers = match draft.workers {
         Some(workers) => workers,
         None => automatic(machine, &mut settings, &mut problems),
@@ -54,8 +65,38 @@ pub fn assess(
     settings.policy.crash_after =
         draft.crash_after.unwrap_or(settings.policy.start_timeout + Span::secs(30));
     settings.policy.check = settings.check.is_some();
+    complete_command(&mut settings, &mut problems);
     cross::check(&settings, &mut problems);
     (settings, problems)
+}
+
+/// The preset that is written last, which is the one that counts. That another is written wrongly is
+/// told when it is applied.
+fn chosen_preset(written: &[Entry]) -> Option<&'static preset::Preset> {
+    let last = written.iter().rfind(|entry| entry.name == "preset")?;
+    match &last.value.data {
+        Data::Text(name) => preset::find(name).ok(),
+        Data::Integer(_) | Data::Scalar(..) | Data::List(_) | Data::Table(_) => None,
+    }
+}
+
+/// What the preset's server needs in its command. A command that could not be read is told already.
+fn complete_command(settings: &mut Settings, problems: &mut Problems) {
+    let Some(preset) = settings.preset else { return };
+    let at = settings.origins.get("command");
+    if !settings.command.is_empty() {
+        settings.added = preset::complete(preset, &mut settings.command, at, problems);
+    } else if at.is_none() {
+        problems.advise(
+            settings.origins.get("preset"),
+            "preset",
+            format!(
+                "preset {} is about a server, and there is no `command` that runs it",
+                preset.name
+            ),
+            format!("write one, as `herder presets {}` shows", preset.name),
+        );
+    }
 }
 
 /// The command line's settings; what has an option of its own comes after `--set`.

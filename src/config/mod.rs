@@ -7,17 +7,19 @@
 //!
 //! A text becomes places and values (`value`), each value is read by its row's type (`keys`,
 //! `read`), later sources over earlier ones (`load`), and what only contradicts together is found
-//! last (`cross`).
+//! last (`cross`). A preset ([`preset`]) is a source like a file, and completes the command.
 
 mod cross;
 mod foreign;
 mod key;
 mod keys;
 mod load;
+pub mod preset;
 mod problem;
 mod read;
 mod settings;
 mod show;
+mod sockets;
 mod span;
 mod status;
 mod suggest;

@@ -19,6 +19,8 @@ pub enum Place {
     CommandLine(String),
     /// In this environment variable of herder's own.
     Environment(String),
+    /// By the preset of this name.
+    Preset(&'static str),
 }
 
 impl fmt::Display for Place {
@@ -27,6 +29,7 @@ impl fmt::Display for Place {
             Place::File { path, line, column } => write!(f, "{path}:{line}:{column}"),
             Place::CommandLine(option) => write!(f, "command line, {option}"),
             Place::Environment(variable) => write!(f, "environment variable {variable}"),
+            Place::Preset(name) => write!(f, "preset {name}"),
         }
     }
 }

@@ -44,6 +44,11 @@ impl Reader<'_> {
         self.wrong(&self.value.at, message.to_owned());
     }
 
+    /// Whether the value is this word.
+    pub fn is_word(&self, word: &str) -> bool {
+        matches!(&self.value.data, Data::Text(text) if text == word)
+    }
+
     /// An integer in `range`, also as a string of digits.
     pub fn integer(&mut self, range: RangeInclusive<u32>) -> Option<u32> {
         let number = match &self.value.data {

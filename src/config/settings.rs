@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::preset::{Added, Preset};
 use super::problem::Place;
 use super::template::Template;
 use crate::herd::Policy;
@@ -16,8 +17,12 @@ pub const SIGTERM: u8 = 15;
 pub struct Settings {
     /// What the core decides by.
     pub policy: Policy,
+    /// `preset`: what it sets is in the other fields already.
+    pub preset: Option<&'static Preset>,
     /// `command`: argv of a worker; empty means the demonstration worker.
     pub command: Vec<Template>,
+    /// What of `command` the preset has added.
+    pub added: Vec<Added>,
     /// `listen`: what herder binds itself where no manager hands sockets over.
     pub listen: Vec<Listen>,
     /// `sockets`: the sockets a worker gets, by name and in this order; `None` means all of them.
@@ -50,7 +55,9 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             policy: Policy::default(),
+            preset: None,
             command: Vec::new(),
+            added: Vec::new(),
             listen: Vec::new(),
             sockets: None,
             stdin: Stdin::Null,

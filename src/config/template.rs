@@ -43,6 +43,8 @@ pub enum SocketField {
     Addr,
     /// `{path}`: its path in the file system.
     Path,
+    /// `{backlog}`: how many connections may wait on it.
+    Backlog,
 }
 
 const WORKER_FIELDS: [(&str, WorkerField); 3] = [
@@ -51,12 +53,13 @@ const WORKER_FIELDS: [(&str, WorkerField); 3] = [
     ("generation", WorkerField::Generation),
 ];
 
-const SOCKET_FIELDS: [(&str, SocketField); 5] = [
+const SOCKET_FIELDS: [(&str, SocketField); 6] = [
     ("fd", SocketField::Fd),
     ("host", SocketField::Host),
     ("port", SocketField::Port),
     ("addr", SocketField::Addr),
     ("path", SocketField::Path),
+    ("backlog", SocketField::Backlog),
 ];
 
 /// Why a text is no template.

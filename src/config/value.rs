@@ -83,7 +83,7 @@ pub fn from_file(path: &str, text: &str, problems: &mut Problems) -> Vec<Entry> 
 fn line_of(at: &Place) -> usize {
     match at {
         Place::File { line, .. } => *line,
-        Place::CommandLine(_) | Place::Environment(_) => 0,
+        Place::CommandLine(_) | Place::Environment(_) | Place::Preset(_) => 0,
     }
 }
 
@@ -129,6 +129,12 @@ fn set_leaf(entries: &mut [Entry], text: &str) {
             data => *data = Data::Text(text.to_owned()),
         }
     }
+}
+
+/// Reads TOML that is part of herder, all of it from `at`.
+pub fn from_text(text: &str, at: &Place) -> Vec<Entry> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    from_table(table.get_ref(), &|_| at.clone())
 }
 
 /// In the order in which they were written; TOML's tables have none.

@@ -2,6 +2,7 @@
 
 use crate::config::{self, Machine, Overrides, Settings};
 use crate::launch::{self, Launch, Offered, Surroundings};
+use crate::linux::queue;
 use crate::linux::sockets::Socket;
 use std::path::PathBuf;
 
@@ -45,9 +46,15 @@ impl Source {
     ///
     /// Every problem there is, a line each.
     pub fn bind(&self, settings: Settings, sockets: &[Socket]) -> Result<Spec, String> {
+        let queues = queue::of(&sockets.iter().collect::<Vec<_>>());
         let offered: Vec<Offered<'_>> = sockets
             .iter()
-            .map(|socket| Offered { name: &socket.name, address: socket.address.as_ref() })
+            .zip(queues)
+            .map(|(socket, queue)| Offered {
+                name: &socket.name,
+                address: socket.address.as_ref(),
+                backlog: queue.limit,
+            })
             .collect();
         let launch = Launch::new(&settings, &offered, &self.surroundings)
             .map_err(|problems| problems.to_string())?;

@@ -10,6 +10,8 @@ pub struct Offered<'a> {
     pub name: &'a str,
     /// Where it listens, if that can be said.
     pub address: Option<&'a Address>,
+    /// How many connections may wait on it, if that can be said.
+    pub backlog: Option<u64>,
 }
 
 /// The sockets chosen for workers.
@@ -25,7 +27,12 @@ struct Chosen {
     index: usize,
     name: String,
     address: Option<Address>,
+    backlog: Option<u64>,
 }
+
+/// What listen(2) is told of a UNIX socket whose limit the kernel does not tell, for want of a module:
+/// net.core.somaxconn unless changed, which is what systemd asks for, and the kernel lets nobody have more.
+const MOST_WAITING: u64 = 4096;
 
 /// The number of the first descriptor handed over (SD_LISTEN_FDS_START, sd_listen_fds(3)).
 const FIRST_FD: usize = 3;
@@ -45,6 +52,7 @@ impl Selection {
             index,
             name: socket.name.to_owned(),
             address: socket.address.cloned(),
+            backlog: socket.backlog,
         };
         let Some(names) = &settings.sockets else {
             return Selection { chosen: for_workers().map(chosen).collect(), assumed: false };
@@ -87,6 +95,7 @@ impl Selection {
             index,
             name: name.clone(),
             address: address.cloned(),
+            backlog: None,
         });
         let none_meant = settings.sockets.as_ref().is_some_and(Vec::is_empty);
         Selection { chosen: chosen.collect(), assumed: !none_meant }
@@ -110,6 +119,14 @@ impl Selection {
     /// Their names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.chosen.iter().map(|chosen| chosen.name.as_str())
+    }
+
+    /// Whether one of them is a UNIX socket.
+    pub fn have_unix(&self) -> bool {
+        self.chosen.iter().any(|chosen| match &chosen.address {
+            Some(Address::Unix(_) | Address::Abstract(_)) => true,
+            Some(Address::Inet(_)) | None => false,
+        })
     }
 
     /// What a placeholder stands for.
@@ -136,6 +153,8 @@ impl Selection {
             |what: &str| Err(format!("`{placeholder}`: the socket `{}` {what}", chosen.name));
         match (field, &chosen.address) {
             (SocketField::Fd, _) => Ok((FIRST_FD + position).to_string()),
+            (SocketField::Backlog, _) if self.assumed => Ok(placeholder),
+            (SocketField::Backlog, _) => Ok(chosen.backlog.unwrap_or(MOST_WAITING).to_string()),
             (_, None) if self.assumed => Ok(placeholder),
             (_, None) => wrong("has no address"),
             (SocketField::Addr, Some(address)) => Ok(address.to_string()),
@@ -168,7 +187,11 @@ mod tests {
         let offered: Vec<_> = offered
             .iter()
             .zip(&addresses)
-            .map(|((name, _), address)| Offered { name, address: address.as_ref() })
+            .map(|((name, _), address)| Offered {
+                name,
+                address: address.as_ref(),
+                backlog: address.as_ref().and(Some(511)),
+            })
             .collect();
         let mut problems = Problems::default();
         let selection = Selection::new(&settings(sockets), &offered, "shop", &mut problems);
@@ -215,7 +238,7 @@ mod tests {
     #[test]
     fn placeholders_know_their_socket() {
         let (selection, _) = select(Some(&["web", "admin", "fifo"]), &OFFERED);
-        use SocketField::{Addr, Fd, Host, Path, Port};
+        use SocketField::{Addr, Backlog, Fd, Host, Path, Port};
         for (field, name, value) in [
             (Fd, None, "3"),
             (Fd, Some("web"), "3"),
@@ -226,6 +249,8 @@ mod tests {
             (Addr, None, "127.0.0.1:80"),
             (Addr, Some("admin"), "/run/admin.sock"),
             (Path, Some("admin"), "/run/admin.sock"),
+            (Backlog, None, "511"),
+            (Backlog, Some("fifo"), "4096"),
         ] {
             assert_eq!(selection.value(field, name).as_deref(), Ok(value));
         }

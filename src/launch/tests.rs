@@ -231,9 +231,9 @@ fn sockets_are_announced_by_number_and_name() {
     let place = Place::new();
     let (web, admin) = ("127.0.0.1:80".parse().unwrap(), "/run/admin.sock".parse().unwrap());
     let offered = [
-        Offered { name: "web", address: Some(&web) },
-        Offered { name: "herder-control", address: None },
-        Offered { name: "admin", address: Some(&admin) },
+        Offered { name: "web", address: Some(&web), backlog: None },
+        Offered { name: "herder-control", address: None, backlog: None },
+        Offered { name: "admin", address: Some(&admin), backlog: None },
     ];
     let settings = place.settings(
         "command = [\"/bin/sh\", \"--fd={fd:admin}\", \"{port}\"]\nsockets = [\"admin\", \"web\"]\nstdin = \"socket\"\nenvironment.P = \"{port:web}\"",

@@ -1,0 +1,45 @@
+//! Whether the sockets at hand are such as the preset's server can serve.
+
+use super::sockets::Selection;
+use crate::config::{Problems, Settings};
+
+/// Notes what the server of `preset` could not serve, or that there is nothing to serve.
+pub fn has_its_sockets(
+    settings: &Settings,
+    sockets: &Selection,
+    instance: &str,
+    problems: &mut Problems,
+) {
+    let Some(preset) = settings.preset else { return };
+    let mut wrong = |message: String, advice: String| {
+        let message = format!("`preset` {}: {message}", preset.name);
+        problems.advise(settings.origins.get("preset"), "preset", message, advice);
+    };
+    if sockets.is_empty() && !sockets.is_assumed() {
+        // What `sockets` says is told already, if it is wrong or says that there is none.
+        if settings.sockets.is_none() {
+            wrong(
+                "there is no socket for the server to serve".to_owned(),
+                format!(
+                    "run `systemctl start herder@{instance}.socket` first, or without systemd add `--listen ADDRESS`"
+                ),
+            );
+        }
+        return;
+    }
+    let count = sockets.names().count();
+    if preset.sockets.one && count > 1 {
+        wrong(
+            format!("the server serves the first socket only, and there are {count}"),
+            "name one in `sockets`, and run another instance for the others".to_owned(),
+        );
+    }
+    if let Some(why) = preset.sockets.not_unix
+        && sockets.have_unix()
+    {
+        wrong(
+            format!("the server {why}"),
+            "give it a port, such as ListenStream=127.0.0.1:8000".to_owned(),
+        );
+    }
+}
