@@ -3,11 +3,12 @@
 
 use clap::Parser;
 use herder::cli::{self, Cli, Command, LogFormat, LogLevel, MetricsFormat, Run};
-use herder::cli::{Recycle, Reload, Scale, StopWorker};
+use herder::cli::{ImportFrom, Recycle, Reload, Scale, StopWorker};
 use herder::daemon::{self, Options};
 use herder::error::Error;
+use herder::import::Kind;
 use herder::log::{Format, Priority};
-use herder::{check, complete, ctl, demo};
+use herder::{check, complete, ctl, demo, migrate};
 use std::io::{self, Write};
 use std::panic;
 use std::process::ExitCode;
@@ -57,6 +58,17 @@ fn act(command: Command) -> Result<u8, Error> {
             let settings = args.settings.overrides();
             let report = check::check(&args.file, &settings, &daemon::machine())?;
             // Whoever does not read to the end has seen enough.
+            let _ = io::stdout().write_all(report.as_bytes());
+            Ok(0)
+        }
+        Command::Import(args) => {
+            let options = migrate::Options {
+                kind: args.from.map(kind),
+                output: args.output,
+                prefix: args.prefix,
+                directory: args.directory,
+            };
+            let report = migrate::run(&args.file, &options)?;
             let _ = io::stdout().write_all(report.as_bytes());
             Ok(0)
         }
@@ -111,6 +123,15 @@ fn options(run: Run) -> Options {
             LogFormat::Json => Format::Json,
         },
         log_level: priority(run.log_level),
+    }
+}
+
+fn kind(from: ImportFrom) -> Kind {
+    match from {
+        ImportFrom::PhpFpm => Kind::PhpFpm,
+        ImportFrom::Procfile => Kind::Procfile,
+        ImportFrom::Pm2 => Kind::Pm2,
+        ImportFrom::Supervisord => Kind::Supervisord,
     }
 }
 
