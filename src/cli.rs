@@ -3,12 +3,16 @@
 //! Only shapes and words: settings stay texts here and are checked with those of the file, in
 //! [`crate::config`], so that one set of messages serves both.
 
+mod import;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{MOST_WORKERS, Overrides, parse_span};
 use crate::herd::Span;
+
+pub use import::{Import, ImportFrom};
 
 /// Exit status for a wrong command line (EX_USAGE, sysexits.h(3head)).
 const EX_USAGE: u8 = 64;
@@ -65,6 +69,8 @@ pub enum Command {
     Check(Check),
     /// List the servers herder knows, or show what one of them needs
     Presets(Presets),
+    /// Make settings of another manager's file: php-fpm, pm2, supervisord, a Procfile
+    Import(Import),
     /// Show how instances are doing, and what each worker costs
     Status(Status),
     /// Watch instances and their workers on the screen, and steer them

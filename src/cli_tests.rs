@@ -56,12 +56,23 @@ fn clients_take_an_instance() {
 }
 
 #[test]
+fn import_takes_a_file_and_what_it_is() {
+    let Ok(Command::Import(import)) = parse("herder import --from pm2 --prefix a- -") else {
+        panic!()
+    };
+    assert_eq!((import.file, import.from), ("-".into(), Some(ImportFrom::Pm2)));
+    assert_eq!((import.prefix.as_str(), import.output), ("a-", None));
+}
+
+#[test]
 fn mistakes_are_usage_errors_and_help_is_none() {
     for (line, status) in [
         ("herder", 64),
         ("herder rum", 64),
         ("herder run --no-such-option", 64),
         ("herder check", 64),
+        ("herder import", 64),
+        ("herder import --from upstart x", 64),
         ("herder reload --timeout soon", 64),
         ("herder run a b", 64),
         ("herder scale 4", 64),

@@ -15,6 +15,8 @@
 //! | [`ctl`] | `herder status`, `herder reload` and the others: the other end of the control socket | `wire` |
 //! | [`cli`], [`complete`] | the command line, and how a shell completes it | |
 //! | [`check`], [`presets`], [`demo`] | `herder check`, `herder presets`, the demonstration worker | |
+//! | [`import`] | **translates**: other managers' files become settings and drop-ins | `config`, `wire` |
+//! | [`migrate`] | `herder import`: the files that `import` reads and writes | the file system |
 //!
 //! Arrows point one way: nothing imports [`daemon`], and [`herd`] and [`wire`] import nothing of
 //! the crate. `tests/architecture.rs` holds the source to that.
@@ -28,8 +30,10 @@ pub mod daemon;
 pub mod demo;
 pub mod error;
 pub mod herd;
+pub mod import;
 pub mod launch;
 pub mod linux;
 pub mod log;
+pub mod migrate;
 pub mod presets;
 pub mod wire;

@@ -3,11 +3,12 @@
 
 use clap::Parser;
 use herder::cli::{self, Cli, Command, LogFormat, LogLevel, MetricsFormat, Run};
-use herder::cli::{Recycle, Reload, Scale, StopWorker};
+use herder::cli::{ImportFrom, Recycle, Reload, Scale, StopWorker};
 use herder::daemon::{self, Options};
 use herder::error::Error;
+use herder::import::Kind;
 use herder::log::{Format, Priority};
-use herder::{check, complete, ctl, demo, presets};
+use herder::{check, complete, ctl, demo, migrate, presets};
 use std::io::{self, Write};
 use std::panic;
 use std::process::ExitCode;
@@ -65,6 +66,17 @@ fn act(command: Command) -> Result<u8, Error> {
             let _ = io::stdout().write_all(text.as_bytes());
             Ok(0)
         }
+        Command::Import(args) => {
+            let options = migrate::Options {
+                kind: args.from.map(kind),
+                output: args.output,
+                prefix: args.prefix,
+                directory: args.directory,
+            };
+            let report = migrate::run(&args.file, &options)?;
+            let _ = io::stdout().write_all(report.as_bytes());
+            Ok(0)
+        }
         Command::Status(args) => ctl::status(args.instance.as_deref(), args.json).map(|()| 0),
         Command::Health(args) => ctl::health(args.instance.as_deref()),
         Command::Events(args) => ctl::events(args.instance.as_deref(), args.json).map(|()| 0),
@@ -116,6 +128,15 @@ fn options(run: Run) -> Options {
             LogFormat::Json => Format::Json,
         },
         log_level: priority(run.log_level),
+    }
+}
+
+fn kind(from: ImportFrom) -> Kind {
+    match from {
+        ImportFrom::PhpFpm => Kind::PhpFpm,
+        ImportFrom::Procfile => Kind::Procfile,
+        ImportFrom::Pm2 => Kind::Pm2,
+        ImportFrom::Supervisord => Kind::Supervisord,
     }
 }
 

@@ -47,6 +47,7 @@ fn offers_what_there_is(ask: impl Fn(&[&str]) -> Option<Vec<String>>) {
     assert!(instances.contains(&"--json".to_owned()), "{instances:?}");
     assert_eq!(ask(&["herder", "run", "--set", "stop-t"]).unwrap(), ["stop-timeout="]);
     assert_eq!(ask(&["herder", "log-level", "dev", "no"]).unwrap(), ["notice"]);
+    assert_eq!(ask(&["herder", "import", "--from", "p"]).unwrap(), ["php-fpm", "procfile", "pm2"]);
 }
 
 #[test]

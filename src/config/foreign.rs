@@ -95,7 +95,11 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["killsignal", "killsig", "signal", "termsignal"], "herder calls it `stop-signal`"),
     (&["exitcodes", "exitcode", "stopexitcodes"], "herder calls it `success-exit-status`"),
     (&["type", "readiness", "waitready", "notify"], "herder calls it `ready`"),
-    (&["startsecs", "minuptime"], "herder calls it `min-lifetime`"),
+    (&["minuptime"], "herder calls it `min-lifetime`"),
+    (
+        &["startsecs"],
+        "write `ready-after` (alive for so long is ready) or `min-lifetime` (after that its death is no failure)",
+    ),
     (&["startretries", "maxrestarts", "startlimitburst"], "herder calls it `crash-limit.burst`"),
     (&["startlimitintervalsec", "startlimitinterval"], "herder calls it `crash-limit.after`"),
     (
