@@ -66,7 +66,9 @@ class Server:
         self.releases = 0
         self.deploy()
         settings = f'directory = "{self.root}/current"\nworkers = {WORKERS}\n{data["settings"]}'
-        self.instance = Instance(name, settings, listen=(ADDRESS,), socket=data.get("socket", ""))
+        # Some servers tell of every request, and an entry of herder's that is left out for it would be missed here.
+        service = "[Service]\nLogRateLimitIntervalSec=0\n"
+        self.instance = Instance(name, settings, listen=(ADDRESS,), socket=data.get("socket", ""), service=service)
 
     def row(self):
         """The results: yes, no or mostly for each check, and how a worker ends."""
