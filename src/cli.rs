@@ -291,7 +291,8 @@ pub struct Scale {
     /// NAME, herder@NAME.service, or a runtime directory
     pub instance: String,
     /// How many workers there are to be
-    #[arg(value_name = "N", value_parser = workers)]
+    // `-1` is a wrong number, not an unknown option.
+    #[arg(value_name = "N", value_parser = workers, allow_negative_numbers = true)]
     pub workers: u32,
     #[command(flatten)]
     #[allow(missing_docs)]

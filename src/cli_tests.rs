@@ -66,6 +66,7 @@ fn mistakes_are_usage_errors_and_help_is_none() {
         ("herder run a b", 64),
         ("herder scale 4", 64),
         ("herder scale web +1", 64),
+        ("herder scale web -1", 64),
         ("herder scale web 10001", 64),
         ("herder reload --abort --previous", 64),
         ("herder log-level web loud", 64),

@@ -73,7 +73,7 @@ fn unreachable(instance: &Instance, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             let start = if instance.is_system {
-                format!("; start it with: systemctl start herder@{name}.socket")
+                format!("; start it with: systemctl start {}", instance.unit())
             } else {
                 String::new()
             };
@@ -162,8 +162,8 @@ mod tests {
     fn what_cannot_be_reached_says_what_to_do() {
         let instance = instance(Path::new("/run/herder/web"));
         for (kind, status, advice) in [
-            (io::ErrorKind::NotFound, 3, "systemctl start herder@web.socket"),
-            (io::ErrorKind::ConnectionRefused, 3, "systemctl start herder@web.socket"),
+            (io::ErrorKind::NotFound, 3, "systemctl start herder@web.service"),
+            (io::ErrorKind::ConnectionRefused, 3, "systemctl start herder@web.service"),
             (io::ErrorKind::PermissionDenied, 4, "as root"),
             (io::ErrorKind::WouldBlock, 1, "journalctl -e -u herder@web.service"),
         ] {

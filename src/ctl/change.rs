@@ -91,7 +91,7 @@ pub fn log_level(instance: &str, level: Priority) -> Result<(), Error> {
     let mut connection = connect(&instance, patience)?;
     let request = Method::SetLogLevel { level }.request(false);
     connection.call(&request, Some(patience)).map_err(|why| trouble(&instance, why))?;
-    Ok(())
+    print(&format!("{}: the log has entries up to {}\n", instance.name, Priority::from(level)))
 }
 
 /// Asks for a change, waits until it is made, at most `timeout`, and says what came of it.
@@ -115,7 +115,10 @@ fn carry_out(
     let outcome = await_outcome(&mut connection, &instance, method, timeout, &mut progress);
     progress.clear();
     match outcome {
-        Ok(answer) => print(&format!("{}: {}\n", instance.name, harmless(&answer.message))),
+        Ok(answer) => {
+            let outcome = harmless(&answer.message);
+            print(&format!("{}: {}{outcome}\n", instance.name, done(method)))
+        }
         Err(Trouble::Failure(Failure::Stopped)) if for_systemd => Ok(()),
         Err(why) => Err(came_to_nothing(&instance, method, timeout, why)),
     }
@@ -183,6 +186,15 @@ fn what(method: Method) -> &'static str {
         | Method::Events
         | Method::SetLogLevel { .. }
         | Method::GetLogLevel => "the call",
+    }
+}
+
+/// What to say before the outcome, where that only says how things are now.
+fn done(method: Method) -> &'static str {
+    match method {
+        Method::Reload { previous: false } => "reloaded: ",
+        Method::Reload { previous: true } => "back to the settings before: ",
+        _ => "",
     }
 }
 

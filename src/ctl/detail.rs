@@ -215,8 +215,9 @@ fn so_far(counters: &Counters) -> String {
 fn row(worker: &Worker, now: SystemTime) -> Vec<String> {
     let or_nothing = |text: Option<String>| text.unwrap_or_else(|| NOTHING.to_owned());
     let count = |count: Option<u64>| or_nothing(count.map(|count| count.to_string()));
-    let Usage { cpu_usec, cpu_share, memory_bytes, memory_peak_bytes, tasks, file_descriptors } =
-        worker.usage;
+    let Usage {
+        cpu_usec, cpu_share, memory_bytes, memory_peak_bytes, tasks, file_descriptors, ..
+    } = worker.usage;
     vec![
         worker.slot.to_string(),
         worker.id.to_string(),

@@ -2,6 +2,7 @@
 
 use super::PATIENCE;
 use super::client::Connection;
+use super::start::how_to_start;
 use crate::error::Error;
 use std::collections::BTreeMap;
 use std::fs;
@@ -77,6 +78,8 @@ pub struct Places {
     parents: Vec<PathBuf>,
     /// Where the system's settings files are.
     settings: PathBuf,
+    /// What to say of one with settings that does not run.
+    how_to_start: fn(&str) -> String,
 }
 
 impl Places {
@@ -91,6 +94,7 @@ impl Places {
             own: own.filter(|dir| dir.is_absolute()),
             parents,
             settings: PathBuf::from("/etc/herder"),
+            how_to_start,
         }
     }
 
@@ -203,7 +207,7 @@ impl Places {
             }
         }
         match found.len() {
-            0 => Err(self.missing(name)),
+            0 => self.late_or_missing(name),
             1 => Ok(found.remove(0)),
             _ => {
                 let paths: Vec<String> =
@@ -216,15 +220,29 @@ impl Places {
         }
     }
 
-    fn missing(&self, name: &str) -> Error {
-        if self.settings.join(format!("{name}.toml")).exists() {
-            return Error::NotRunning(format!(
-                "{name} is not running; start it with: systemctl start herder@{name}.socket"
-            ));
+    /// One that was not there a moment ago, when there was a look for it.
+    fn late_or_missing(&self, name: &str) -> Result<Instance, Error> {
+        let settings = self.settings.join(format!("{name}.toml"));
+        if settings.exists() {
+            let how = (self.how_to_start)(name);
+            return Err(Error::NotRunning(format!("{name} is not running{how}")));
         }
-        let running: Vec<String> = self.running().into_iter().map(|found| found.name).collect();
-        let known = if running.is_empty() { "none runs".to_owned() } else { running.join(", ") };
-        Error::Denied(format!("there is no instance called {name} (running: {known})"))
+        let mut running = self.running();
+        if let Some(late) = running.iter().position(|found| found.name == name) {
+            return Ok(running.swap_remove(late));
+        }
+        let mut known = self.configured();
+        known.extend(running.into_iter().map(|found| found.name));
+        known.sort();
+        known.dedup();
+        let known = match known.is_empty() {
+            true => "there is no other either".to_owned(),
+            false => format!("there are: {}", known.join(", ")),
+        };
+        let settings = settings.display();
+        Err(Error::Denied(format!(
+            "there is no instance called {name}: nothing of that name runs, and {settings} does not exist; {known}"
+        )))
     }
 
     fn only_one(&self) -> Result<Instance, Error> {
@@ -243,11 +261,23 @@ impl Places {
     pub fn none_runs(&self) -> Error {
         let places: Vec<String> =
             self.parents.iter().map(|parent| parent.display().to_string()).collect();
-        let start = match self.configured().as_slice() {
-            [] => String::new(),
-            [name, ..] => format!("; start one, such as: systemctl start herder@{name}.socket"),
-        };
-        Error::NotRunning(format!("no herder is running in {}{start}", places.join(" or ")))
+        let places = places.join(" or ");
+        Error::NotRunning(match self.configured().as_slice() {
+            [] => format!(
+                "no herder is running in {places}, and there are no settings in {}; to see one, \
+                 without any: herder run --listen 127.0.0.1:8000",
+                self.settings.display()
+            ),
+            [name] => format!(
+                "no herder is running in {places}; {name} is not running{}",
+                (self.how_to_start)(name)
+            ),
+            names => format!(
+                "no herder is running in {places}; how to start one is told for each: herder status NAME, \
+                 with NAME one of {}",
+                names.join(", ")
+            ),
+        })
     }
 
     /// Those of [`all`](Places::all) that run and may be asked; if there are none, those that may

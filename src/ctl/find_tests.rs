@@ -16,7 +16,12 @@ fn scene() -> Scene {
     for path in parents.iter().chain([&settings]) {
         fs::create_dir(path).unwrap();
     }
-    Scene { places: Places { own: None, parents, settings }, dir, listeners: Vec::new() }
+    let how_to_start = |name: &str| format!("; start {name}");
+    Scene {
+        places: Places { own: None, parents, settings, how_to_start },
+        dir,
+        listeners: Vec::new(),
+    }
 }
 
 impl Scene {
@@ -65,7 +70,17 @@ fn an_instance_is_found_by_name_unit_and_path() {
 fn without_a_name_the_only_one_is_meant() {
     let mut scene = scene();
     let (status, message) = scene.refused(None);
-    assert!(status == 3 && message.contains("no herder is running"), "{message}");
+    let (system, user) = (scene.dir.path().join("system"), scene.dir.path().join("user"));
+    let nobody = format!("no herder is running in {} or {}", system.display(), user.display());
+    assert!(status == 3 && message.starts_with(&nobody), "{message}");
+    assert!(message.ends_with("herder run --listen 127.0.0.1:8000"), "{message}");
+    let settings = |name: &str| fs::write(scene.places.settings.join(name), "").unwrap();
+    settings("api.toml");
+    let (_, message) = scene.refused(None);
+    assert_eq!(message, format!("{nobody}; api is not running; start api"));
+    settings("shop.toml");
+    let (_, message) = scene.refused(None);
+    assert!(message.ends_with("one of api, shop"), "{message}");
 
     let web = scene.running("system/web");
     // What a crash left behind does not count.
@@ -98,18 +113,25 @@ fn inside_a_unit_its_own_directory_is_meant_even_if_herder_is_gone() {
 fn a_missing_instance_says_which_there_are() {
     let mut scene = scene();
     let (status, message) = scene.refused(Some("web"));
-    assert_eq!(
-        (status, message.as_str()),
-        (4, "there is no instance called web (running: none runs)")
+    let file = scene.places.settings.join("web.toml");
+    let nobody = format!(
+        "there is no instance called web: nothing of that name runs, and {} does not exist",
+        file.display()
     );
+    assert_eq!((status, message), (4, format!("{nobody}; there is no other either")));
     scene.running("system/api");
+    fs::write(scene.places.settings.join("shop.toml"), "").unwrap();
     let (_, message) = scene.refused(Some("web"));
-    assert_eq!(message, "there is no instance called web (running: api)");
+    assert_eq!(message, format!("{nobody}; there are: api, shop"));
 
-    fs::write(scene.places.settings.join("web.toml"), "").unwrap();
+    // Between the look for it and the look at all.
+    let web = scene.running("system/web");
+    assert_eq!(scene.places.late_or_missing("web").unwrap().directory(), web);
+    fs::remove_dir_all(web).unwrap();
+
+    fs::write(file, "").unwrap();
     let (status, message) = scene.refused(Some("web"));
-    assert_eq!(status, 3);
-    assert!(message.ends_with("systemctl start herder@web.socket"), "{message}");
+    assert_eq!((status, message.as_str()), (3, "web is not running; start web"));
 
     assert_eq!(scene.refused(Some("/no/such/place")).0, 4);
     for name in ["", "herder@.service", "..", "."] {
@@ -151,8 +173,5 @@ fn settings_files_are_instances_to_be() {
     }
     assert_eq!(scene.places.configured(), ["a", "b"]);
     let (_, message) = scene.refused(None);
-    assert!(
-        message.ends_with("; start one, such as: systemctl start herder@a.socket"),
-        "{message}"
-    );
+    assert!(message.ends_with("herder status NAME, with NAME one of a, b"), "{message}");
 }

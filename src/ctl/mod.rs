@@ -19,6 +19,7 @@ mod overview;
 mod paint;
 mod progress;
 mod serve;
+mod start;
 mod status;
 mod top;
 mod unit;

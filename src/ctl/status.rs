@@ -15,6 +15,9 @@ use std::time::{Duration, Instant, SystemTime};
 /// Between two looks, when the first cannot tell how busy a worker is.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
+/// How busy a worker was in a longer time than this, on average, says little of how busy it is.
+const LONG: Duration = Duration::from_secs(60);
+
 /// What an instance has said, as it came and as it is understood.
 type Answer = Result<(Value, Status), Error>;
 
@@ -55,7 +58,7 @@ fn look(instance: &Instance, deadline: Instant) -> Answer {
     let mut connection = connect(instance, deadline)?;
     let mut object = ask::status(&mut connection, instance, deadline)?;
     let mut status = read_status(instance, object.clone())?;
-    if is_first_look(&status) {
+    if is_vague(&status) {
         sleep(BETWEEN_LOOKS.min(deadline.saturating_duration_since(Instant::now())));
         // If it is gone by now, what it said before is better than nothing.
         if let Ok(second) = ask::status(&mut connection, instance, deadline) {
@@ -66,9 +69,11 @@ fn look(instance: &Instance, deadline: Instant) -> Answer {
     Ok((object, status))
 }
 
-fn is_first_look(status: &Status) -> bool {
+/// Whether somebody has to have looked a little earlier: nobody has, or not for long.
+fn is_vague(status: &Status) -> bool {
+    let is_long = |over: Option<u64>| over.is_none_or(|over| u128::from(over) > LONG.as_micros());
     let mut usages = status.workers.iter().map(|worker| worker.usage);
-    usages.any(|usage| usage.cpu_usec.is_some() && usage.cpu_share.is_none())
+    usages.any(|usage| usage.cpu_usec.is_some() && is_long(usage.cpu_share_over_usec))
 }
 
 fn text_of(object: &Value) -> String {
@@ -184,10 +189,12 @@ mod tests {
     #[test]
     fn a_second_look_is_taken_only_if_it_helps() {
         let mut status = example(2);
-        assert!(!is_first_look(&status));
-        status.workers[1].usage.cpu_share = None;
-        assert!(is_first_look(&status));
+        assert!(!is_vague(&status));
+        status.workers[1].usage.cpu_share_over_usec = Some(3_600_000_000);
+        assert!(is_vague(&status));
+        status.workers[1].usage.cpu_share_over_usec = None;
+        assert!(is_vague(&status));
         status.workers[1].usage.cpu_usec = None;
-        assert!(!is_first_look(&status));
+        assert!(!is_vague(&status));
     }
 }

@@ -24,23 +24,32 @@ pub fn check_peer(
     if !libsystemd::daemon::booted() {
         return Ok(());
     }
-    let unit = instance.unit();
     let mut command = Command::new("systemctl");
-    command.args(["show", "-P", "MainPID", "--"]).arg(&unit);
-    let main = output(&mut command, deadline);
-    match main.as_deref().map(str::trim).and_then(|text| text.parse::<i32>().ok()) {
+    command.args(["show", "-P", "MainPID", "--"]).arg(instance.unit());
+    let shown = output(&mut command, deadline);
+    is_main_process(instance, peer, shown.as_deref())
+}
+
+/// By what systemctl has shown, if it has.
+fn is_main_process(
+    instance: &Instance,
+    peer: UnixCredentials,
+    shown: Option<&str>,
+) -> Result<(), Error> {
+    let (unit, control) = (instance.unit(), instance.control.display());
+    match shown.and_then(|text| text.trim().parse::<i32>().ok()) {
         Some(main) if main == peer.pid() => Ok(()),
         Some(main) => Err(Error::Denied(format!(
-            "refusing to talk to {}: process {} of user {} listens there, and the main process of {unit} is {main}; \
-             restart the unit, or if that herder was started by hand, ask as its user",
-            instance.control.display(),
+            "refusing to talk to {control}: process {} of user {} listens there, and the main process of {unit} is \
+             {main}; restart the unit, or if that herder was started by hand, ask as its user",
             peer.pid(),
             peer.uid(),
         ))),
-        None => Err(Error::Denied(format!(
-            "cannot check who listens at {}: systemctl show did not tell the main process of {unit} \
-             in time; try again",
-            instance.control.display(),
+        // Nobody was refused: it is systemd that has not answered.
+        None => Err(Error::Failed(format!(
+            "{}: not asked, because systemd did not tell in time whether that is herder which listens at {control} \
+             (systemctl show -P MainPID {unit}): it is busy or hangs; try again",
+            instance.name,
         ))),
     }
 }
@@ -69,6 +78,31 @@ fn quote(pid: u32, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn only_the_main_process_is_talked_to_and_no_answer_is_no_refusal() {
+        let instance = Instance {
+            name: "web".to_owned(),
+            control: PathBuf::from("/run/herder/web/control"),
+            is_system: true,
+        };
+        let peer = UnixCredentials::new();
+        let status = |shown: Option<&str>| {
+            let error = is_main_process(&instance, peer, shown).err()?;
+            Some((error.exit_status(), error.to_string()))
+        };
+        assert_eq!(status(Some(&format!("{}\n", peer.pid()))), None);
+        let (code, text) = status(Some("1\n")).unwrap();
+        assert!(
+            code == 4 && text.contains("the main process of herder@web.service is 1;"),
+            "{text}"
+        );
+        for shown in [None, Some(""), Some("no\n")] {
+            let (code, text) = status(shown).unwrap();
+            assert!(code == 1 && text.contains("did not tell in time"), "{text}");
+        }
+    }
 
     #[test]
     fn what_a_worker_wrote_is_quoted() {

@@ -59,7 +59,7 @@ impl Daemon {
             Received::Reply(reply) => self.server.send(id, &reply, now),
             Received::Garbage => self.server.hang_up(id, now),
             Received::Call(asked) if asked.method.changes() => {
-                if let Err(reason) = self.permits(&call.peer) {
+                if let Err(reason) = self.permits(call) {
                     // Anybody may try, as often as they like: that must not fill the journal.
                     let method = asked.method.name();
                     self.log.say(Priority::Debug, format_args!("{method} refused: {reason}"));
@@ -95,16 +95,20 @@ impl Daemon {
                 });
                 self.server.make_endless(id);
                 self.server.send_newest(id, state, now);
+                self.make_room_for_streams();
                 self.streams.watch(id, interval, poll::now());
             }
             Method::Status | Method::Watch { .. } => {
                 let state = shown
                     .last
                     .get_or_insert_with(|| Reply::Status { status: &self.status() }.last().into());
-                self.server.send(id, state, now);
+                self.server.send_shared(id, state, now);
             }
             Method::Events => {
                 self.server.make_endless(id);
+                // What was before is not for this one.
+                self.tell_listeners();
+                self.make_room_for_streams();
                 self.streams.listen(id);
             }
             Method::GetLogLevel => {
@@ -151,22 +155,22 @@ impl Daemon {
 
     fn log_change(&mut self, method: Method, peer: &Peer) {
         let what = match method {
-            Method::Reload { previous: true } => "the settings before".to_owned(),
-            Method::AbortReload => "an end of the reload".to_owned(),
-            Method::Scale { workers: 1 } => "1 worker".to_owned(),
-            Method::Scale { workers } => format!("{workers} workers"),
-            Method::Recycle { slot: None } => "a new worker in every slot".to_owned(),
-            Method::Recycle { slot: Some(slot) } => format!("a new worker in slot {slot}"),
-            Method::StopWorker { worker } => format!("an end of worker {worker}"),
+            Method::Reload { previous: true } => "for the settings before".to_owned(),
+            Method::AbortReload => "to abort the reload".to_owned(),
+            Method::Scale { workers: 1 } => "for 1 worker".to_owned(),
+            Method::Scale { workers } => format!("for {workers} workers"),
+            Method::Recycle { slot: None } => "for a new worker in every slot".to_owned(),
+            Method::Recycle { slot: Some(slot) } => format!("for a new worker in slot {slot}"),
+            Method::StopWorker { worker } => format!("to stop worker {worker}"),
             Method::SetLogLevel { level } => {
-                format!("log entries up to {}", Priority::from(level))
+                format!("for log entries up to {}", Priority::from(level))
             }
             Method::Reload { previous: false }
             | Method::Describe
             | Method::Status
             | Method::Watch { .. }
             | Method::Events
-            | Method::GetLogLevel => "a reload".to_owned(),
+            | Method::GetLogLevel => "for a reload".to_owned(),
         };
         let name = method.name();
         let name = name.rsplit_once('.').map_or(name, |(_, name)| name);

@@ -16,6 +16,8 @@ use super::token::Token;
 use crate::herd::{Cause, Event, Exit, Generation, SlotId, SpawnFailure, WorkerId};
 use crate::linux::cgroup::{Group, Tree, Watch};
 use crate::linux::child::{self, RawExit};
+use crate::linux::control;
+use crate::linux::http;
 use crate::linux::limits::OpenFiles;
 use crate::linux::notify::Inbox;
 use crate::linux::poll::{Interest, Poll};
@@ -34,8 +36,7 @@ use std::path::PathBuf;
 /// Descriptors that herder has open for a worker at most: its process, its notify socket, its cgroup.
 const PER_WORKER: usize = 3;
 
-/// Descriptors that are not spent on workers but for herder itself and a few clients, so that it can
-/// always be asked what is wrong; at most half of all.
+/// Descriptors that are not spent on workers or clients but on herder itself; at most a quarter of all.
 const KEPT_BACK: u64 = 32;
 
 const SIGKILL: i32 = 9;
@@ -255,7 +256,9 @@ impl Children {
     /// Whether one more worker leaves enough descriptors for everything else.
     fn has_room(&self, sockets: usize) -> bool {
         let needed = ((self.children.len() + 1) * PER_WORKER + sockets) as u64;
-        self.most_open_files.is_none_or(|most| needed + KEPT_BACK.min(most / 2) <= most)
+        // So that it can always be asked what is wrong.
+        let clients = (control::places() + http::places()) as u64;
+        self.most_open_files.is_none_or(|most| needed + clients + KEPT_BACK.min(most / 4) <= most)
     }
 
     /// Makes what the next spawn will need, and removes what nobody does, while nobody waits for it.

@@ -6,8 +6,9 @@ use super::calls::Shown;
 use super::token::Token;
 use crate::launch::ControlGroup;
 use crate::linux::child;
-use crate::linux::control::{ClientId, Interest, Peer};
+use crate::linux::control::{Call, ClientId, Interest, Peer};
 use crate::linux::poll;
+use nix::unistd::Uid;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -75,8 +76,14 @@ impl Daemon {
     /// # Errors
     ///
     /// Who may, in words.
-    pub(super) fn permits(&self, peer: &Peer) -> Result<(), String> {
+    pub(super) fn permits(&self, call: &Call) -> Result<(), String> {
+        let peer = &call.peer;
         may_change(peer, self.control_group())?;
+        // Its process may have ended since, and the number be another's. (Who is in the group depends
+        // on the settings; who is a worker does not.)
+        if peer.is_root_or_self() && !call.was_trusted {
+            return Err(A_WORKER.to_owned());
+        }
         // Beside whose descendant it is: too much of a look for every client that only connects.
         match self.children.owner(peer.pid) {
             Some(_) => Err(A_WORKER.to_owned()),
@@ -121,10 +128,12 @@ fn may_change(peer: &Peer, group: Option<&ControlGroup>) -> Result<(), String> {
     match child::descends_from(peer.pid, herder) {
         Some(true) => Err(A_WORKER.to_owned()),
         Some(false) if peer.session.is_some() => Ok(()),
-        _ if peer.uid == 0 => Ok(()),
+        // Root of another pid namespace, a container's host for one, where no worker gets by itself.
+        _ if peer.uid == 0 && peer.pid == 0 => Ok(()),
         // Other users' processes may be hidden from herder (ProtectProc=, systemd.exec(5)). A worker
         // is never hidden: it runs as herder's own user, and cannot become another by itself.
-        _ if !is_root_or_self => Ok(()),
+        _ if peer.uid != Uid::effective().as_raw() => Ok(()),
+        // It may have been a worker's, if it is gone.
         Some(false) | None => Err("the caller cannot be seen in /proc".to_owned()),
     }
 }

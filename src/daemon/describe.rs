@@ -7,7 +7,8 @@ use crate::wire::status::{InstanceDescription, Setting};
 use nix::unistd::Uid;
 
 impl Daemon {
-    pub(super) fn describe(&self) -> InstanceDescription {
+    pub(super) fn describe(&mut self) -> InstanceDescription {
+        self.calendar.compare();
         let settings = self.spec_in_service().map(|spec| effective(&spec.settings));
         // Variables may hold secrets, and everybody who can connect may ask.
         let shown =
@@ -22,7 +23,7 @@ impl Daemon {
             name: self.name.clone(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_at_usec: self.since_1970(self.herd.started()),
+            started_at_usec: self.calendar.date(self.herd.started()),
             file: self.source.file.as_ref().map(|file| file.display().to_string()),
             uid: Uid::effective().as_raw(),
             runtime_directory: self.runtime.path().display().to_string(),

@@ -12,9 +12,16 @@ use std::collections::BTreeMap;
 /// The shortest time a rate is taken over, and the shortest a look is good for.
 const MOMENT: Span = Span::millis(100);
 
+/// A rate over a longer time says little of what happens now.
+const LONG: Span = Span::secs(60);
+
 /// A look that took long, as with hundreds of workers, is good for so many times as long: looking takes at
-/// most a twentieth of herder's time.
+/// most a twentieth of herder's time …
 const REST: u64 = 20;
+
+/// … but no longer than this. On a machine that has no time for herder a look may take seconds, and what was
+/// true a minute ago would be told as if it were now.
+const STALE: Span = Span::secs(2);
 
 /// The figures of an instance.
 #[derive(Debug, Default)]
@@ -44,7 +51,10 @@ impl Figures {
         }
         self.herder.update(begin, usage::of_herder());
         let end = poll::now();
-        self.good_until = end + MOMENT.0.max(REST * (end - begin));
+        // How busy they are now only the next look can tell, after the first and after a long pause.
+        let over = self.herder.usage.cpu_share_over_usec;
+        let soon = over.is_none_or(|over| over > LONG.0);
+        self.good_until = end + if soon { MOMENT.0 } else { good_for(end - begin) };
     }
 
     /// What a worker cost at the last look.
@@ -56,6 +66,11 @@ impl Figures {
     pub fn herder(&self) -> Usage {
         self.herder.usage
     }
+}
+
+/// For how long a look is good that took so long, in microseconds.
+fn good_for(took: u64) -> u64 {
+    took.saturating_mul(REST).clamp(MOMENT.0, STALE.0)
 }
 
 /// The figures of one of them.
@@ -70,18 +85,20 @@ impl Seen {
     fn update(&mut self, now: u64, fresh: Usage) {
         // A process that ends may take its time with it; a sum that falls is no sum.
         let cpu_usec = fresh.cpu_usec.max(self.usage.cpu_usec);
-        let mut cpu_share = self.usage.cpu_share;
+        let Usage { mut cpu_share, mut cpu_share_over_usec, .. } = self.usage;
         if let Some(cpu) = cpu_usec {
             match self.rated {
                 None => self.rated = Some((now, cpu)),
                 Some((at, before)) if now - at >= MOMENT.0 => {
-                    cpu_share = Some((cpu - before) as f64 / (now - at) as f64);
+                    let time = now - at;
+                    cpu_share = Some((cpu - before) as f64 / time as f64);
+                    cpu_share_over_usec = Some(time);
                     self.rated = Some((now, cpu));
                 }
                 Some(_) => {}
             }
         }
-        self.usage = Usage { cpu_usec, cpu_share, ..fresh };
+        self.usage = Usage { cpu_usec, cpu_share, cpu_share_over_usec, ..fresh };
     }
 }
 
@@ -115,6 +132,37 @@ mod tests {
         assert_eq!(seen.usage.cpu_share, Some(0.5));
         seen.update(150_000, cpu(100_000));
         assert_eq!((seen.usage.cpu_share, seen.usage.cpu_usec), (Some(0.5), Some(100_000)));
+    }
+
+    #[test]
+    fn a_rate_says_what_time_it_is_of() {
+        let mut seen = Seen::default();
+        seen.update(0, cpu(0));
+        assert_eq!(seen.usage.cpu_share_over_usec, None);
+        // After an hour in which nobody looked.
+        seen.update(3_600_000_000, cpu(36_000_000));
+        let usage = seen.usage;
+        assert_eq!((usage.cpu_share, usage.cpu_share_over_usec), (Some(0.01), Some(3_600_000_000)));
+        // Too soon: that is still what is known.
+        seen.update(3_600_050_000, cpu(36_050_000));
+        assert_eq!(seen.usage.cpu_share_over_usec, Some(3_600_000_000));
+        seen.update(3_600_200_000, cpu(36_200_000));
+        assert_eq!(
+            (seen.usage.cpu_share, seen.usage.cpu_share_over_usec),
+            (Some(1.0), Some(200_000))
+        );
+    }
+
+    #[test]
+    fn a_look_that_took_long_is_good_for_longer_and_never_for_long() {
+        for (took, good) in
+            [(0, 100_000), (5_000, 100_000), (20_000, 400_000), (100_000, 2_000_000)]
+        {
+            assert_eq!(good_for(took), good, "{took}");
+        }
+        // The machine stood still meanwhile.
+        assert_eq!(good_for(30_000_000), 2_000_000);
+        assert_eq!(good_for(u64::MAX), 2_000_000);
     }
 
     #[test]

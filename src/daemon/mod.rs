@@ -7,6 +7,7 @@
 //!
 //! Reports are written at the end of a turn, so that a replacement never waits for the journal.
 
+mod calendar;
 mod calls;
 mod children;
 mod clients;
@@ -37,6 +38,7 @@ use crate::linux::runtime::RuntimeDir;
 use crate::linux::signals::Signals;
 use crate::linux::sockets::Socket;
 use crate::log::{Log, Priority};
+use calendar::Calendar;
 use calls::Calls;
 use children::Children;
 use figures::Figures;
@@ -65,6 +67,7 @@ struct Daemon {
     _own: Vec<Socket>,
     children: Children,
     figures: Figures,
+    calendar: Calendar,
     precheck: Option<Precheck>,
     server: Server,
     /// Serves the sockets named `herder-metrics`.
@@ -143,7 +146,6 @@ impl Daemon {
             let text = format_args!("systemd takes notifications again; {lost} came late or never");
             self.log.say(Priority::Warning, text);
         }
-        self.note_progress();
         self.tell_streams();
     }
 
@@ -157,6 +159,7 @@ impl Daemon {
                 self.streams.note_change();
             }
             self.herd.handle(Time(poll::now()), event, &mut actions);
+            self.note_progress();
             self.perform(std::mem::take(&mut actions));
         }
     }

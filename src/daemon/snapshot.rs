@@ -9,12 +9,12 @@ use crate::linux::sockets::Socket;
 use crate::linux::usage::Subject;
 use crate::linux::{poll, queue};
 use crate::wire::status;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Daemon {
     /// How the instance is doing, as of now.
     pub(super) fn status(&mut self) -> status::Status {
         self.look();
+        self.calendar.compare();
         let herd = &self.herd;
         let (wanted, ready) = herd.strength();
         let workers: Vec<status::Worker> = herd.view().map(|worker| self.worker(worker)).collect();
@@ -27,7 +27,7 @@ impl Daemon {
             name: self.name.clone(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_at_usec: self.since_1970(herd.started()),
+            started_at_usec: self.calendar.date(herd.started()),
             generation: herd.generation().0,
             state: match herd.condition() {
                 Condition::Starting => status::State::Starting,
@@ -88,14 +88,14 @@ impl Daemon {
             },
             replaced: progress.replaced,
             wanted: progress.wanted,
-            started_at_usec: self.since_1970(progress.began),
+            started_at_usec: self.calendar.date(progress.began),
         }
     }
 
     fn past_reload(&self, past: &herd::PastReload) -> status::PastReload {
         status::PastReload {
             generation: past.generation.map(|generation| generation.0),
-            at_usec: self.since_1970(past.at),
+            at_usec: self.calendar.date(past.at),
             took_usec: past.took.map(|took| took.0),
             verdict: match past.outcome {
                 herd::Outcome::Done => status::Verdict::Done,
@@ -183,15 +183,9 @@ impl Daemon {
             cause,
             exit_status,
             signal,
-            at_usec: self.since_1970(last.at),
+            at_usec: self.calendar.date(last.at),
             lived_usec: last.lived.0,
             was_ready: last.was_ready,
         }
-    }
-
-    pub(super) fn since_1970(&self, at: herd::Time) -> u64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let ago = herd::Time(poll::now()) - at;
-        u64::try_from(now.as_micros()).unwrap_or(u64::MAX).saturating_sub(ago.0)
     }
 }

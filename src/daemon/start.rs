@@ -3,6 +3,7 @@
 //! Everything that can be wrong is found here, before a worker exists, and ends herder with a
 //! sentence that says what to change.
 
+use super::calendar::Calendar;
 use super::calls::Calls;
 use super::children::{Children, Inheritance};
 use super::figures::Figures;
@@ -141,6 +142,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         _own: own,
         children,
         figures: Figures::default(),
+        calendar: Calendar::now(),
         precheck: None,
         server,
         http,

@@ -2,10 +2,12 @@
 //!
 //! One snapshot serves all watchers. It is taken when something has changed or a watcher's time has
 //! come, at most ten times a second, and so rarely that taking it is never more than a tenth of
-//! herder's time. While nobody watches nothing in here is done, and nothing wakes herder up.
+//! herder's time. It comes a moment after the change, and so do events, all of that moment together:
+//! to wake a hundred readers while a worker is being replaced would cost that worker the processor.
+//! While nobody watches nothing in here is done, and nothing wakes herder up.
 
 use super::Daemon;
-use crate::linux::control::ClientId;
+use crate::linux::control::{CLIENTS, ClientId};
 use crate::linux::poll;
 use crate::log::Entry;
 use crate::wire::control::{Reply, SHORTEST_INTERVAL};
@@ -20,6 +22,13 @@ const REST: u64 = 9;
 /// Watchers that are told in a turn.
 const TOLD_PER_TURN: usize = 32;
 
+/// How long after a change or an event somebody is told of it, in microseconds: no person notices,
+/// and a replacement is long running by then.
+const GATHERED: u64 = 50_000;
+
+/// So many bytes of events are not gathered any longer.
+const PLENTY: usize = 64 << 10;
+
 /// A client that watches. Times are in microseconds.
 #[derive(Debug)]
 struct Watcher {
@@ -32,15 +41,17 @@ struct Watcher {
 pub struct Streams {
     watchers: BTreeMap<ClientId, Watcher>,
     listeners: BTreeSet<ClientId>,
-    /// Something has, since the last snapshot.
-    changed: bool,
+    /// Since when something is not as in the last snapshot.
+    changed: Option<u64>,
     /// When there may be another snapshot.
     earliest: u64,
     snapshot: Arc<[u8]>,
     /// Those who have not been told of it yet.
     owed: BTreeSet<ClientId>,
-    /// What has happened in this turn, as the messages listeners get.
+    /// What has happened since listeners were told, as the messages they get.
     events: Vec<u8>,
+    /// When they are told.
+    events_due: u64,
 }
 
 impl Streams {
@@ -67,7 +78,7 @@ impl Streams {
 
     /// Something is not as it was.
     pub fn note_change(&mut self) {
-        self.changed = true;
+        self.changed.get_or_insert_with(poll::now);
     }
 
     /// Whether anybody watches.
@@ -94,45 +105,62 @@ impl Streams {
             message_id: message_id.to_owned(),
             fields: rest.map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         };
+        if self.events.is_empty() {
+            self.events_due = poll::now() + GATHERED;
+        }
         self.events.extend(Reply::Event { event: &event }.one_of_several());
+        if self.events.len() >= PLENTY {
+            self.events_due = 0;
+        }
     }
 
     /// When something is to be told; `news` says that callers wait for changes, too.
     pub fn deadline(&self, news: bool) -> Option<u64> {
+        let events = (!self.events.is_empty()).then_some(self.events_due);
+        [self.snapshot_due(news), events].into_iter().flatten().min()
+    }
+
+    fn snapshot_due(&self, news: bool) -> Option<u64> {
         if !self.owed.is_empty() {
             return Some(0);
         }
-        let changed = self.changed && (news || !self.watchers.is_empty());
+        let wanted = news || !self.watchers.is_empty();
         let due = self.watchers.values().map(|watcher| watcher.next).min();
         let due = due.filter(|at| *at != u64::MAX);
-        let due = if changed { Some(0) } else { due };
+        let changed = self.changed.filter(|_| wanted).map(|since| since + GATHERED);
+        let due = [due, changed].into_iter().flatten().min();
         due.map(|at| at.max(self.earliest))
     }
 
     /// Those to be told now, of a change or because their time has come.
     fn take_due(&mut self, now: u64) {
-        let due = |watcher: &Watcher| self.changed || watcher.next <= now;
+        let changed = self.changed.take().is_some();
+        let due = |watcher: &Watcher| changed || watcher.next <= now;
         for (&client, watcher) in self.watchers.iter_mut().filter(|(_, watcher)| due(watcher)) {
             watcher.next = now.saturating_add(watcher.interval);
             self.owed.insert(client);
         }
-        self.changed = false;
     }
 }
 
 impl Daemon {
     /// Tells whoever watches, listens, or waits for something to go on, what is new.
     pub(super) fn tell_streams(&mut self) {
-        self.tell_listeners();
         let now = poll::now();
+        // There is no later when herder is about to exit.
+        if self.streams.events_due <= now || self.exit.is_some() {
+            self.tell_listeners();
+        }
         let news = self.calls.want_news();
         if !news && !self.streams.are_watched() {
-            self.streams.changed = false;
+            self.streams.changed = None;
             return;
         }
-        if self.streams.deadline(news).is_some_and(|at| at <= now) && self.streams.earliest <= now {
+        if self.streams.snapshot_due(news).is_some_and(|at| at <= now)
+            && self.streams.earliest <= now
+        {
             self.forget_those_gone();
-            let changed = self.streams.changed;
+            let changed = self.streams.changed.is_some();
             self.streams.take_due(now);
             if !self.streams.owed.is_empty() {
                 let status = self.status();
@@ -152,7 +180,8 @@ impl Daemon {
         }
     }
 
-    fn tell_listeners(&mut self) {
+    /// Tells those who listen what has happened so far.
+    pub(super) fn tell_listeners(&mut self) {
         if self.streams.events.is_empty() {
             return;
         }
@@ -163,6 +192,14 @@ impl Daemon {
             self.watch_client(client);
         }
         self.forget_those_gone();
+    }
+
+    /// Who left before he was answered, or lost his place, is here until somebody looks: that must not
+    /// become more than there can be clients.
+    pub(super) fn make_room_for_streams(&mut self) {
+        if self.streams.watchers.len() + self.streams.listeners.len() >= CLIENTS {
+            self.forget_those_gone();
+        }
     }
 
     fn forget_those_gone(&mut self) {

@@ -353,18 +353,19 @@ impl Herd {
     fn scale(&mut self, by: i32) {
         let from = self.wanted();
         let to = from.saturating_add_signed(by).min(MOST_WORKERS.max(from));
-        if self.ending.is_none() {
+        if self.ending.is_none() && to != from {
             self.scale_to(to);
         }
     }
 
     pub(super) fn scale_to(&mut self, to: u32) {
         let from = self.wanted();
+        // Also of the number there is: settings that are on their way may have another.
+        let under = self.newest_generation();
+        self.asked = Some(Asked { workers: to, under });
         if to == from {
             return;
         }
-        let under = self.newest_generation();
-        self.asked = Some(Asked { workers: to, under });
         if let Some(rollout) = &mut self.rollout {
             rollout.wanted_before = rollout.wanted_before.min(to);
         }

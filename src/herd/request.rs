@@ -466,6 +466,6 @@ fn no_such_slot(slot: SlotId, wanted: u32) -> String {
     match wanted {
         0 => format!("there is no {slot}: no worker is wanted"),
         1 => format!("there is no {slot}, only slot 0"),
-        _ => format!("there is no {slot}: they are 0 to {}", wanted - 1),
+        _ => format!("there is no {slot}; there are 0 to {}", wanted - 1),
     }
 }

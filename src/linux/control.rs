@@ -10,13 +10,14 @@
 //!
 //! No client can hurt another: each has its own buffers, bounded in bytes and time, and the last
 //! [`RESERVED`] places are kept for those the caller trusts. When all are taken, whoever has most of
-//! them gives up one: that of its client that has been silent longest.
+//! them gives up one: that of its client that has been silent longest, or else has not read longest.
 
 mod client;
 mod output;
 
 pub use client::{Interest, Peer};
 
+use super::limits::at_most;
 use client::Client;
 use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
 use std::cmp::Reverse;
@@ -30,11 +31,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Clients at the same time.
+/// Clients at the same time, where descriptors allow: they get an eighth of those at most.
 pub const CLIENTS: usize = 256;
 
-/// Places among them that only trusted clients get.
+/// Places among them that only trusted clients get; of fewer clients, a quarter.
 pub const RESERVED: usize = 64;
+
+/// The part of the descriptors that clients may take up.
+const PART: u64 = 8;
 
 /// The longest message taken, in bytes.
 pub const MESSAGE: usize = 64 * 1024;
@@ -48,6 +52,10 @@ pub const IDLE: Duration = Duration::from_secs(60);
 /// What may wait for a client that is sent each of many messages, in bytes: as much as a few hundred
 /// workers that are all replaced at once make, while the client does not run.
 pub const BACKLOG: usize = 512 * 1024;
+
+/// Bytes of answers that nobody has taken yet, of all clients together. Beyond, who has been taking longest
+/// is hung up on; the last is served, however long its answer.
+pub const UNTAKEN: usize = 8 << 20;
 
 /// Connections taken in a turn, of each listening socket.
 const ACCEPTED_PER_TURN: usize = 16;
@@ -66,6 +74,8 @@ pub struct Call {
     pub client: ClientId,
     /// Who that is.
     pub peer: Peer,
+    /// It was trusted when it connected.
+    pub was_trusted: bool,
     /// What it sent, without the NUL.
     pub message: Vec<u8>,
 }
@@ -78,6 +88,8 @@ pub struct Server {
     /// Where its own is, to be removed in the end.
     path: PathBuf,
     clients: BTreeMap<ClientId, Client>,
+    /// How many there may be.
+    most: usize,
     next: u64,
     /// Whose call was taken last: the others come first.
     last_called: ClientId,
@@ -107,6 +119,7 @@ impl Server {
             listeners: vec![listener],
             path: path.to_owned(),
             clients: BTreeMap::new(),
+            most: places(),
             next: 0,
             last_called: ClientId(0),
             spare: open_spare(),
@@ -173,7 +186,8 @@ impl Server {
 
     fn has_place(&self, trusted: bool) -> bool {
         let strangers = self.clients.values().filter(|client| !client.trusted).count();
-        self.clients.len() < CLIENTS && (trusted || strangers < CLIENTS - RESERVED)
+        let reserved = RESERVED.min(self.most / 4);
+        self.clients.len() < self.most && (trusted || strangers < self.most - reserved)
     }
 
     /// Who gives up its place to a newcomer: a stranger if there is one, and to a stranger only that.
@@ -184,12 +198,13 @@ impl Server {
         for client in self.clients.values() {
             *places.entry(whose(client)).or_insert(0) += 1;
         }
-        let may_go = self.clients.iter().filter(|(_, client)| client.may_go());
-        let candidates = may_go.filter(|(_, client)| for_trusted || !client.trusted);
+        let candidates = self.clients.iter().filter(|(_, client)| for_trusted || !client.trusted);
         let rank = |client: &Client| {
-            (client.trusted, Reverse(places[&whose(client)]), client.endless, client.since)
+            let about = client.dispensable()?;
+            Some((client.trusted, Reverse(places[&whose(client)]), about, client.since))
         };
-        candidates.min_by_key(|(_, client)| rank(client)).map(|(&id, _)| id)
+        let ranked = candidates.filter_map(|(&id, client)| Some((rank(client)?, id)));
+        ranked.min().map(|(_, id)| id)
     }
 
     /// Something can be read from the client, or it has hung up.
@@ -216,8 +231,8 @@ impl Server {
         for client in ids {
             let Some(connection) = self.clients.get_mut(&client) else { continue };
             let message = connection.take_call(now);
-            let peer = connection.peer().clone();
-            calls.extend(message.map(|message| Call { client, peer, message }));
+            let (peer, was_trusted) = (connection.peer().clone(), connection.trusted);
+            calls.extend(message.map(|message| Call { client, peer, was_trusted, message }));
         }
         self.clients.retain(|_, client| client.is_alive());
         calls
@@ -243,6 +258,11 @@ impl Server {
     /// Answers the client's call, for the last time; with no bytes if the call wanted none. The client
     /// may be gone.
     pub fn send(&mut self, id: ClientId, reply: &[u8], now: Duration) {
+        self.send_shared(id, &Arc::from(reply), now);
+    }
+
+    /// The same, with an answer that others get, too.
+    pub fn send_shared(&mut self, id: ClientId, reply: &Arc<[u8]>, now: Duration) {
         self.step(id, |client| client.answer(reply, now));
     }
 
@@ -251,9 +271,24 @@ impl Server {
         self.step(id, |client| client.hang_up(now));
     }
 
-    /// Drops the clients whose time is over.
+    /// Drops the clients whose time is over, and those who let more than [`UNTAKEN`] come together.
     pub fn expire(&mut self, now: Duration) {
         self.clients.retain(|_, client| client.expires().is_none_or(|then| now < then));
+        while self.untaken() > UNTAKEN {
+            let taking = || self.clients.iter().filter(|(_, client)| !client.output().is_empty());
+            // Strangers first: they must not cost the operator anything.
+            let slowest = taking().min_by_key(|(_, client)| (client.trusted, client.since));
+            let Some((&slowest, _)) = slowest.filter(|_| taking().count() > 1) else { return };
+            self.clients.remove(&slowest);
+        }
+    }
+
+    /// How many bytes clients have still to take; a message for many is there once.
+    fn untaken(&self) -> usize {
+        let messages = self.clients.values().flat_map(|client| client.output().messages());
+        let each: BTreeMap<*const u8, usize> =
+            messages.map(|message| (message.as_ptr(), message.len())).collect();
+        each.values().sum()
     }
 
     /// When to call [`calls`](Server::calls) and [`expire`](Server::expire), even if nothing happens.
@@ -297,6 +332,11 @@ impl Drop for Server {
         // If it cannot be removed, the next herder does that.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// How many clients there may be at the same time.
+pub fn places() -> usize {
+    at_most(CLIENTS, PART)
 }
 
 /// Takes connections that wait, a bounded number.

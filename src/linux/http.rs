@@ -10,6 +10,7 @@
 
 mod client;
 
+use super::limits::at_most;
 use super::poll::{Interest, Poll};
 use super::sockets::{Kind, Socket};
 use crate::wire::address::Address;
@@ -24,8 +25,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-/// Clients at the same time.
+/// Clients at the same time, where descriptors allow.
 pub const CLIENTS: usize = 32;
+
+/// The part of the descriptors that clients may take up.
+const PART: u64 = 32;
 
 /// From the first byte of a request to the end of its head, and for taking its answer.
 pub const REQUEST: Duration = Duration::from_secs(5);
@@ -71,6 +75,8 @@ pub struct Server {
     poll: Poll,
     listeners: Vec<Listener>,
     clients: BTreeMap<ClientId, Client>,
+    /// How many there may be.
+    most: usize,
     /// The listeners have the first numbers.
     next: u64,
     /// Who had its turn last.
@@ -95,8 +101,8 @@ impl Server {
             poll.add(listener, number, Interest::Read)?;
         }
         let next = listeners.len() as u64;
-        let clients = BTreeMap::new();
-        Ok(Server { poll, listeners, clients, next, last: ClientId(0), spare: spare() })
+        let (clients, most, last) = (BTreeMap::new(), places(), ClientId(0));
+        Ok(Server { poll, listeners, clients, most, next, last, spare: spare() })
     }
 
     /// Waits until [`turn`](Server::turn) has something to do, for a loop that has nothing else.
@@ -177,7 +183,7 @@ impl Server {
     }
 
     fn admit(&mut self, stream: OwnedFd, index: usize, now: Duration) {
-        if self.clients.len() >= CLIENTS {
+        if self.clients.len() >= self.most {
             let longest = self.clients.iter().min_by_key(|(_, client)| client.since);
             if let Some(&longest) = longest.map(|(id, _)| id) {
                 self.clients.remove(&longest);
@@ -271,6 +277,11 @@ fn names(name: &str, resolver: &str) -> Vec<String> {
     let complete = searched.filter(|domain| !domain.is_empty());
     let complete = complete.map(|domain| format!("{short}.{domain}"));
     [name.to_owned(), short.to_owned()].into_iter().chain(complete).collect()
+}
+
+/// How many clients there may be at the same time.
+pub fn places() -> usize {
+    at_most(CLIENTS, PART)
 }
 
 fn spare() -> Option<File> {

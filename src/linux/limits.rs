@@ -38,3 +38,10 @@ impl OpenFiles {
         Ok(before)
     }
 }
+
+/// As many as `most`, and no more than this part of the descriptors that this process may have; but
+/// two, whatever that is.
+pub fn at_most(most: usize, part: u64) -> usize {
+    let share = OpenFiles::now().map_or(u64::MAX, |limit| limit.hard / part);
+    most.min(usize::try_from(share).unwrap_or(usize::MAX)).max(2)
+}

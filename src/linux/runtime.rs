@@ -86,11 +86,11 @@ impl RuntimeDir {
             )));
         }
         make_directory(&path, 0o755).map_err(|error| unusable(&path, &error))?;
-        own(&path)?;
+        own(&path, is_behind_link_of_root(&path).map_err(|error| unusable(&path, &error))?)?;
         let lock = take_lock(&path.join("lock"), name)?;
         let notify = path.join("notify");
         make_directory(&notify, 0o700).map_err(|error| unusable(&notify, &error))?;
-        own(&notify)?;
+        own(&notify, false)?;
         fs::set_permissions(&notify, Permissions::from_mode(0o700))
             .and_then(|()| empty(&notify))
             .map_err(|error| unusable(&notify, &error))?;
@@ -134,10 +134,20 @@ fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(path)
 }
 
-/// Refuses a directory that is another user's, or a symbolic link: whoever can put one there would
-/// choose which files herder, which may be root, changes and removes.
-fn own(path: &Path) -> Result<(), Error> {
-    let there = fs::symlink_metadata(path).map_err(|error| unusable(path, &error))?;
+/// Whether root has put a symbolic link there, where nobody else could: as systemd does when the
+/// directory is in /run/private, with `DynamicUser=` and `RuntimeDirectoryPreserve=` (systemd.exec(5)).
+fn is_behind_link_of_root(path: &Path) -> io::Result<bool> {
+    let Some(parent) = path.parent() else { return Ok(false) };
+    let (link, parent) = (fs::symlink_metadata(path)?, fs::metadata(parent)?);
+    let is_roots = link.is_symlink() && link.uid() == 0 && parent.uid() == 0;
+    Ok(is_roots && parent.mode() & 0o022 == 0)
+}
+
+/// Refuses a directory that is another user's, or a symbolic link unless it may be followed: whoever
+/// can put one there would choose which files herder, which may be root, changes and removes.
+fn own(path: &Path, follow: bool) -> Result<(), Error> {
+    let there = if follow { fs::metadata(path) } else { fs::symlink_metadata(path) };
+    let there = there.map_err(|error| unusable(path, &error))?;
     let user = geteuid().as_raw();
     let what = if !there.is_dir() {
         "a symbolic link".to_owned()
@@ -326,6 +336,9 @@ mod tests {
         }
         let link = parent.path().join("link");
         std::os::unix::fs::symlink(&precious, &link).unwrap();
+        if geteuid().is_root() {
+            std::os::unix::fs::lchown(&link, Some(12345), None).unwrap();
+        }
         refused(&link, "link is a symbolic link");
         if geteuid().is_root() {
             let path = parent.path().join("theirs");
@@ -335,6 +348,30 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
         assert_eq!(mode(&precious), 0o755);
+    }
+
+    #[test]
+    fn a_link_is_followed_where_only_root_can_have_put_it() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let parent = tempfile::tempdir().unwrap();
+        let (private, link) = (parent.path().join("private"), parent.path().join("web"));
+        fs::create_dir(&private).unwrap();
+        std::os::unix::fs::symlink(&private, &link).unwrap();
+        let directory = RuntimeDir::open("web", &given_by_systemd(&link)).unwrap();
+        assert_eq!(directory.control(), link.join("control"));
+        assert!(private.join("lock").exists());
+        drop(directory);
+
+        std::os::unix::fs::chown(&private, Some(12345), None).unwrap();
+        let error = RuntimeDir::open("web", &given_by_systemd(&link)).unwrap_err();
+        assert!(error.to_string().contains("owned by user 12345"), "{error}");
+        std::os::unix::fs::chown(&private, Some(0), None).unwrap();
+        // Whoever may write there can put a link of root's from elsewhere in its place.
+        fs::set_permissions(parent.path(), Permissions::from_mode(0o777)).unwrap();
+        let error = RuntimeDir::open("web", &given_by_systemd(&link)).unwrap_err();
+        assert!(error.to_string().contains("web is a symbolic link"), "{error}");
     }
 
     #[test]

@@ -108,6 +108,7 @@ impl Look {
         Some(Usage {
             cpu_usec,
             cpu_share: None,
+            cpu_share_over_usec: None,
             memory_bytes: memory_bytes.or(sum.memory_bytes),
             // Resident memory says nothing about the peak of what a cgroup counts.
             memory_peak_bytes: memory_peak_bytes
@@ -263,6 +264,7 @@ impl Sum {
         Usage {
             cpu_usec: self.ticks.and_then(|ticks| Some(ticks * 1_000_000 / ticks_per_second()?)),
             cpu_share: None,
+            cpu_share_over_usec: None,
             memory_bytes: self.memory,
             memory_peak_bytes: self.peak,
             tasks: self.threads,

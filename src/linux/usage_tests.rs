@@ -106,6 +106,7 @@ fn a_cgroup_tells_what_it_can_and_proc_the_rest() {
     let with_memory = Usage {
         cpu_usec: Some(1_234_567),
         cpu_share: None,
+        cpu_share_over_usec: None,
         memory_bytes: Some(5_000_000),
         memory_peak_bytes: None, // before Linux 5.19
         tasks: Some(7),

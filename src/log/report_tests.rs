@@ -100,7 +100,7 @@ fn the_catalog_explains_every_kind_of_report_and_no_other() {
 fn the_catalog_uses_only_fields_the_entry_has() {
     let mut entries: Vec<_> =
         reports().iter().map(|report| entry(report, Some(4711), None)).collect();
-    entries.push(change::change("Scale", "4 workers", 1000, 4711));
+    entries.push(change::change("Scale", "for 4 workers", 1000, 4711));
     for entry in entries {
         let text = catalog()[entry.message_id.unwrap()];
         let mut fields: BTreeSet<&str> = entry.fields.iter().map(|(name, _)| *name).collect();

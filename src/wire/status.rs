@@ -200,6 +200,9 @@ pub struct Usage {
     pub cpu_usec: Option<u64>,
     /// CPU time per time since the look before: 1.0 is one CPU kept busy.
     pub cpu_share: Option<f64>,
+    /// How long ago that look was, in microseconds.
+    #[serde(rename = "cpuShareOverUSec")]
+    pub cpu_share_over_usec: Option<u64>,
     /// Memory, in bytes.
     pub memory_bytes: Option<u64>,
     /// The most there was at any time, in bytes.

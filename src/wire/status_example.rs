@@ -95,6 +95,7 @@ pub fn example(slots: u32) -> Status {
         usage: Usage {
             cpu_usec: Some(1_234_567),
             cpu_share: Some(0.002),
+            cpu_share_over_usec: Some(1_000_000),
             memory_bytes: Some(2_400_000),
             memory_peak_bytes: Some(3_000_000),
             tasks: Some(1),
@@ -119,6 +120,7 @@ fn worker(slot: u32) -> Worker {
         usage: Usage {
             cpu_usec: Some(u64::from(slot + 1) * 1_500_000),
             cpu_share: Some(f64::from(slot % 20) / 20.0),
+            cpu_share_over_usec: Some(1_000_000),
             memory_bytes: Some(u64::from(slot + 1) * 10_000_000),
             memory_peak_bytes: Some(u64::from(slot + 1) * 12_000_000),
             tasks: Some(4),

@@ -114,6 +114,18 @@ fn a_worker_that_fails_is_the_reason_of_what_was_asked() {
     assert_eq!(herder.status().ready, 1);
 }
 
+/// However soon it is done: here before anybody could look how it goes.
+#[test]
+fn recycle_tells_how_many_it_has_replaced() {
+    let settings = settings(2, "ready").replace("notify", "exec") + "min-ready-time = 0\n";
+    let mut herder = Unit::new(&settings).start();
+    herder.hears("READY=1");
+    let done = call(&herder, Method::Recycle { slot: Some(0) }).unwrap();
+    assert_eq!((&done["replaced"], &done["wanted"]), (&json!(1), &json!(1)), "{done}");
+    let done = call(&herder, Method::Recycle { slot: None }).unwrap();
+    assert_eq!((&done["replaced"], &done["wanted"]), (&json!(2), &json!(2)), "{done}");
+}
+
 #[test]
 fn recycle_puts_a_new_worker_in_a_slot_before_the_old_one_goes() {
     let herder = serving(2, "ready");
@@ -181,7 +193,7 @@ fn abort_puts_the_generation_before_back_and_both_callers_are_told() {
     assert_eq!(outcome["parameters"]["generation"], 2);
     let workers = herder.serves(2);
     assert!(workers.iter().all(|worker| worker.generation == 1), "{workers:#?}");
-    herder.logs("asks for an end of the reload");
+    herder.logs("asks to abort the reload");
 }
 
 /// What was in service before is kept as it was, whatever became of its file and its directory.

@@ -11,7 +11,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 
 /// Sends the calls it reads, each after the answer to the one before, and prints the answers.
 const CLIENT: &str = "import socket, sys\n\
@@ -167,6 +167,80 @@ fn no_worker_may_even_in_the_group() {
         assert!(said.contains("NotPermitted") && said.contains("a worker may not"), "{said}");
     }
     assert_eq!(herder.status().wanted, 1);
+}
+
+/// Has a child connect and end, and calls over its connection, at once or when told that it may.
+const HEIR: &str = "import os, socket, sys, time\n\
+    path, file, call, wait = sys.argv[1:]\n\
+    s = socket.socket(socket.AF_UNIX)\n\
+    def ask(text):\n\
+    \x20 s.sendall(text.encode() + b'\\0')\n\
+    \x20 said = b''\n\
+    \x20 while not said.endswith(b'\\0'): said += s.recv(65536)\n\
+    \x20 return said.rstrip(b'\\0').decode()\n\
+    def put(file, text):\n\
+    \x20 open(file + '.tmp', 'w').write(text)\n\
+    \x20 os.rename(file + '.tmp', file)\n\
+    child = os.fork()\n\
+    if child == 0:\n\
+    \x20 s.connect(path)\n\
+    \x20 ask('{\"method\":\"org.varlink.service.GetInfo\"}')\n\
+    \x20 os._exit(0)\n\
+    os.waitpid(child, 0)\n\
+    put(file + '.pid', str(child))\n\
+    while wait == 'wait' and not os.path.exists(file + '.go'): time.sleep(0.01)\n\
+    put(file, ask(call))\n";
+
+/// Starts a process with this number, which is free, if the kernel can be told to (CAP_CHECKPOINT_RESTORE).
+fn process_with(pid: u32) -> Option<Child> {
+    let last = Path::new("/proc/sys/kernel/ns_last_pid");
+    for _ in 0..1000 {
+        fs::write(last, (pid - 1).to_string()).ok()?;
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        if child.id() == pid {
+            return Some(child);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    None
+}
+
+/// What a worker has connected is a worker's, also when the process that did it is gone, or its number
+/// is another's by now.
+#[test]
+fn no_worker_may_by_a_process_that_is_no_more() {
+    if !is_root() {
+        return;
+    }
+    let heir = |file: &str, wait: &str| {
+        let call = text(Method::Scale { workers: 2 });
+        format!("/usr/bin/python3 $DIR/heir.py $DIR/run/control $DIR/{file} '{call}' {wait} & ")
+    };
+    let script =
+        format!("{}{}exec $EXAMPLES/misbehave ready", heir("gone", "no"), heir("another", "wait"));
+    let unit = Unit::new(&format!("workers = 1\nready = \"notify\"\n{}", shell(&script)));
+    fs::write(unit.path("heir.py"), HEIR).unwrap();
+    let mut herder = unit.start();
+    herder.hears("READY=1");
+    let refused = |herder: &Herder, file: &str| {
+        until("it was answered", || herder.path(file).exists());
+        let said = fs::read_to_string(herder.path(file)).unwrap();
+        assert!(said.contains("NotPermitted"), "{said}");
+        assert_eq!(herder.status().wanted, 1);
+    };
+    refused(&herder, "gone");
+
+    until("it has connected", || herder.path("another.pid").exists());
+    let pid = fs::read_to_string(herder.path("another.pid")).unwrap().parse().unwrap();
+    let Some(mut another) = process_with(pid) else {
+        eprintln!("skipped: the kernel does not give a process the number it is told to");
+        return;
+    };
+    fs::write(herder.path("another.go"), "").unwrap();
+    refused(&herder, "another");
+    another.kill().unwrap();
+    another.wait().unwrap();
 }
 
 #[test]

@@ -5,11 +5,12 @@ use crate::quiet::sleeps;
 use crate::systemd::{Herder, Unit};
 use crate::wait::{PATIENCE, some, until};
 use crate::workers::{kill, misbehave};
+use herder::linux::control::CLIENTS;
 use herder::wire::control::Method;
 use herder::wire::status::{Event, State, Status};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 const CHANGES: Method = Method::Watch { interval: None };
@@ -243,4 +244,38 @@ fn who_listens_and_does_not_read_is_hung_up_on() {
     }
     assert!((1..60).contains(&count), "{count}");
     assert_eq!(herder.status().ready, 1);
+}
+
+/// Anybody who may look could fill herder's memory otherwise, while nothing happens.
+#[test]
+fn who_watches_and_leaves_or_loses_his_place_leaves_nothing_behind() {
+    let herder = serving(1, "ready");
+    // More than herder lets in, so that the oldest have lost their places when they leave.
+    for kept in [1, CLIENTS + 50] {
+        let come_and_go = |times: usize| {
+            let mut controls = VecDeque::new();
+            for _ in 0..times {
+                let mut control = Control::open(&herder);
+                control.ask(CHANGES, true);
+                controls.push_back(control);
+                if controls.len() > kept {
+                    controls.pop_front();
+                }
+            }
+            drop(controls);
+            // Behind all others.
+            herder.status();
+            memory(&herder)
+        };
+        let before = come_and_go(1_000);
+        let after = come_and_go(12_000);
+        assert!(after < before + 300, "{kept} at once: {before} kB, then {after} kB");
+    }
+}
+
+/// Its own memory, in kilobytes: what it has of files comes and goes.
+fn memory(herder: &Herder) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", herder.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.split_ascii_whitespace().next().unwrap().parse().unwrap()
 }

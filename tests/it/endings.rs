@@ -1,9 +1,10 @@
 //! How workers end, and that nothing is left of them.
 
 use crate::systemd::Unit;
-use crate::wait::until;
+use crate::wait::{some, until};
 use crate::workers::{kill, misbehave, shell};
 use nix::sys::signal::Signal;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 fn unit(steps: &str) -> Unit {
@@ -164,4 +165,60 @@ fn an_inherited_disposition_of_sigchld_hides_no_death() {
     herder.is("it is replaced", |status| status.ready == 1 && status.workers[0].id == 2);
     assert!(herder.log().contains("killed by SIGKILL"));
     assert_eq!(herder.stops(), 0);
+}
+
+/// The first process of a pid namespace cannot end before every other in it has been reaped (pid_namespaces(7)),
+/// and this one's parent, which is outside, is stopped.
+#[test]
+fn what_not_even_sigkill_ends_is_given_up_and_named() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: a pid namespace is for root");
+        return;
+    }
+    let settings =
+        "workers = 1\nready = \"notify\"\nmin-lifetime = \"1us\"\nstop-timeout = \"100ms\"\n";
+    let command = shell(
+        "[ $HERDER_WORKER = 1 ] && unshare --pid --fork sleep 1000 & exec $EXAMPLES/misbehave ready",
+    );
+    let mut herder =
+        Unit::new(&format!("{settings}{command}")).options(&["--log-format=json"]).start();
+    let worker = herder.serves(1).remove(0);
+    let first = some("the first process of a pid namespace", || {
+        herder.processes().into_iter().find(|pid| is_first_in_namespace(*pid))
+    });
+    let mut enter = Command::new("nsenter");
+    enter.args(["--pid", "--target", &first.to_string(), "sleep", "1000"]);
+    let outside = Outside(enter.spawn().unwrap());
+    let children = format!("/proc/{0}/task/{0}/children", outside.0.id());
+    until("somebody is in the namespace", || {
+        std::fs::read_to_string(&children).is_ok_and(|children| !children.is_empty())
+    });
+    kill(Some(outside.0.id()), Signal::SIGSTOP);
+
+    kill(worker.pid, Signal::SIGKILL);
+    herder.logs("\"worker_unkillable\"");
+    let log = herder.log();
+    let mut entries =
+        log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let last = entries.rfind(|entry| entry["HERDER_WORKER"] == "1").unwrap();
+    assert_eq!(last["HERDER_EVENT"], "worker_unkillable", "{log}");
+    assert_eq!(last["HERDER_PID"], worker.pid.unwrap().to_string(), "{last}");
+    assert_eq!(herder.stops(), 0, "and nobody waits for it");
+}
+
+fn is_first_in_namespace(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    pids.is_some_and(|pids| pids.split_whitespace().nth(1) == Some("1"))
+}
+
+/// Who waits for a process in somebody else's namespace.
+struct Outside(Child);
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        // Only then can the other end, too: init reaps it.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -38,6 +38,7 @@ fn a_worker_that_computes_is_seen_to() {
     // However little of a busy machine it gets, it is not idle.
     assert!(worker(&status).usage.cpu_share.unwrap() > 0.02, "{status:#?}");
     assert!(status.usage.cpu_share.unwrap() < 0.5, "{status:#?}");
+    assert!(worker(&status).usage.cpu_share_over_usec.unwrap() >= 100_000, "{status:#?}");
 }
 
 #[test]
@@ -124,4 +125,20 @@ fn looking_at_many_workers_is_cheap() {
     }
     let each = (cpu() - before) / 100;
     assert!(each < 20_000, "{each} µs of CPU time for each look");
+}
+
+/// A start that moves would be a restart to whoever compares.
+#[test]
+fn a_date_stays_as_it_is_however_often_one_looks() {
+    let herder = serving(&shell("[ $HERDER_WORKER = 1 ] && exit 1; exec sleep 1000"));
+    let dates = |status: &Status| {
+        let ended = worker(status).last_exit.as_ref().map(|last| last.at_usec);
+        (status.started_at_usec, ended)
+    };
+    let first = dates(&herder.is("the first has ended", |status| {
+        status.workers.first().is_some_and(|worker| worker.id > 1 && worker.last_exit.is_some())
+    }));
+    for _ in 0..200 {
+        assert_eq!(dates(&herder.status()), first);
+    }
 }

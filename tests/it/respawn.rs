@@ -4,6 +4,8 @@ use crate::systemd::Unit;
 use crate::wait::until;
 use crate::workers::{kill, misbehave, shell};
 use nix::sys::signal::Signal;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::time::Duration;
 
 #[test]
@@ -152,4 +154,48 @@ fn running_out_of_descriptors_is_survived() {
     drop(clients);
     assert!(ticks(&times()) - before < 50, "half a second of work");
     assert_eq!(herder.stops(), 0);
+}
+
+/// Servers that use select(2) break where descriptors above 1024 can come; herder needs some for each worker.
+#[test]
+fn the_soft_limit_of_descriptors_is_for_workers_and_not_for_herder() {
+    let settings = "workers = 30\nready = \"notify\"\n";
+    let unit = Unit::new(&format!("{settings}{}", misbehave("ready")));
+    // Three descriptors for each worker are more than the soft limit.
+    let herder = unit.through(&["/usr/bin/prlimit", "--nofile=64:1000"]).start();
+    let workers = herder.serves(30);
+    let limit = |pid: i32| {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        line.split_whitespace().skip(3).take(2).collect::<Vec<_>>().join(" to ")
+    };
+    assert_eq!(limit(herder.pid()), "1000 to 1000");
+    for worker in workers {
+        assert_eq!(limit(worker.pid.unwrap().cast_signed()), "64 to 1000");
+    }
+}
+
+/// Neither those who look at it, nor those who read its metrics, take the descriptors a worker needs.
+#[test]
+fn clients_cannot_use_up_the_descriptors_for_workers() {
+    let settings = "workers = 2\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
+    let unit = Unit::new(&format!("{settings}{}", misbehave("ready")));
+    let metrics = unit.path("metrics");
+    let socket = UnixListener::bind(&metrics).unwrap();
+    let unit = unit.socket("herder-metrics", socket).through(&["/usr/bin/prlimit", "--nofile=128"]);
+    let mut herder = unit.start();
+    herder.hears("READY=1");
+    let connect = |path: &Path| -> Vec<UnixStream> {
+        (0..150).map(|_| UnixStream::connect(path).unwrap()).collect()
+    };
+    let _clients = (connect(&herder.path("run/control")), connect(&metrics));
+    for _ in 0..3 {
+        // Whoever asks last gets an answer, too.
+        let worker = herder.serves(2).remove(0);
+        kill(worker.pid, Signal::SIGKILL);
+        herder.is("it is replaced", |status| {
+            status.ready == 2 && status.workers.iter().all(|other| other.id != worker.id)
+        });
+    }
+    assert_eq!(herder.status().counters.failures, 0);
 }

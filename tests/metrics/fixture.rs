@@ -51,7 +51,7 @@ pub fn status(name: &str, slots: u32) -> Status {
             "reloadsRefused": 1, "reloadsSuperseded": 0, "degradedUSec": 61_500_000, "notifyDropped": 0,
             "notifyLost": 0, "logLost": 0,
         },
-        "usage": {"cpuUSec": 1_234_567, "cpuShare": 0.002, "memoryBytes": 2_400_000, "memoryPeakBytes": 3_000_000,
+        "usage": {"cpuUSec": 1_234_567, "cpuShare": 0.002, "cpuShareOverUSec": 1_000_000, "memoryBytes": 2_400_000, "memoryPeakBytes": 3_000_000,
                   "tasks": 1, "fileDescriptors": 40},
         "workers": workers,
     }))
@@ -65,7 +65,7 @@ fn worker(slot: u32) -> Value {
         "id": slot + 100, "slot": slot, "pid": slot + 5000, "state": "ready", "generation": 3, "evidence": "notified",
         "ageUSec": (u64::from(slot) + 61) * 1_000_000, "respawnsOfSlot": 0, "lastExit": null,
         "usage": {
-            "cpuUSec": (slot + 1) * 1_500_000, "cpuShare": share, "memoryBytes": (u64::from(slot) % 40 + 5) * 4_000_000,
+            "cpuUSec": (slot + 1) * 1_500_000, "cpuShare": share, "cpuShareOverUSec": 1_000_000, "memoryBytes": (u64::from(slot) % 40 + 5) * 4_000_000,
             "memoryPeakBytes": (u64::from(slot) % 40 + 8) * 4_000_000, "tasks": 4, "fileDescriptors": 12,
         },
         "oomKills": 0, "cgroup": null, "status": format!("{} requests", slot * 10),

@@ -92,6 +92,25 @@ fn a_newer_number_and_a_reload_end_scaling() {
     assert_eq!(story.answer(second), failed(reason, None));
 }
 
+/// Also when it is the number there is: the settings on their way have another.
+#[test]
+fn a_number_asked_for_during_a_reload_outlasts_it() {
+    let mut story = Story::serving(policy(2));
+    story.reload(policy(4));
+    let request = story.ask(scale(2));
+    assert_eq!(story.answer(request), done("2/2 workers are ready"));
+    story.up(3);
+    story.up(4);
+    assert!(matches!(story.verdicts()[..], [(2, Verdict::Done)]), "{:?}", story.verdicts());
+    assert_eq!(story.herd.strength(), (2, 2));
+    // Until the next.
+    story.reload(policy(4));
+    for worker in 5..=8 {
+        story.up(worker);
+    }
+    assert_eq!(story.herd.strength(), (4, 4));
+}
+
 #[test]
 fn recycling_has_the_new_one_ready_first_and_one_slot_at_a_time() {
     let mut story = Story::serving(policy(2));
@@ -122,7 +141,7 @@ fn recycling_one_slot_leaves_the_others() {
     assert_eq!(ready(&story), [1, 4, 3]);
     assert_eq!(story.answer(request), done("slot 1 has a new worker; 3/3 workers are ready"));
     let unknown = story.ask(slot(3));
-    let text = "there is no slot 3: they are 0 to 2".to_owned();
+    let text = "there is no slot 3; there are 0 to 2".to_owned();
     assert_eq!(story.answer(unknown), Some(RequestOutcome::NotFound(text)));
 }
 

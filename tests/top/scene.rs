@@ -180,6 +180,7 @@ fn usage(share: f64, memory: u64, tasks: u64, descriptors: u64) -> Usage {
     Usage {
         cpu_usec: Some((share * 3_600_000_000.0) as u64),
         cpu_share: Some(share),
+        cpu_share_over_usec: Some(1_000_000),
         memory_bytes: Some(memory),
         memory_peak_bytes: Some(memory + memory / 3),
         tasks: Some(tasks),

@@ -21,6 +21,8 @@ pub enum Dialog {
     Number {
         what: Number,
         text: String,
+        /// It is how things are now: what is typed takes its place.
+        untouched: bool,
         /// What is wrong with it.
         mistake: Option<String>,
     },
@@ -51,15 +53,15 @@ impl Dialog {
     }
 
     pub fn workers(now: u32) -> Dialog {
-        Dialog::Number { what: Number::Workers, text: now.to_string(), mistake: None }
+        Dialog::number(Number::Workers, now.to_string())
     }
 
     pub fn interval(now: Duration) -> Dialog {
-        Dialog::Number {
-            what: Number::Interval,
-            text: now.as_secs_f64().to_string(),
-            mistake: None,
-        }
+        Dialog::number(Number::Interval, now.as_secs_f64().to_string())
+    }
+
+    fn number(what: Number, now: String) -> Dialog {
+        Dialog::Number { what, text: now, untouched: true, mistake: None }
     }
 
     pub fn sort(now: Sort) -> Dialog {
@@ -77,8 +79,12 @@ impl Dialog {
                 Key::Char('y' | 'Y') => Some(Closed::Call(*method)),
                 _ => Some(Closed::Nothing),
             },
-            Dialog::Number { what, text, mistake } => {
+            Dialog::Number { what, text, untouched, mistake } => {
                 match key {
+                    Key::Char('0'..='9' | '.') if std::mem::take(untouched) => {
+                        text.clear();
+                        return self.key(key);
+                    }
                     Key::Char(letter @ ('0'..='9' | '.')) if text.len() < 8 => text.push(letter),
                     Key::Backspace => drop(text.pop()),
                     Key::Ctrl('u') => text.clear(),
@@ -92,6 +98,7 @@ impl Dialog {
                     },
                     _ => {}
                 }
+                *untouched = false;
                 *mistake = None;
                 None
             }
@@ -191,8 +198,7 @@ mod tests {
             Some(Closed::Call(Method::Scale { workers: 12 }))
         );
         for wrong in ["", "1.5", "99999"] {
-            let mut dialog =
-                Dialog::Number { what: Number::Workers, text: wrong.to_owned(), mistake: None };
+            let mut dialog = Dialog::number(Number::Workers, wrong.to_owned());
             assert_eq!(dialog.key(Key::Enter), None);
             assert!(
                 matches!(&dialog, Dialog::Number { mistake: Some(why), .. } if why == "a number from 0 to 10000")
@@ -205,10 +211,18 @@ mod tests {
             Some(Closed::Interval(Duration::from_millis(500)))
         );
         for wrong in ["0", "0.01", "1.2.3", "4000"] {
-            let mut dialog =
-                Dialog::Number { what: Number::Interval, text: wrong.to_owned(), mistake: None };
+            let mut dialog = Dialog::number(Number::Interval, wrong.to_owned());
             assert_eq!(dialog.key(Key::Enter), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_typed_takes_the_place_of_what_is_there_and_can_be_edited() {
+        let scale = |workers| Some(Closed::Call(Method::Scale { workers }));
+        assert_eq!(typed(&mut Dialog::workers(4), "6\n"), scale(6));
+        assert_eq!(typed(&mut Dialog::workers(4), "12\n"), scale(12));
+        assert_eq!(typed(&mut Dialog::workers(14), "\u{8}6\n"), scale(16));
+        assert_eq!(typed(&mut Dialog::workers(4), "\n"), scale(4));
     }
 
     #[test]

@@ -318,7 +318,7 @@ impl State {
             self.say(Tone::Bad, "nothing is known of this instance yet");
             return None;
         };
-        let (name, wanted) = (status.name.clone(), status.wanted);
+        let (name, wanted, reloads) = (status.name.clone(), status.wanted, status.reload.is_some());
         let selected = self.panes[at].selected;
         let coming = self
             .asked
@@ -336,6 +336,10 @@ impl State {
             Command::ReloadPrevious => {
                 let question = format!("Reload {name} with the settings of the generation before?");
                 self.dialog = Some(Dialog::confirm(question, Method::Reload { previous: true }));
+                None
+            }
+            Command::Abort if !reloads => {
+                self.say(Tone::Good, "no reload is under way");
                 None
             }
             Command::Abort => {

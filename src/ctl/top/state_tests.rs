@@ -3,6 +3,7 @@
 use super::*;
 use crate::ctl::top::columns::Column;
 use crate::wire::status::example::example;
+use crate::wire::status::{Phase, Progress, Status};
 
 fn at(seconds: u64) -> Now {
     Now {
@@ -19,6 +20,12 @@ fn state(names: &[&str]) -> State {
         state.update(at(0), Message::Heard { pane, status: Box::new(example(3)) });
     }
     state
+}
+
+fn reloading() -> Status {
+    let (phase, wanted) = (Phase::Rolling, 3);
+    let progress = Progress { generation: 4, phase, replaced: 1, wanted, started_at_usec: 0 };
+    Status { reload: Some(progress), ..example(3) }
 }
 
 /// The last order that came of typing this.
@@ -55,6 +62,7 @@ fn what_changes_much_asks_first() {
         ("↓k", Method::StopWorker { worker: 100 }, "Stop worker 100 in slot 0?"),
     ] {
         let mut state = state(&["web"]);
+        state.update(at(0), Message::Heard { pane: 0, status: Box::new(reloading()) });
         assert_eq!(typed(&mut state, keys), None);
         assert!(
             matches!(&state.dialog, Some(Dialog::Confirm { question: there, .. }) if there == question),
@@ -66,6 +74,14 @@ fn what_changes_much_asks_first() {
         typed(&mut state, keys.trim_start_matches('↓'));
         assert_eq!(called(typed(&mut state, "y")), method);
     }
+}
+
+#[test]
+fn without_a_reload_there_is_none_to_abort() {
+    let mut state = state(&["web"]);
+    assert_eq!(typed(&mut state, "a"), None);
+    assert_eq!(state.dialog, None);
+    assert_eq!(state.notice().map(|notice| notice.text.as_str()), Some("no reload is under way"));
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn first_line(worker: &Worker) -> String {
     }));
     parts.extend(usage.tasks.map(|tasks| figures::count(tasks, "task", "tasks")));
     parts.extend(usage.file_descriptors.map(|count| figures::count(count, "fd", "fds")));
-    parts.push(format!("started {} ago", figures::age(Duration::from_micros(worker.age_usec))));
+    parts.push(format!("age {}", figures::age(Duration::from_micros(worker.age_usec))));
     parts.join(", ")
 }
 

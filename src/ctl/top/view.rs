@@ -134,7 +134,7 @@ fn footer_lines(state: &State) -> Vec<String> {
         (Some(Dialog::Confirm { question, .. }), _) => {
             format!("{question} y yes, any other key no")
         }
-        (Some(Dialog::Number { what, text, mistake }), _) => {
+        (Some(Dialog::Number { what, text, mistake, .. }), _) => {
             let mistake = mistake.as_ref().map(|why| format!("  ({why})")).unwrap_or_default();
             format!("{}{text}{mistake}", what.prompt())
         }

@@ -120,7 +120,7 @@ fn a_selected_worker_is_told_more_of_and_stands_out() {
         &lines,
         &[
             "── worker 100 in slot 0, generation 3 ───",
-            "starting, started 0s ago",
+            "starting, age 0s",
             "before: was killed for want of memory, 91s ago, lived 20s, had been ready",
             "says: evil \\u{1b}[2J<script>",
         ],

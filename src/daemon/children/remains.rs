@@ -95,8 +95,9 @@ impl Children {
     pub fn abandon(&mut self, worker: WorkerId) {
         // Its descriptors close, and with them nobody watches it. When it does end, it is reaped as
         // any other orphan.
-        let child = self.children.remove(&worker);
-        child.and_then(|child| child.group).into_iter().for_each(|group| self.groups.leave(group));
+        let Some(child) = self.children.remove(&worker) else { return };
+        child.group.into_iter().for_each(|group| self.groups.leave(group));
+        self.remember(worker, child.process.pid);
     }
 
     /// Reaps a swept worker of which nothing is left.
@@ -104,11 +105,16 @@ impl Children {
         let child = self.children.remove(&worker)?;
         let _ = child::reap(child.process.pidfd.as_fd());
         child.group.into_iter().for_each(|group| self.groups.leave(group));
-        self.past.push_back((worker, child.process.pid));
+        self.remember(worker, child.process.pid);
+        Some(Event::Gone { worker })
+    }
+
+    /// What is said about a worker is written when it may be gone from here.
+    fn remember(&mut self, worker: WorkerId, pid: i32) {
+        self.past.push_back((worker, pid));
         if self.past.len() > REMEMBERED {
             self.past.pop_front();
         }
-        Some(Event::Gone { worker })
     }
 
     /// SIGCHLD: something ended, perhaps the last of what a worker left behind.

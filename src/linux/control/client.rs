@@ -98,6 +98,14 @@ pub struct Interest {
     pub write: bool,
 }
 
+/// What a client that may lose its place is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Dispensable {
+    Silent,
+    Endless,
+    Busy,
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -163,9 +171,15 @@ impl Client {
         !self.closing && !self.is_busy() && self.input.has_next()
     }
 
-    /// Whether it may lose its place: it waits for no answer, or for one without end.
-    pub(super) fn may_go(&self) -> bool {
-        self.endless || !self.is_busy() && !self.has_call()
+    /// How readily it loses its place to a newcomer, the readiest first: one that is silent, one whose
+    /// call has no end, one that has called or has still to read. `None` if it waits for its answer.
+    pub(super) fn dispensable(&self) -> Option<Dispensable> {
+        match self.waiting {
+            _ if self.endless => Some(Dispensable::Endless),
+            true => None,
+            false if self.is_busy() || self.has_call() => Some(Dispensable::Busy),
+            false => Some(Dispensable::Silent),
+        }
     }
 
     /// When to drop the client, if it does nothing until then.
@@ -210,7 +224,8 @@ impl Client {
         match self.input.next_message() {
             Ok(message) => message,
             Err(TooLong) => {
-                self.answer(&varlink::invalid_parameter("message longer than 64 KiB"), now);
+                let refusal = varlink::invalid_parameter("message longer than 64 KiB");
+                self.answer(&refusal.into(), now);
                 self.hang_up(now);
                 None
             }
@@ -218,12 +233,12 @@ impl Client {
     }
 
     /// Sends the last answer to the call that was taken.
-    pub(super) fn answer(&mut self, reply: &[u8], now: Duration) {
+    pub(super) fn answer(&mut self, reply: &Arc<[u8]>, now: Duration) {
         if self.waiting {
             self.waiting = false;
             self.endless = false;
             self.since = now;
-            self.output.push(Arc::from(reply));
+            self.output.push(Arc::clone(reply));
             self.write(now);
         }
     }
@@ -281,9 +296,9 @@ impl Client {
         self.write(now);
     }
 
-    #[cfg(test)]
-    pub(super) fn pending(&self) -> usize {
-        self.output.len()
+    /// What it has still to take.
+    pub(super) fn output(&self) -> &Output {
+        &self.output
     }
 
     /// Input is left in the kernel while there is a call to be answered first.

@@ -22,6 +22,11 @@ impl Output {
         self.queue.iter().map(|message| message.len()).sum::<usize>() - self.begun
     }
 
+    /// What is not written, or only in part.
+    pub fn messages(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+        self.queue.iter()
+    }
+
     pub fn push(&mut self, message: Arc<[u8]>) {
         if !message.is_empty() {
             self.queue.push_back(message);

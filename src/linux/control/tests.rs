@@ -261,6 +261,39 @@ fn strangers_cannot_lock_out_the_operator() {
     );
 }
 
+/// Neither by being silent, nor by not reading what they are answered.
+#[test]
+fn a_stranger_with_many_places_keeps_no_other_out() {
+    let mut scene = scene();
+    let mut greedy = Vec::new();
+    for _ in 0..CLIENTS - RESERVED {
+        let mut stream = UnixStream::connect(&scene.path).unwrap();
+        let id = scene.server.accept_trusting(START, &|_| false)[0];
+        stream.write_all(b"status\0").unwrap();
+        assert_eq!(scene.turn(START).len(), 1);
+        // More than the socket takes, and nobody reads it.
+        scene.server.send(id, &vec![b'x'; 1 << 20], START);
+        greedy.push((stream, id));
+    }
+    let _other = UnixStream::connect(&scene.path).unwrap();
+    assert_eq!(scene.server.accept_trusting(START, &|_| false).len(), 1);
+    assert_eq!(scene.server.fd(greedy[0].1).map(|_| ()), None, "the one that has stalled longest");
+    assert_eq!(scene.server.clients.len(), CLIENTS - RESERVED);
+}
+
+/// A client that takes its time to read is let be while there are others that do nothing.
+#[test]
+fn who_is_silent_gives_way_before_who_reads() {
+    let mut scene = scene();
+    let mut streams = vec![scene.call()];
+    let reading = streams[0].1;
+    scene.server.send(reading, &vec![b'x'; 1 << 20], START);
+    streams.extend((1..CLIENTS).map(|_| scene.connect()));
+    streams.push(scene.connect());
+    assert!(scene.server.fd(reading).is_some());
+    assert!(scene.server.fd(streams[1].1).is_none());
+}
+
 #[test]
 fn one_client_too_many_takes_the_place_of_one_that_waits_for_nothing_and_numbers_are_not_used_again()
  {
@@ -344,7 +377,7 @@ fn who_does_not_read_gets_the_newest_and_costs_no_more_than_that() {
         last = state(number);
         scene.server.send_newest(id, &last, START);
     }
-    assert!(scene.server.clients[&id].pending() <= 2 * last.len());
+    assert!(scene.server.clients[&id].output().len() <= 2 * last.len());
     assert_eq!(scene.server.interest(id), Some(Interest { read: false, write: true }));
     scene.server.expire(START + IDLE * 100);
     let mut numbers = Vec::new();
@@ -357,6 +390,51 @@ fn who_does_not_read_gets_the_newest_and_costs_no_more_than_that() {
     }
     assert!(numbers.len() < 10, "{numbers:?}");
     assert_eq!(scene.server.interest(id), Some(Interest { read: false, write: false }));
+}
+
+/// As many as there can be, each in the middle of a state of its own.
+#[test]
+fn all_who_do_not_read_cost_no_more_than_a_bound_and_strangers_make_way() {
+    let mut scene = scene();
+    let state =
+        |number: usize| -> Arc<[u8]> { vec![u8::try_from(number).unwrap(); 1 << 20].into() };
+    let watch = |scene: &mut Scene, trusted: bool| {
+        let mut stream = UnixStream::connect(&scene.path).unwrap();
+        let id = scene.server.accept_trusting(START, &|_| trusted)[0];
+        stream.write_all(b"watch\0").unwrap();
+        assert_eq!(scene.turn(START), [(id, "watch".to_owned())]);
+        scene.server.make_endless(id);
+        (stream, id)
+    };
+    let operator = watch(&mut scene, true);
+    let strangers: Vec<_> = (1..=100).map(|_| watch(&mut scene, false)).collect();
+    for (number, (_, id)) in std::iter::once(&operator).chain(&strangers).enumerate() {
+        let now = START + Duration::from_millis(number as u64);
+        scene.server.send_newest(*id, &state(number), now);
+        scene.server.expire(now);
+        assert!(scene.server.untaken() <= UNTAKEN);
+    }
+    let stays = |scene: &Scene, id: ClientId| scene.server.fd(id).is_some();
+    assert!(stays(&scene, operator.1), "though it has stalled longest");
+    let left = strangers.iter().filter(|(_, id)| stays(&scene, *id)).count();
+    assert_eq!(left, (UNTAKEN >> 20) - 1);
+    assert!(strangers[100 - left..].iter().all(|(_, id)| stays(&scene, *id)), "the slowest went");
+
+    // What all of them are told is there once, and so costs nobody a place.
+    let newest = state(200);
+    for (_, id) in &strangers[100 - left + 1..] {
+        scene.server.send_newest(*id, &newest, START);
+    }
+    scene.server.expire(START);
+    let gone = (0..left).filter(|n| !stays(&scene, strangers[100 - left + n].1)).count();
+    assert_eq!(gone, 1, "it made way for the newest");
+
+    // The last is served, whatever it takes.
+    let mut scene = self::scene();
+    let (_stream, id) = watch(&mut scene, false);
+    scene.server.send_newest(id, &vec![0; 2 * UNTAKEN].into(), START);
+    scene.server.expire(START);
+    assert!(stays(&scene, id));
 }
 
 #[test]

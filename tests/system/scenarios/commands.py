@@ -10,11 +10,20 @@ import time
 from lab import WEB, Instance, contains, equal, expect, install, run, wait_for
 
 install()
-web = Instance("web", f'command = {WEB.split()!r}\nworkers = 2\nready = "notify"\n')
+# It is to hang for as long as all commands take; systemd's watchdog would end that after 15 to 30 s.
+web = Instance(
+    "web",
+    f'command = {WEB.split()!r}\nworkers = 2\nready = "notify"\n',
+    service="[Service]\nWatchdogSec=0\n",
+)
 web.listen()
 web.start()
 worker = web.at_full_strength(2)[0]
 stopped = Instance("stopped", f'command = {WEB.split()!r}\nworkers = 2\n', listen=("127.0.0.1:8001",))
+idle = Instance("idle", f'command = {WEB.split()!r}\nworkers = 2\n', listen=("127.0.0.1:8002",))
+idle.listen()
+broken = Instance("broken", "nonsense = 1\n", listen=("127.0.0.1:8003",))
+expect(broken.start(check=False).returncode != 0, "it starts with such settings")
 
 COMMANDS = {
     "status": ["status", "{}"],
@@ -79,7 +88,11 @@ def must(name, instance, status, advice, before=()):
 
 for name in COMMANDS:
     # Not started, but set up; the way out is to start it.
-    must(name, "stopped", 3, ["systemctl start herder@stopped.socket"])
+    must(name, "stopped", 3, ["systemctl start herder@stopped.service"])
+    # Nobody has connected yet, which is as it should be.
+    must(name, "idle", 3, ["its socket listens, and the first connection starts it"])
+    # systemd has given it up; starting is not enough.
+    must(name, "broken", 3, ["systemctl reset-failed herder@broken.socket herder@broken.service"])
     # No such instance at all: which there are, or where its settings belong.
     must(name, "missing", 4, ["/etc/herder/missing.toml", "herder status", "web"])
     if name not in READ_ONLY:
