@@ -12,6 +12,7 @@ mod systemd;
 mod wait;
 mod workers;
 
+mod accepting;
 mod cgroups;
 mod commands;
 mod contract;

@@ -345,7 +345,7 @@ fn processes_with(assignment: &str) -> Vec<i32> {
 }
 
 /// The directory of the example workers, which `cargo test` builds beside the tests.
-fn examples() -> PathBuf {
+pub fn examples() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let path = tests.parent().unwrap().with_file_name("examples");
     let there = path.join("misbehave").exists();
