@@ -12,6 +12,7 @@ mod systemd;
 mod wait;
 mod workers;
 
+mod adapters;
 mod cgroups;
 mod commands;
 mod contract;
@@ -25,6 +26,7 @@ mod figures;
 mod http;
 mod logs;
 mod notify;
+mod presets;
 mod quiet;
 mod readiness;
 mod reload;
