@@ -172,7 +172,7 @@ Exit status: 0 shown, 1 no such preset, or a server that cannot be one of severa
 Examples:
   herder presets
   herder presets uvicorn
-  herder run -l 127.0.0.1:8000 -s preset=uvicorn -- venv/bin/python site.asgi:application
+  herder run -l 127.0.0.1:8000 -s preset=uvicorn -- venv/bin/python mysite.asgi:application
 
 Manual: herder-presets(1)")]
 pub struct Presets {

@@ -2,7 +2,7 @@
 //!
 //! Shows what [`crate::config::preset`] holds, and adds nothing to it.
 
-use crate::config::preset::{self, IMPOSSIBLE, PRESETS, Preset};
+use crate::config::preset::{self, DESCRIBED, IMPOSSIBLE, PRESETS, Preset};
 use crate::error::Error;
 use std::fmt::Write as _;
 
@@ -28,10 +28,11 @@ fn all() -> String {
     let impossible: Vec<_> = IMPOSSIBLE.iter().map(|server| server.name).collect();
     let _ = writeln!(
         text,
-        "\n`herder presets NAME` shows what it does, and settings that work. For another server, write the settings\n\
-         it needs; /usr/share/doc/herder/examples/servers has some. `herder presets` says of {}\n\
-         why they cannot serve.",
-        impossible.join(", ")
+        "\n`herder presets NAME` shows what it does, and settings that work; and of {}\n\
+         why they cannot be workers. /usr/share/doc/herder/examples/servers has settings for\n\
+         {}.",
+        impossible.join(", "),
+        DESCRIBED.join(", ")
     );
     text
 }

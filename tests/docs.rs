@@ -6,7 +6,7 @@
 
 use clap::{Command, CommandFactory, Parser};
 use herder::cli::Cli;
-use herder::config::preset::{IMPOSSIBLE, PRESETS, Preset};
+use herder::config::preset::{DESCRIBED, IMPOSSIBLE, PRESETS, Preset};
 use herder::config::{self, KEYS, Machine, Overrides};
 use herder::error::Error;
 use herder::import::{Kind, known_names};
@@ -640,6 +640,36 @@ fn herder_check_passes_the_example() {
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
     assert!(out.contains("workers"), "{out}");
+}
+
+/// Their programs are stand-ins: what is checked is the settings.
+#[test]
+fn herder_check_passes_the_settings_of_servers_without_a_preset() {
+    let folder = root().join("examples/servers");
+    let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let files: BTreeSet<PathBuf> = files.collect();
+    let described = files.iter().map(|file| file.file_stem().unwrap().to_string_lossy());
+    assert_eq!(names(described), names(DESCRIBED));
+    let site = tempfile::tempdir().unwrap();
+    let bin = site.path().join("bin");
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with('#') && text.contains("ried"), "{}", file.display());
+        let program = load(&file.to_string_lossy(), &text).command[0].to_string();
+        let folder = if program.contains('/') { site.path() } else { &bin };
+        let program = folder.join(program);
+        fs::create_dir_all(program.parent().unwrap()).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_herder"), &program).unwrap();
+        let output = process::Command::new(env!("CARGO_BIN_EXE_herder"))
+            .arg("check")
+            .arg(&file)
+            .arg(format!("--set=directory={}", site.path().display()))
+            .env("PATH", &bin)
+            .output()
+            .unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {err}", file.display());
+    }
 }
 
 #[test]

@@ -101,6 +101,13 @@ pub struct Sockets {
     pub not_unix: Option<&'static str>,
 }
 
+/// Whoever else tells the server to finish has not made it crash.
+const FINISHES_WITH_0: Setting = Setting {
+    key: "success-exit-status",
+    value: "[0]",
+    reason: "so it ends when it is told to, by whomever: that is no crash",
+};
+
 /// Settings that work, for `herder presets NAME` and herder.toml(5).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Example {
@@ -147,8 +154,8 @@ pub static PRESETS: [&Preset; 12] = [
 pub use others::IMPOSSIBLE;
 
 /// Servers without a preset that a settings file in examples/servers describes.
-pub const DESCRIBED: [&str; 9] =
-    ["bjoern", "cheroot", "daphne", "deno", "erlang", "kestrel", "nginx", "pitchfork", "starlet"];
+pub const DESCRIBED: [&str; 8] =
+    ["bjoern", "cheroot", "daphne", "deno", "erlang", "kestrel", "nginx", "starlet"];
 
 /// The preset of this name, or what to say: what is wrong, and what to do.
 pub fn find(name: &str) -> Result<&'static Preset, (String, String)> {

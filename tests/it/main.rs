@@ -13,6 +13,7 @@ mod wait;
 mod workers;
 
 mod accepting;
+mod adapters;
 mod cgroups;
 mod commands;
 mod contract;
@@ -26,6 +27,7 @@ mod figures;
 mod http;
 mod logs;
 mod notify;
+mod presets;
 mod quiet;
 mod readiness;
 mod reload;

@@ -164,7 +164,7 @@ fn not_found(preset: &Preset, words: &[String]) -> (String, String) {
     };
     let python = match program.adapter {
         Some(_) => {
-            ", or a Python and the application, such as `[\"/srv/site/venv/bin/python\", \"site:application\"]`"
+            ", or a Python and the application, such as `[\"/srv/site/venv/bin/python\", \"mysite.wsgi:application\"]`"
         }
         None => "",
     };

@@ -1,7 +1,9 @@
 //! Node.js 20, programs in Go 1.19, Starman 0.4016; and what cannot be one of N.
 
 use super::python::SLOW_START;
-use super::{Argument, Example, Impossible, Preset, Program, Refused, Setting, Sockets};
+use super::{
+    Argument, Example, FINISHES_WITH_0, Impossible, Preset, Program, Refused, Setting, Sockets,
+};
 
 pub(super) static NODE: Preset = Preset {
     name: "node",
@@ -9,6 +11,7 @@ pub(super) static NODE: Preset = Preset {
     program: Program { names: &["node", "nodejs"], adapter: None, not: &[] },
     settings: &[
         SLOW_START,
+        FINISHES_WITH_0,
         Setting {
             key: "environment.NODE_LISTEN_BACKLOG",
             value: "\"{backlog}\"",
@@ -45,7 +48,7 @@ pub(super) static GO: Preset = Preset {
     name: "go",
     about: "programs in Go that serve an inherited socket",
     program: Program { names: &[], adapter: None, not: &[] },
-    settings: &[],
+    settings: &[FINISHES_WITH_0],
     arguments: &[],
     refused: &[],
     sockets: Sockets { one: false, not_unix: None },
@@ -71,6 +74,7 @@ pub(super) static STARMAN: Preset = Preset {
             value: "\"SIGQUIT\"",
             reason: "SIGQUIT lets requests finish, SIGTERM drops them",
         },
+        FINISHES_WITH_0,
         Setting {
             key: "environment.SERVER_STARTER_PORT",
             value: "\"{addr}={fd}\"",
@@ -114,7 +118,7 @@ pub(super) static STARMAN: Preset = Preset {
 };
 
 /// What cannot serve an inherited socket at all.
-pub const IMPOSSIBLE: [Impossible; 4] = [
+pub const IMPOSSIBLE: [Impossible; 5] = [
     Impossible {
         name: "granian",
         why: "takes no socket: it has no option for a descriptor, and binds its own",
@@ -124,6 +128,11 @@ pub const IMPOSSIBLE: [Impossible; 4] = [
         name: "bun",
         why: "takes no socket: `listen({ fd: 3 })` silently opens a random port instead (seen with 1.4.5)",
         instead: "run the program with `preset = \"node\"`",
+    },
+    Impossible {
+        name: "pitchfork",
+        why: "takes no socket: it has dropped UNICORN_FD and LISTEN_FDS of Unicorn, which it comes from",
+        instead: "serve the application with `preset = \"puma\"` or `preset = \"unicorn\"`",
     },
     Impossible {
         name: "apache",

@@ -1,6 +1,6 @@
 //! PHP over FastCGI. Run with PHP 8.2.
 
-use super::{Argument, Example, Preset, Program, Refused, Setting, Sockets};
+use super::{Argument, Example, FINISHES_WITH_0, Preset, Program, Refused, Setting, Sockets};
 
 pub(super) static PHP_CGI: Preset = Preset {
     name: "php-cgi",
@@ -63,6 +63,7 @@ pub(super) static PHP_FPM: Preset = Preset {
             value: "\"SIGQUIT\"",
             reason: "SIGQUIT lets requests finish, SIGTERM drops them",
         },
+        FINISHES_WITH_0,
         Setting {
             key: "ready",
             value: "\"notify\"",

@@ -1,7 +1,7 @@
 //! Servers of WSGI and ASGI applications. Run with CPython 3.11: uvicorn 0.54, hypercorn 0.18,
 //! gunicorn 27.0 and 20.1, waitress 3.0 and 2.1, uWSGI 2.0.21.
 
-use super::{Argument, Example, Preset, Program, Refused, Setting, Sockets};
+use super::{Argument, Example, FINISHES_WITH_0, Preset, Program, Refused, Setting, Sockets};
 
 /// Importing an application takes seconds of CPU time, most of it for each worker alone.
 pub(super) const SLOW_START: Setting = Setting {
@@ -36,8 +36,9 @@ pub(super) static UVICORN: Preset = Preset {
         SLOW_START,
         Setting {
             key: "success-exit-status",
-            value: "[\"SIGTERM\"]",
-            reason: "having finished its requests it ends itself by the signal that asked it to",
+            value: "[0, \"SIGTERM\"]",
+            reason: "having finished its requests it ends itself by the signal that asked it to, and with 0 after \
+                     `--limit-max-requests`",
         },
     ],
     arguments: &[
@@ -82,7 +83,7 @@ pub(super) static UVICORN: Preset = Preset {
          that it has accepted and not read from: under load about one for each worker that is replaced.",
     ],
     example: Example {
-        settings: "directory = \"/srv/site\"\ncommand = [\"venv/bin/python\", \"site.asgi:application\"]\n",
+        settings: "directory = \"/srv/site\"\ncommand = [\"venv/bin/python\", \"mysite.asgi:application\"]\n",
         socket: "ListenStream=127.0.0.1:8000\n",
     },
 };
@@ -91,7 +92,7 @@ pub(super) static HYPERCORN: Preset = Preset {
     name: "hypercorn",
     about: "ASGI and WSGI applications in Python, with HTTP/2",
     program: Program { names: &["hypercorn"], adapter: None, not: &[] },
-    settings: &[SLOW_START],
+    settings: &[SLOW_START, FINISHES_WITH_0],
     arguments: &[
         Argument {
             words: &["-b", "fd://{fd}"],
@@ -130,7 +131,7 @@ pub(super) static HYPERCORN: Preset = Preset {
               each worker that is replaced. Preset uvicorn loses none.",
     ],
     example: Example {
-        settings: "directory = \"/srv/site\"\ncommand = [\"venv/bin/hypercorn\", \"site.asgi:application\"]\n",
+        settings: "directory = \"/srv/site\"\ncommand = [\"venv/bin/hypercorn\", \"mysite.asgi:application\"]\n",
         socket: "ListenStream=127.0.0.1:8000\n",
     },
 };
@@ -141,6 +142,7 @@ pub(super) static GUNICORN: Preset = Preset {
     program: Program { names: &["gunicorn"], adapter: None, not: &[] },
     settings: &[
         SLOW_START,
+        FINISHES_WITH_0,
         Setting {
             key: "ready",
             value: "\"alive\"",
@@ -189,7 +191,7 @@ pub(super) static GUNICORN: Preset = Preset {
         "gunicorn before 22 calls listen() again, with what `--backlog` says.",
     ],
     example: Example {
-        settings: "directory = \"/srv/site\"\ncommand = [\"venv/bin/gunicorn\", \"site.wsgi:application\"]\n",
+        settings: "directory = \"/srv/site\"\ncommand = [\"venv/bin/gunicorn\", \"mysite.wsgi:application\"]\n",
         socket: "ListenStream=127.0.0.1:8000\n",
     },
 };
@@ -225,7 +227,7 @@ pub(super) static WAITRESS: Preset = Preset {
          once, and on SIGINT after 5 s.",
     ],
     example: Example {
-        settings: "directory = \"/srv/site\"\ncommand = [\"venv/bin/python\", \"--threads=4\", \"site.wsgi:application\"]\n",
+        settings: "directory = \"/srv/site\"\ncommand = [\"venv/bin/python\", \"--threads=4\", \"mysite.wsgi:application\"]\n",
         socket: "ListenStream=127.0.0.1:8000\n",
     },
 };
@@ -234,7 +236,7 @@ pub(super) static UWSGI: Preset = Preset {
     name: "uwsgi",
     about: "WSGI applications in Python, and whatever else uWSGI has a plugin for",
     program: Program { names: &["uwsgi", "uwsgi-core", "uwsgi_python3"], adapter: None, not: &[] },
-    settings: &[SLOW_START],
+    settings: &[SLOW_START, FINISHES_WITH_0],
     arguments: &[
         Argument {
             words: &["--master"],
@@ -279,7 +281,7 @@ pub(super) static UWSGI: Preset = Preset {
          and `processes = 1`, or fewer `workers`.",
     ],
     example: Example {
-        settings: "directory = \"/srv/site\"\ncommand = [\"uwsgi\", \"--plugin\", \"python3\", \"--protocol\", \"http\", \"--module\", \"site.wsgi:application\"]\n",
+        settings: "directory = \"/srv/site\"\ncommand = [\"uwsgi\", \"--plugin\", \"python3\", \"--protocol\", \"http\", \"--module\", \"mysite.wsgi:application\"]\n",
         socket: super::DEFERRED,
     },
 };

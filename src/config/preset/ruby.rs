@@ -1,7 +1,7 @@
 //! Servers of Rack applications. Run with Ruby 3.1: Puma 5.6, Unicorn 6.0.
 
 use super::python::SLOW_START;
-use super::{Argument, Example, Preset, Program, Refused, Setting, Sockets};
+use super::{Argument, Example, FINISHES_WITH_0, Preset, Program, Refused, Setting, Sockets};
 
 const IN_THE_SOCKET_UNIT: &str =
     "remove it, and write ListenStream= in a drop-in of herder@NAME.socket";
@@ -59,6 +59,7 @@ pub(super) static UNICORN: Preset = Preset {
             value: "\"SIGQUIT\"",
             reason: "SIGQUIT lets requests finish, SIGTERM drops them",
         },
+        FINISHES_WITH_0,
         Setting {
             key: "reopen-signal",
             value: "\"SIGUSR1\"",
