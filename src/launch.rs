@@ -165,6 +165,7 @@ impl Launch {
         let identifier = settings.syslog_identifier.iter();
         let identifier = bind("syslog-identifier", identifier, settings, sockets, problems).pop();
         let stdin = stdin(settings, sockets, problems);
+        preset::has_its_programs(settings, problems);
         preset::has_its_sockets(settings, sockets, &surroundings.instance, problems);
         let control_group = group::find(settings, problems);
         let base = directory.as_deref().unwrap_or(&surroundings.directory);
