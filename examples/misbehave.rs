@@ -9,6 +9,8 @@
 //! misbehave ignore-term ready               has to be killed
 //! misbehave ready wait 500 notify STOPPING=1 wait 300 exit 0        retires
 //! misbehave ready grandchild exit 0         leaves a process that ignores SIGTERM
+//! misbehave wait 300 child epoll            serves after 300 ms, in a process of its own
+//! misbehave elsewhere                       listens where nobody asked it to
 //! ```
 //!
 //! | step | what it does |
@@ -23,24 +25,42 @@
 //! | `ignore-term` | SIGTERM does nothing from now on |
 //! | `grandchild` | leaves behind a child, in the same session, that ignores SIGTERM |
 //! | `note FILE` | appends its pid to FILE |
+//! | `accept` | answers connections with its pid, and is blocked in accept(2) in between |
+//! | `poll`, `select`, `epoll` | the same, and waits like that in between |
+//! | `receive` | is blocked in recvfrom(2) until a datagram comes |
+//! | `hold` | accepts one connection, and never lets go of it |
+//! | `elsewhere` | listens on a port of its own |
+//! | `thread` | goes on in a thread |
+//! | `child` | goes on in a process of its own |
+//! | `threads COUNT` | has so many more threads, which do nothing |
 //! | `from FILE` | goes on with the steps in FILE (words), read now: behaviour that a test can change |
 
 use std::env;
 use std::error::Error;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::net::UnixDatagram;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::process::{self, Command};
 use std::thread;
 use std::time::Duration;
 
+use listenfd::ListenFd;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::select::{FdSet, select};
 use nix::sys::signal::{SigSet, Signal};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
 fn main() -> Outcome {
     run(&mut env::args().skip(1))?;
+    stay()
+}
+
+fn stay() -> ! {
     loop {
         thread::park();
     }
@@ -70,6 +90,34 @@ fn run(steps: &mut dyn Iterator<Item = String>) -> Outcome {
                 let mut file = OpenOptions::new().create(true).append(true).open(value()?)?;
                 writeln!(file, "{}", process::id())?;
             }
+            "accept" | "poll" | "select" | "epoll" => serve(&step)?,
+            "receive" => {
+                let socket = ListenFd::from_env().take_udp_socket(0)?;
+                socket.ok_or("there is no socket for datagrams")?.recv(&mut [0])?;
+            }
+            "hold" => {
+                let door = door()?;
+                let client = door.accept()?;
+                (&client).read_to_end(&mut Vec::new())?;
+                stay();
+            }
+            "elsewhere" => {
+                let listener = TcpListener::bind("127.0.0.1:0")?;
+                listener.accept()?;
+            }
+            "thread" => {
+                let rest: Vec<String> = steps.collect();
+                let result =
+                    thread::spawn(|| run(&mut rest.into_iter()).map_err(|e| e.to_string()));
+                return Ok(result.join().map_err(|_| "the thread panicked")??);
+            }
+            "child" => {
+                // Without LISTEN_PID the sockets are for whoever has them.
+                let mut command = Command::new(env::current_exe()?);
+                let status = command.args(steps).env_remove("LISTEN_PID").status()?;
+                process::exit(status.code().unwrap_or(1));
+            }
+            "threads" => (0..value()?.parse()?).for_each(|_: u64| drop(thread::spawn(|| stay()))),
             "from" => {
                 let text = fs::read_to_string(value()?)?;
                 run(&mut text.split_whitespace().map(String::from))?;
@@ -78,6 +126,70 @@ fn run(steps: &mut dyn Iterator<Item = String>) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// The first socket that was handed over.
+enum Door {
+    Inet(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Door {
+    fn accept(&self) -> io::Result<TcpStream> {
+        match self {
+            Door::Inet(listener) => listener.accept().map(|(stream, _)| stream),
+            // `TcpStream` reads and writes any stream socket.
+            Door::Unix(listener) => {
+                listener.accept().map(|(stream, _)| TcpStream::from(OwnedFd::from(stream)))
+            }
+        }
+    }
+}
+
+impl AsFd for Door {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Door::Inet(listener) => listener.as_fd(),
+            Door::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+/// A server that finds no socket for it does what many do: nothing.
+fn door() -> Result<Door, Box<dyn Error>> {
+    let mut handed_over = ListenFd::from_env();
+    if let Ok(Some(listener)) = handed_over.take_tcp_listener(0) {
+        return Ok(Door::Inet(listener));
+    }
+    match handed_over.take_unix_listener(0) {
+        Ok(Some(listener)) => Ok(Door::Unix(listener)),
+        _ => stay(),
+    }
+}
+
+fn serve(how: &str) -> Outcome {
+    let door = door()?;
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    if how == "epoll" {
+        epoll.add(&door, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+    }
+    loop {
+        match how {
+            "poll" => {
+                poll(&mut [PollFd::new(door.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+            }
+            "select" => {
+                let mut set = FdSet::new();
+                set.insert(door.as_fd());
+                select(None, &mut set, None, None, None)?;
+            }
+            "epoll" => {
+                epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::NONE)?;
+            }
+            _ => {}
+        }
+        write!(door.accept()?, "{}", process::id())?;
+    }
 }
 
 fn notify(text: &str) -> Outcome {

@@ -3,15 +3,17 @@
 //! Only shapes and words: settings stay texts here and are checked with those of the file, in
 //! [`crate::config`], so that one set of messages serves both.
 
+mod change;
 mod import;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{MOST_WORKERS, Overrides, parse_span};
+use crate::config::{Overrides, parse_span};
 use crate::herd::Span;
 
+pub use change::{Recycle, Reload, Scale, SetLogLevel, StopWorker, Wait};
 pub use import::{Import, ImportFrom};
 
 /// Exit status for a wrong command line (EX_USAGE, sysexits.h(3head)).
@@ -267,132 +269,6 @@ pub struct Events {
     pub json: bool,
 }
 
-/// For how long to wait.
-#[derive(Debug, Args)]
-pub struct Wait {
-    /// Give up waiting after this long, such as `90` or `1min 30s`; what was begun goes on
-    #[arg(long, value_name = "SPAN", value_parser = span)]
-    pub timeout: Option<Span>,
-}
-
-/// `herder reload`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Reads the settings again and replaces every worker, one by one, without dropping a connection. Returns \
-when all new workers are ready (0), or when the reload failed and the old ones were put back (1, with \
-the reason). `systemctl reload herder@NAME` does the same.
-
-Exit status: 0 done, 1 failed or refused, 3 not running, 4 no such instance or no permission
-
-Examples:
-  herder reload web
-  herder reload web --previous
-
-Manual: herder-reload(1)")]
-pub struct Reload {
-    /// NAME, herder@NAME.service, or a runtime directory [default: the only one running]
-    pub instance: Option<String>,
-    /// Go back to the settings of the generation before, whatever the file says now
-    #[arg(long)]
-    pub previous: bool,
-    /// End the reload under way, and put the generation before back in force
-    #[arg(long, conflicts_with = "previous")]
-    pub abort: bool,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub wait: Wait,
-}
-
-/// `herder scale`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Lasts until the next reload that succeeds: `workers` in the settings file is what stays. Returns when as \
-many are ready, and those that are too many were told to stop.
-
-Exit status: 0 done, 1 failed or refused, 3 not running, 4 no such instance or no permission
-
-Example:
-  herder scale web 8
-
-Manual: herder-scale(1)")]
-pub struct Scale {
-    /// NAME, herder@NAME.service, or a runtime directory
-    pub instance: String,
-    /// How many workers there are to be
-    // `-1` is a wrong number, not an unknown option.
-    #[arg(value_name = "N", value_parser = workers, allow_negative_numbers = true)]
-    pub workers: u32,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub wait: Wait,
-}
-
-/// `herder recycle`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-One at a time: each new worker is ready before the old one is told to stop. Settings are not read again; \
-`herder reload` does that.
-
-Exit status: 0 done, 1 failed or refused, 3 not running, 4 no such instance or no permission
-
-Example:
-  herder recycle web --slot 3
-
-Manual: herder-recycle(1)")]
-pub struct Recycle {
-    /// NAME, herder@NAME.service, or a runtime directory [default: the only one running]
-    pub instance: Option<String>,
-    /// Only the worker of this slot
-    #[arg(long, value_name = "N")]
-    pub slot: Option<u32>,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub wait: Wait,
-}
-
-/// `herder stop-worker`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-For a worker that is stuck. It gets `stop-signal` and, after `stop-timeout`, SIGKILL; its replacement is \
-started at once, and this returns when the old one has ended. To replace one that works, `herder recycle \
---slot` is kinder: the new one is ready first.
-
-Exit status: 0 done, 1 failed or refused, 3 not running, 4 no such instance or no permission
-
-Example:
-  herder stop-worker web 17
-
-Manual: herder-stop-worker(1)")]
-pub struct StopWorker {
-    /// NAME, herder@NAME.service, or a runtime directory
-    pub instance: String,
-    /// The worker's id, as `herder status` and the log have it; not a slot, and not a process id
-    #[arg(value_name = "WORKER")]
-    pub worker: u64,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub wait: Wait,
-}
-
-/// `herder log-level`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Until herder ends, or is told otherwise; `--log-level` of `herder run` is what it begins with.
-
-Exit status: 0 done, 1 failed or refused, 3 not running, 4 no such instance or no permission
-
-Example:
-  herder log-level web debug
-
-Manual: herder-log-level(1)")]
-pub struct SetLogLevel {
-    /// NAME, herder@NAME.service, or a runtime directory
-    pub instance: String,
-    /// The least important entries to log
-    #[arg(value_enum)]
-    pub level: LogLevel,
-}
-
 /// `herder metrics`
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -485,13 +361,6 @@ pub enum LogLevel {
 fn span(text: &str) -> Result<Span, String> {
     parse_span(text)
         .map_err(|error| format!("the time span {error}; write `90`, `1min 30s` or `500ms`"))
-}
-
-/// `+1` would read as 1, and whoever writes it means something else.
-fn workers(text: &str) -> Result<u32, String> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|&number| digits && number <= MOST_WORKERS);
-    number.ok_or_else(|| format!("give the number there is to be, from 0 to {MOST_WORKERS}"))
 }
 
 /// The exit status for what clap answers: help and version that were asked for are no mistake.

@@ -25,7 +25,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Bound, ListenPid, Problems, Settings, Stdin, Template};
-use crate::herd::{Generation, SlotId, WorkerId};
+use crate::herd::{Generation, Ready, SlotId, WorkerId};
 use environment::Environment;
 use sockets::Selection;
 
@@ -69,6 +69,8 @@ pub struct Launch {
     pub stdin: Option<usize>,
     /// Whether LISTEN_PID is to be set.
     pub listen_pid: bool,
+    /// Whether a worker gets a socket that it can be seen waiting on.
+    pub can_be_seen: bool,
     /// What has to succeed before a reload starts its first worker.
     pub check: Option<Check>,
     /// Who may change the instance, beside root and herder's own user.
@@ -167,6 +169,7 @@ impl Launch {
         let stdin = stdin(settings, sockets, problems);
         preset::has_its_programs(settings, problems);
         preset::has_its_sockets(settings, sockets, &surroundings.instance, problems);
+        accepts_on_something(settings, sockets, problems);
         let control_group = group::find(settings, problems);
         let base = directory.as_deref().unwrap_or(&surroundings.directory);
         let check = bind_check(settings, base, environment.path(), problems);
@@ -185,6 +188,7 @@ impl Launch {
             directory: directory.map(|path| c_string(path.as_os_str().as_bytes())),
             sockets: sockets.indices(),
             stdin,
+            can_be_seen: sockets.can_be_seen(),
             listen_pid: settings.listen_pid == ListenPid::Set && !sockets.is_empty(),
             path: c_string(path.as_os_str().as_bytes()),
             argv,
@@ -281,6 +285,18 @@ fn stdin(settings: &Settings, sockets: &Selection, problems: &mut Problems) -> O
         );
     }
     first
+}
+
+fn accepts_on_something(settings: &Settings, sockets: &Selection, problems: &mut Problems) {
+    let accepting = settings.policy.ready == Ready::Accepting;
+    if accepting && !sockets.can_be_seen() && !sockets.is_assumed() {
+        problems.advise(
+            settings.origins.get("ready"),
+            "ready",
+            "`ready` is \"accepting\", and workers get no socket to be seen waiting on",
+            "hand one over (a .socket unit, or `--listen`), or choose another `ready`",
+        );
+    }
 }
 
 /// `herder demo-worker`

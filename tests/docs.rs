@@ -320,6 +320,15 @@ fn every_page_and_completion_is_in_both_packages() {
     }
 }
 
+/// The README, and those of the examples.
+fn readmes() -> Vec<String> {
+    let examples = fs::read_dir(root().join("examples")).unwrap();
+    let names = examples.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    let pages = names.map(|name| format!("examples/{name}/README.md"));
+    let there = pages.filter(|page| root().join(page).exists());
+    ["README.md".to_owned()].into_iter().chain(there).collect()
+}
+
 /// The blocks of a document between lines that begin and end one.
 fn blocks<'a>(text: &'a str, begin: &str, end: &str) -> Vec<&'a str> {
     text.split(begin).skip(1).filter_map(|rest| rest.split(end).next()).collect()
@@ -342,8 +351,8 @@ fn command_lines(block: &str) -> Vec<Vec<String>> {
 #[test]
 fn every_command_line_shown_is_one_that_herder_takes() {
     let mut lines = Vec::new();
-    for file in ["README.md", "examples/django/README.md"] {
-        lines.extend(blocks(&read(file), "```sh\n", "```").into_iter().flat_map(command_lines));
+    for file in readmes() {
+        lines.extend(blocks(&read(&file), "```sh\n", "```").into_iter().flat_map(command_lines));
     }
     for page in pages() {
         let text = plain(&read(&page));
@@ -621,13 +630,12 @@ fn the_example_settings_are_right_as_shipped_and_with_every_comment_removed() {
 }
 
 #[test]
-fn the_settings_of_the_django_example_and_those_in_documents_are_right() {
-    load("examples/django/herder.toml", &read("examples/django/herder.toml"));
-    for file in ["README.md", "examples/django/README.md"] {
-        for text in blocks(&read(file), "```toml\n", "```") {
+fn the_settings_in_documents_are_right() {
+    for file in readmes() {
+        for text in blocks(&read(&file), "```toml\n", "```") {
             let least_indented: String =
                 text.lines().map(|line| format!("{}\n", line.trim_start())).collect();
-            load(file, &least_indented);
+            load(&file, &least_indented);
         }
     }
     for page in pages() {
@@ -686,8 +694,8 @@ fn herder_check_passes_the_settings_of_servers_without_a_preset() {
 #[test]
 fn what_documents_point_to_is_there() {
     let folders = ["src/", "tests/", "examples/", "systemd/", "man/", "completions/"];
-    for file in ["README.md", "examples/django/README.md", "SECURITY.md", "CHANGELOG.md"] {
-        let text = read(file);
+    for file in readmes().into_iter().chain(["SECURITY.md", "CHANGELOG.md"].map(str::to_owned)) {
+        let text = read(&file);
         let paths = text
             .split(['`', ' ', '\n'])
             .filter(|word| folders.iter().any(|folder| word.starts_with(folder)));
@@ -696,8 +704,11 @@ fn what_documents_point_to_is_there() {
             .skip(1)
             .filter_map(|rest| rest.split(')').next())
             .filter(|to| !to.contains("://"));
-        for path in paths.chain(links) {
-            assert!(root().join(path).exists(), "{file} names {path}, which is not there");
+        // A link is relative to the file it is in.
+        let here = root().join(&file);
+        let linked = links.map(|to| here.parent().unwrap().join(to));
+        for path in paths.map(|path| root().join(path)).chain(linked) {
+            assert!(path.exists(), "{file} names {}, which is not there", path.display());
         }
     }
 }

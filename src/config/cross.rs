@@ -59,6 +59,14 @@ fn sockets_are_there(settings: &Settings, problems: &mut Problems) {
             "remove one of them",
         );
     }
+    if none_meant && settings.policy.ready == Ready::Accepting {
+        problems.advise(
+            place(settings, &["ready", "sockets"]),
+            "ready",
+            "`ready` is \"accepting\", and `sockets` says that there is nothing to accept on",
+            "name a socket in `sockets`, or choose another `ready`",
+        );
+    }
     if none_meant && !settings.listen.is_empty() {
         problems.advise(
             place(settings, &["sockets", "listen"]),
@@ -91,6 +99,7 @@ fn listens_once(settings: &Settings, problems: &mut Problems) {
 fn ready_after_counts(settings: &Settings, problems: &mut Problems) {
     let word = match settings.policy.ready {
         Ready::Notify => "notify",
+        Ready::Accepting => "accepting",
         Ready::Exec => "exec",
         Ready::Auto | Ready::Alive => return,
     };

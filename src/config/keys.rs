@@ -12,9 +12,10 @@ use crate::herd::{Ready, ReadyWhen, ServiceWatchdog, Span, signal_name};
 /// The most workers anybody may ask for: beyond it is a mistake, not a machine.
 pub const MOST_WORKERS: u32 = crate::wire::control::MOST_WORKERS;
 
-const READY: [(&str, Ready); 4] = [
+const READY: [(&str, Ready); 5] = [
     ("auto", Ready::Auto),
     ("notify", Ready::Notify),
+    ("accepting", Ready::Accepting),
     ("exec", Ready::Exec),
     ("alive", Ready::Alive),
 ];
@@ -199,12 +200,12 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "ready",
-        kind: "\"auto\", \"notify\", \"exec\" or \"alive\"",
+        kind: "\"auto\", \"notify\", \"accepting\", \"exec\" or \"alive\"",
         default: "\"auto\"",
         since: "0.1",
         reloadable: true,
-        help: "What proves that a worker serves: READY=1 (sd_notify(3)), its successful start, or to be alive for \
-               `ready-after`; \"auto\" is the first, else the last.",
+        help: "What proves that a worker serves: READY=1 (sd_notify(3)), to be seen waiting on its socket, its successful \
+               start, or to be alive for `ready-after`; \"auto\" is the first or the second, without any socket the last.",
         example: "\"notify\"",
         read: |draft, reader| reader.choice(&READY, &mut draft.settings.policy.ready),
         show: |settings| show::word(&READY, settings.policy.ready),
@@ -215,12 +216,12 @@ pub static KEYS: &[Key] = &[
         default: "\"1s\"",
         since: "0.1",
         reloadable: true,
-        help: "How long a worker has to live to be taken for ready without saying so.",
+        help: "How long a worker has to live to be taken for ready without a sign.",
         example: "\"5s\"",
         read: |draft, reader| reader.span(BOUNDED, &mut draft.settings.policy.ready_after),
         show: |settings| match settings.policy.ready {
             Ready::Auto | Ready::Alive => show::span(settings.policy.ready_after),
-            Ready::Notify | Ready::Exec => None,
+            Ready::Notify | Ready::Accepting | Ready::Exec => None,
         },
     },
     Key {
@@ -248,7 +249,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "min-ready-time",
         kind: SPAN,
-        default: "\"0s\" with ready = \"notify\", \"10s\" if readiness is only assumed, else \"1s\"",
+        default: "\"0s\" with ready = \"notify\", else \"1s\"",
         since: "0.1",
         reloadable: true,
         help: "How long the first new worker of a reload has to stay ready before the others follow.",

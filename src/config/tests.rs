@@ -116,7 +116,7 @@ LISTEN_FDS = "1"
             "web.toml:5:16: `stop-timeout` is `5 parsecs`, which has an unknown unit `parsecs`; \
              write a time span such as `1min 30s`, `500ms` or a number of seconds",
             "web.toml:6:17: `start-timeout` may not be infinite: something is waiting for its end",
-            "web.toml:7:9: `ready` is \"listening\", and has to be \"auto\" or \"notify\" or \"exec\" or \"alive\"",
+            "web.toml:7:9: `ready` is \"listening\", and has to be \"auto\" or \"notify\" or \"accepting\" or \"exec\" or \"alive\"",
             "web.toml:8:15: `stop-signal` is `SIGNOTHING`, which names no signal (signal(7))",
             "web.toml:11:5: `environment.A`: unknown placeholder `{slt}` at character 1 of the text; did you mean `{slot}`?",
             "web.toml:12:1: `workers` stands in `environment`, where it would only be a variable; move it above the first [table]",
@@ -318,6 +318,8 @@ fn contradictions_are_found() {
         ("sockets = [\"a:b\"]", "LISTEN_FDNAMES"),
         ("listen = [\"herder-x=80\"]", "herder's own"),
         ("ready = \"exec\"\nready-after = 5", "means nothing"),
+        ("ready = \"accepting\"\nready-after = 5", "means nothing"),
+        ("ready = \"accepting\"\nsockets = []", "nothing to accept on"),
         ("command = []", "is empty"),
         ("command = [\"\"]", "empty string"),
         ("command = [\"a\\u0000\"]", "NUL"),

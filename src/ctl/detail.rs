@@ -97,6 +97,7 @@ fn head(status: &Status, now: SystemTime, width: Option<usize>) -> Vec<String> {
     }
     say("reload", status.reload.iter().map(|reload| under_way(reload, now)).collect());
     say("reloads", status.reloads.iter().map(|reload| past(reload, now)).collect());
+    say("starting", starting(&status.workers));
     say("so far", vec![so_far(&status.counters)]);
     lines
 }
@@ -173,6 +174,24 @@ fn past(reload: &PastReload, now: SystemTime) -> String {
         text.push_str(&format!(": {}", one_line(reason)));
     }
     text
+}
+
+/// What keeps workers from being ready, each reason once.
+fn starting(workers: &[Worker]) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    for worker in workers {
+        let Some(diagnosis) = worker.diagnosis.as_deref() else { continue };
+        let id = worker.id.to_string();
+        match reasons.iter_mut().find(|(reason, _)| *reason == diagnosis) {
+            Some((_, ids)) => ids.push(id),
+            None => reasons.push((diagnosis, vec![id])),
+        }
+    }
+    let line = |(reason, ids): (&str, Vec<String>)| {
+        let word = if ids.len() == 1 { "worker" } else { "workers" };
+        format!("{word} {}: {}", ids.join(", "), one_line(reason))
+    };
+    reasons.into_iter().map(line).collect()
 }
 
 fn so_far(counters: &Counters) -> String {

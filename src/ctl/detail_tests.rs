@@ -25,6 +25,7 @@ web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
            queue (fifo)
   reloads  2026-11-23 07:59:00 UTC, 1min ago: to generation 4, failed after 1.5s: worker 9 exited with status 1
            2026-11-23 07:59:00 UTC, 1min ago: to generation 3, done after 1.5s
+  starting worker 100: it listens on [::]:3000
   so far   12 respawns, 1 crash, 11 failures (1 not started, 5 died before ready, 2 timed out, 3 died young), 6 killed for want of memory, 4 retired, 2 recycled, degraded for 1min 1s
 
 SLOT  WORKER   PID  STATE     GEN  READY BY      AGE    CPU  CPU TIME  MEMORY   PEAK  TASKS  FDS  OOM  RESPAWNS  LAST EXIT                           STATUS
@@ -51,6 +52,7 @@ web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
   reloads  2026-11-23 07:59:00 UTC, 1min ago: to generation 4, failed after
            1.5s: worker 9 exited with status 1
            2026-11-23 07:59:00 UTC, 1min ago: to generation 3, done after 1.5s
+  starting worker 100: it listens on [::]:3000
   so far   12 respawns, 1 crash, 11 failures (1 not started,
            5 died before ready, 2 timed out, 3 died young),
            6 killed for want of memory, 4 retired, 2 recycled,

@@ -7,6 +7,7 @@
 
 mod groups;
 mod hearing;
+mod looking;
 mod memory;
 mod output;
 mod remains;
@@ -65,6 +66,9 @@ struct Child {
     /// Set once it has ended and left somebody behind in its group.
     watch: Option<Watch>,
     kills: Kills,
+    /// The sockets it was given, as they are counted in herder.
+    sockets: Vec<usize>,
+    listen_pid: bool,
     stop_signal: i32,
     reopen_signal: Option<i32>,
     status: Option<String>,
@@ -243,6 +247,8 @@ impl Children {
             group,
             watch: None,
             kills: Kills::default(),
+            sockets: launch.sockets.clone(),
+            listen_pid: launch.listen_pid,
             stop_signal: spec.settings.stop_signal.into(),
             reopen_signal: spec.settings.reopen_signal.map(i32::from),
             status: None,

@@ -15,6 +15,7 @@ mod describe;
 mod figures;
 mod generations;
 mod http;
+mod looks;
 mod own;
 mod precheck;
 mod snapshot;
@@ -43,6 +44,7 @@ use calls::Calls;
 use children::Children;
 use figures::Figures;
 use generations::Generations;
+use looks::Looks;
 use precheck::Precheck;
 use source::{Source, Spec};
 use std::collections::VecDeque;
@@ -66,6 +68,7 @@ struct Daemon {
     /// Sockets handed over for herder itself, as far as nothing here serves them.
     _own: Vec<Socket>,
     children: Children,
+    looks: Looks,
     figures: Figures,
     calendar: Calendar,
     precheck: Option<Precheck>,
@@ -125,6 +128,8 @@ impl Daemon {
     /// Feeds the core until there is nothing it has not heard of, then does what can wait.
     fn settle(&mut self) {
         self.feed();
+        self.look_at_one();
+        self.feed();
         self.serve_clients();
         self.serve_http_if_due();
         self.feed();
@@ -170,7 +175,7 @@ impl Daemon {
         let herd = self.herd.deadline().map(|deadline| deadline.0);
         let clients = self.server.deadline().and_then(|at| u64::try_from(at.as_micros()).ok());
         let streams = self.streams.deadline(self.calls.want_news());
-        let told = [herd, clients, streams, self.http_deadline()];
+        let told = [herd, clients, streams, self.http_deadline(), self.looks.deadline()];
         let deadlines = [self.children.deadline(), self.systemd.deadline()];
         let next = told.into_iter().chain(deadlines).flatten().min()?;
         Some(Duration::from_micros(next.saturating_sub(now)))
@@ -250,7 +255,11 @@ impl Daemon {
     }
 
     fn carry_out(&mut self, action: Action) {
-        if !matches!(action, Action::Notify(Notice::Watchdog | Notice::Extend)) {
+        let shows = !matches!(
+            action,
+            Action::Look { .. } | Action::Notify(Notice::Watchdog | Notice::Extend)
+        );
+        if shows {
             self.streams.note_change();
         }
         match action {
@@ -265,6 +274,7 @@ impl Daemon {
                 let event = children.spawn(poll, worker, slot, generation, spec, &self.sockets);
                 self.events.push_back(event);
             }
+            Action::Look { worker } => self.looks.order(worker),
             Action::Drain { worker } => self.children.drain(worker),
             Action::Kill { worker } => self.events.extend(self.children.kill(worker)),
             Action::Sweep { worker, kill } => {

@@ -148,9 +148,11 @@ impl Daemon {
             generation: worker.generation.0,
             evidence: worker.evidence.map(|evidence| match evidence {
                 Evidence::Notified => status::Evidence::Notified,
+                Evidence::Accepting => status::Evidence::Accepting,
                 Evidence::Executed => status::Evidence::Executed,
                 Evidence::Assumed => status::Evidence::Assumed,
             }),
+            diagnosis: worker.diagnosis,
             age_usec: (herd::Time(poll::now()) - worker.born).0,
             respawns_of_slot: worker.respawns,
             last_exit: worker.last.as_ref().map(|last| self.last_exit(last)),
@@ -165,16 +167,18 @@ impl Daemon {
         use herd::{Ending, Exit};
         let (cause, exit_status, signal) = match last.ending {
             Ending::NotStarted(_) => (status::ExitCause::NotStarted, None, None),
-            Ending::TimedOut(_) => (status::ExitCause::TimedOut, None, None),
-            Ending::Exited(Exit::Code(code), _) => (status::ExitCause::Exited, Some(code), None),
-            Ending::Exited(Exit::Signal { number, core }, _) => {
+            Ending::TimedOut { .. } => (status::ExitCause::TimedOut, None, None),
+            Ending::Exited { exit: Exit::Code(code), .. } => {
+                (status::ExitCause::Exited, Some(code), None)
+            }
+            Ending::Exited { exit: Exit::Signal { number, core }, .. } => {
                 let cause = match core {
                     true => status::ExitCause::Dumped,
                     false => status::ExitCause::Killed,
                 };
                 (cause, None, Some(herd::signal_name(number)))
             }
-            Ending::Exited(Exit::OutOfMemory, _) => {
+            Ending::Exited { exit: Exit::OutOfMemory, .. } => {
                 (status::ExitCause::OutOfMemory, None, Some("SIGKILL".to_owned()))
             }
         };

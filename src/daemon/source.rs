@@ -3,6 +3,7 @@
 use crate::config::{self, Machine, Overrides, Settings};
 use crate::launch::{self, Launch, Offered, Surroundings};
 use crate::linux::queue;
+use crate::linux::sight;
 use crate::linux::sockets::Socket;
 use std::path::PathBuf;
 
@@ -45,7 +46,7 @@ impl Source {
     /// # Errors
     ///
     /// Every problem there is, a line each.
-    pub fn bind(&self, settings: Settings, sockets: &[Socket]) -> Result<Spec, String> {
+    pub fn bind(&self, mut settings: Settings, sockets: &[Socket]) -> Result<Spec, String> {
         let queues = queue::of(&sockets.iter().collect::<Vec<_>>());
         let offered: Vec<Offered<'_>> = sockets
             .iter()
@@ -54,10 +55,12 @@ impl Source {
                 name: &socket.name,
                 address: socket.address.as_ref(),
                 backlog: queue.limit,
+                can_be_seen: sight::can_be_seen(socket.kind),
             })
             .collect();
         let launch = Launch::new(&settings, &offered, &self.surroundings)
             .map_err(|problems| problems.to_string())?;
+        settings.policy.has_socket = launch.can_be_seen;
         Ok(Spec { settings, launch })
     }
 }

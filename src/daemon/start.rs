@@ -8,6 +8,7 @@ use super::calls::Calls;
 use super::children::{Children, Inheritance};
 use super::figures::Figures;
 use super::generations::Generations;
+use super::looks::Looks;
 use super::own;
 use super::source::{Source, Spec};
 use super::streams::Streams;
@@ -141,6 +142,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         sockets,
         _own: own,
         children,
+        looks: Looks::default(),
         figures: Figures::default(),
         calendar: Calendar::now(),
         precheck: None,

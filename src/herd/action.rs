@@ -16,6 +16,11 @@ pub enum Action {
         /// The settings to start it with.
         generation: Generation,
     },
+    /// See whether a starting worker waits on a socket it was given. Answered by `Seen`.
+    Look {
+        /// Which worker.
+        worker: WorkerId,
+    },
     /// Send the worker's process its `stop-signal`. Answered by `Exited`, in time.
     Drain {
         /// Which worker.
@@ -137,6 +142,7 @@ impl fmt::Display for Action {
             Action::Spawn { worker, slot, generation } => {
                 write!(f, "spawn {worker} {slot} {generation}")
             }
+            Action::Look { worker } => write!(f, "look at {worker}"),
             Action::Drain { worker } => write!(f, "drain {worker}"),
             Action::Kill { worker } => write!(f, "kill {worker}"),
             Action::Sweep { worker, kill: false } => write!(f, "sweep {worker}"),

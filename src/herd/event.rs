@@ -25,6 +25,13 @@ pub enum Event {
         /// Which worker.
         worker: WorkerId,
     },
+    /// Somebody looked at a starting worker: the outcome of [`Action::Look`](super::Action::Look).
+    Seen {
+        /// Which worker.
+        worker: WorkerId,
+        /// What was to be seen.
+        sight: Sight,
+    },
     /// The worker sent STOPPING=1.
     Stopping {
         /// Which worker.
@@ -94,6 +101,19 @@ pub enum Event {
     Stop,
 }
 
+/// What a look at a starting worker has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// It waits on a socket it was given.
+    Waiting,
+    /// It does not, and may still be loading: what it has, and what to change if it is not.
+    NotYet(String),
+    /// It does not, and does what never ends in serving: what, and what to change.
+    Astray(String),
+    /// Nobody can tell, and why.
+    Unreadable(String),
+}
+
 /// What can be asked for at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -147,6 +167,16 @@ impl fmt::Display for Event {
                 write!(f, "{worker} not spawned ({:?}): {}", failure.cause, failure.text)
             }
             Event::Ready { worker } => write!(f, "{worker} says ready"),
+            Event::Seen { worker, sight: Sight::Waiting } => write!(f, "{worker} seen waiting"),
+            Event::Seen { worker, sight: Sight::NotYet(why) } => {
+                write!(f, "{worker} not seen waiting: {why}")
+            }
+            Event::Seen { worker, sight: Sight::Astray(why) } => {
+                write!(f, "{worker} seen astray: {why}")
+            }
+            Event::Seen { worker, sight: Sight::Unreadable(why) } => {
+                write!(f, "{worker} not to be seen: {why}")
+            }
             Event::Stopping { worker } => write!(f, "{worker} says stopping"),
             Event::Extend { worker, by } => write!(f, "{worker} asks for {by}"),
             Event::Exited { worker, exit } => write!(f, "{worker} {exit}"),

@@ -42,7 +42,7 @@ mod view;
 mod worker;
 
 pub use action::{Action, Notice, RequestOutcome, Verdict};
-pub use event::{Cause, Event, Request, SpawnFailure};
+pub use event::{Cause, Event, Request, Sight, SpawnFailure};
 pub use exit::{Exit, ExitSet, signal_name, signal_number};
 pub use ids::{Generation, RequestId, SlotId, WorkerId};
 pub use policy::{Amount, Policy, Ready, ReadyWhen, ServiceWatchdog};

@@ -3,7 +3,6 @@
 
 use super::Span;
 use super::exit::ExitSet;
-use super::report::Evidence;
 
 /// One generation's rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,13 +11,16 @@ pub struct Policy {
     pub workers: u32,
     /// `ready`: what counts as evidence that a worker serves.
     pub ready: Ready,
-    /// `ready-after`: how long a worker has to live to be assumed ready (`auto`, `alive`).
+    /// `ready-after`: how long a worker has to live to be assumed ready (`alive`, and `auto` of one
+    /// that nobody can see waiting).
     pub ready_after: Span,
+    /// Workers are given a socket: they can be seen waiting on it (`auto`, `accepting`).
+    pub has_socket: bool,
     /// `ready-when`: when systemd is told READY=1.
     pub ready_when: ReadyWhen,
     /// `start-timeout`: from exec to ready; at most ten times this with EXTEND_TIMEOUT_USEC.
     pub start_timeout: Span,
-    /// `min-ready-time`: how long a canary has to stay ready; `None` lets the evidence decide.
+    /// `min-ready-time`: how long a canary has to stay ready; `None` lets `ready` decide.
     pub min_ready_time: Option<Span>,
     /// `min-lifetime`: a worker ready for this long is *proved*.
     pub min_lifetime: Span,
@@ -49,10 +51,13 @@ pub struct Policy {
 /// `ready`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// READY=1, else alive for `ready-after` (which is only *assumed*).
+    /// READY=1, or seen waiting on its socket. Of one that has none, or that nobody can look at: alive
+    /// for `ready-after` (which is only *assumed*).
     Auto,
     /// Only READY=1.
     Notify,
+    /// Only seen waiting on its socket.
+    Accepting,
     /// The successful exec.
     Exec,
     /// Alive for `ready-after`.
@@ -115,6 +120,7 @@ impl Default for Policy {
             workers: 1,
             ready: Ready::Auto,
             ready_after: Span::secs(1),
+            has_socket: false,
             ready_when: ReadyWhen::All,
             start_timeout: Span::secs(60),
             min_ready_time: None,
@@ -162,15 +168,17 @@ impl Policy {
         self.max_unavailable.down(wanted)
     }
 
-    /// How long a canary has to stay ready, given why it counts as ready: a readiness nobody saw
-    /// is watched for 10 s.
-    pub fn soak(&self, evidence: Evidence) -> Span {
-        match (self.min_ready_time, evidence) {
-            (Some(span), _) => span,
-            (None, Evidence::Notified) if self.ready == Ready::Notify => Span::ZERO,
-            (None, Evidence::Notified | Evidence::Executed) => Span::secs(1),
-            (None, Evidence::Assumed) => Span::secs(10),
-        }
+    /// How long a canary has to stay ready: not at all, unless told so, where it says itself when it is.
+    pub fn soak(&self) -> Span {
+        self.min_ready_time.unwrap_or(match self.ready {
+            Ready::Notify => Span::ZERO,
+            Ready::Auto | Ready::Accepting | Ready::Exec | Ready::Alive => Span::secs(1),
+        })
+    }
+
+    /// Whether a starting worker is looked at.
+    pub(super) fn looks(&self) -> bool {
+        self.has_socket && matches!(self.ready, Ready::Auto | Ready::Accepting)
     }
 }
 

@@ -4,9 +4,9 @@ use super::policy::Ready;
 use super::report::{Evidence, Manner, Report};
 use super::request::stopped;
 use super::slot::Ending;
-use super::worker::{BURY_EVERY, State, Worker};
+use super::worker::{BURY_EVERY, Looking, State, Worker};
 use super::{
-    Action, Asked, Cause, Event, Exit, Generation, Herd, RequestOutcome, SlotId, Span,
+    Action, Asked, Cause, Event, Exit, Generation, Herd, RequestOutcome, Sight, SlotId, Span,
     SpawnFailure, WorkerId,
 };
 
@@ -23,6 +23,7 @@ impl Herd {
             Event::Spawned { worker } => self.spawned(worker),
             Event::SpawnFailed { worker, failure } => self.spawn_failed(worker, failure),
             Event::Ready { worker } => self.said_ready(worker),
+            Event::Seen { worker, sight } => self.seen(worker, sight),
             Event::Stopping { worker } => self.said_stopping(worker),
             Event::Extend { worker, by } => self.asked_for_time(worker, by),
             Event::Exited { worker, exit } => self.exited(worker, exit),
@@ -56,12 +57,22 @@ impl Herd {
         let (generation, stop_timeout) = (worker.generation(), worker.policy().stop_timeout);
         match worker.state {
             State::Spawning | State::Ready => {}
-            State::Starting { until, .. } => match worker.assumed_at() {
-                Some(assumed) if assumed <= now && assumed <= until => {
-                    self.is_ready(id, Evidence::Assumed);
+            State::Starting { since, until, extended, looking } => {
+                let assumed = worker.assumed_at().filter(|&assumed| assumed <= now);
+                match (assumed, looking) {
+                    (Some(assumed), _) if assumed <= until => {
+                        self.is_ready(id, Evidence::Assumed);
+                    }
+                    (Some(_) | None, Looking::At(_)) if now < until => {
+                        let looking = Looking::Now;
+                        worker.state = State::Starting { since, until, extended, looking };
+                        self.order(Action::Look { worker: id });
+                    }
+                    (Some(_) | None, Looking::No | Looking::At(_) | Looking::Now) => {
+                        self.timed_out(id);
+                    }
                 }
-                Some(_) | None => self.timed_out(id),
-            },
+            }
             State::Retiring { .. } | State::Draining { .. } => {
                 worker.state = Worker::killing(now);
                 self.report(Report::Killed { worker: id, slot, generation, after: stop_timeout });
@@ -119,7 +130,8 @@ impl Herd {
             return;
         }
         let until = now + worker.policy().start_timeout;
-        worker.state = State::Starting { since: now, until, extended: false };
+        let looking = Looking::begin(worker.policy(), now);
+        worker.state = State::Starting { since: now, until, extended: false, looking };
         let generation = worker.generation();
         let executed_is_ready = worker.policy().ready == Ready::Exec;
         self.report(Report::Started { worker: id, slot, generation });
@@ -156,7 +168,7 @@ impl Herd {
         let counts = matches!(worker.policy().ready, Ready::Auto | Ready::Notify);
         match worker.state {
             State::Starting { .. } if counts => self.is_ready(id, Evidence::Notified),
-            // It was only assumed so far: now it is known.
+            // So far others only thought so: now it says so itself.
             State::Ready if counts => {
                 if let Some((_, evidence)) = &mut worker.ready {
                     *evidence = Evidence::Notified;
@@ -173,12 +185,27 @@ impl Herd {
         }
     }
 
+    fn seen(&mut self, id: WorkerId, sight: Sight) {
+        let now = self.now;
+        let Some((_, worker)) = self.find(id) else { return };
+        let State::Starting { since, until, extended, looking: Looking::Now } = worker.state else {
+            return;
+        };
+        if sight == Sight::Waiting {
+            return self.is_ready(id, Evidence::Accepting);
+        }
+        worker.sight = Some(sight);
+        let looking = Looking::again(since, now);
+        worker.state = State::Starting { since, until, extended, looking };
+    }
+
     fn is_ready(&mut self, id: WorkerId, evidence: Evidence) {
         let now = self.now;
         let Some((slot, worker)) = self.find(id) else { return };
         let State::Starting { since, .. } = worker.state else { return };
         worker.state = State::Ready;
         worker.ready = Some((now, evidence));
+        worker.sight = None;
         let generation = worker.generation();
         self.slot(slot).attempted = true;
         self.ever_ready = true;
@@ -204,10 +231,10 @@ impl Herd {
     fn asked_for_time(&mut self, id: WorkerId, by: Span) {
         let now = self.now;
         let Some((_, worker)) = self.find(id) else { return };
-        if let State::Starting { since, until, .. } = worker.state {
+        if let State::Starting { since, until, looking, .. } = worker.state {
             let most = since + worker.policy().start_timeout.times(MOST_EXTENSION);
             let until = until.max(now + by).min(most);
-            worker.state = State::Starting { since, until, extended: true };
+            worker.state = State::Starting { since, until, extended: true, looking };
         }
     }
 
@@ -217,12 +244,13 @@ impl Herd {
         let State::Starting { since, .. } = worker.state else { return };
         let after = now - since;
         let generation = worker.generation();
-        let ending = Ending::TimedOut(after);
+        let why = worker.diagnosis().map(str::to_owned);
+        let ending = Ending::TimedOut { after, why: why.clone() };
         let past = worker.past(ending.clone(), now);
         self.drain(id);
         self.slot(slot).vacate(past);
         self.counters.timed_out += 1;
-        self.report(Report::TimedOut { worker: id, slot, generation, after });
+        self.report(Report::TimedOut { worker: id, slot, generation, after, why });
         self.trouble_with(Blame::Timeout);
         self.failed(id, slot, generation, &ending);
     }
@@ -250,7 +278,11 @@ impl Herd {
         let killed = matches!(worker.state, State::Killing { .. });
         let had_said_so = matches!(worker.state, State::Retiring { .. });
         let was_ready = worker.ready.is_some();
-        let ending = Ending::Exited(exit, manner);
+        let why = match manner {
+            Manner::BeforeReady => worker.mistake().map(str::to_owned),
+            Manner::Ordered | Manner::Young | Manner::Crashed | Manner::Retired => None,
+        };
+        let ending = Ending::Exited { exit, manner, why: why.clone() };
         let past = worker.past(ending.clone(), now);
         worker.state = match worker.state {
             // The remainder of a worker that was told to stop has no more time than the worker had.
@@ -267,8 +299,16 @@ impl Herd {
             }
         };
         let worker = id;
-        let ended = Report::Ended { worker, slot, generation, exit, manner, lived, was_ready };
-        self.report(ended);
+        self.report(Report::Ended {
+            worker,
+            slot,
+            generation,
+            exit,
+            manner,
+            lived,
+            was_ready,
+            why,
+        });
         self.sweeps.push((id, killed));
         self.stop_answered(id, stopped(id, slot, &ending));
         self.counters.ended(manner);

@@ -25,7 +25,7 @@ pub enum Report {
     },
     /// A ready worker said STOPPING=1; its replacement starts.
     Retiring { worker: WorkerId, slot: SlotId, generation: Generation },
-    /// A worker's process ended.
+    /// A worker's process ended; the mistake it was seen making before it was ready, if it was.
     Ended {
         worker: WorkerId,
         slot: SlotId,
@@ -34,9 +34,16 @@ pub enum Report {
         manner: Manner,
         lived: Span,
         was_ready: bool,
+        why: Option<String>,
     },
-    /// A worker was not ready in time.
-    TimedOut { worker: WorkerId, slot: SlotId, generation: Generation, after: Span },
+    /// A worker was not ready in time; what it was seen doing instead, if anybody looked.
+    TimedOut {
+        worker: WorkerId,
+        slot: SlotId,
+        generation: Generation,
+        after: Span,
+        why: Option<String>,
+    },
     /// A worker could not be started.
     NotStarted { worker: WorkerId, slot: SlotId, generation: Generation, why: String },
     /// The next try in a slot has to wait.
@@ -164,6 +171,8 @@ impl Report {
 pub enum Evidence {
     /// It sent READY=1.
     Notified,
+    /// It was seen waiting on a socket it was given.
+    Accepting,
     /// It was executed, and the settings say that is enough.
     Executed,
     /// It has been alive for `ready-after`; nobody saw it serve.
@@ -189,6 +198,7 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Evidence::Notified => "notified",
+            Evidence::Accepting => "accepting",
             Evidence::Executed => "executed",
             Evidence::Assumed => "assumed",
         })
@@ -219,11 +229,13 @@ impl fmt::Display for Report {
             Report::Retiring { worker, slot, .. } => {
                 write!(f, "{worker} ({slot}) is retiring, starting its replacement")
             }
-            Report::Ended { worker, slot, exit, manner, lived, .. } => {
-                write!(f, "{worker} ({slot}) {exit} {manner}, {lived} old")
+            Report::Ended { worker, slot, exit, manner, lived, why, .. } => {
+                write!(f, "{worker} ({slot}) {exit} {manner}, {lived} old")?;
+                why.iter().try_for_each(|why| write!(f, ": {why}"))
             }
-            Report::TimedOut { worker, slot, after, .. } => {
-                write!(f, "{worker} ({slot}) was not ready within {after}, stopping it")
+            Report::TimedOut { worker, slot, after, why, .. } => {
+                write!(f, "{worker} ({slot}) was not ready within {after}, stopping it")?;
+                why.iter().try_for_each(|why| write!(f, ": {why}"))
             }
             Report::NotStarted { worker, slot, why, .. } => write!(f, "{worker} ({slot}): {why}"),
             Report::BackingOff { slot, failures, delay } => {

@@ -425,6 +425,6 @@ impl Herd {
 
 /// When a ready worker on trial has been watched for long enough.
 pub(super) fn trial_over(worker: &Worker) -> Option<Time> {
-    let (since, evidence) = worker.ready.filter(|_| worker.is_ready())?;
-    Some(since + worker.policy().soak(evidence))
+    let (since, _) = worker.ready.filter(|_| worker.is_ready())?;
+    Some(since + worker.policy().soak())
 }

@@ -55,10 +55,22 @@ pub struct PastLife {
 pub enum Ending {
     /// There never was a process: `cannot execute …`.
     NotStarted(String),
-    /// It was not ready within so long.
-    TimedOut(Span),
+    /// It was not ready in time.
+    TimedOut {
+        /// Within so long.
+        after: Span,
+        /// What it was seen doing instead, if anybody looked.
+        why: Option<String>,
+    },
     /// Its process ended.
-    Exited(Exit, Manner),
+    Exited {
+        /// How.
+        exit: Exit,
+        /// When, as herder sees it.
+        manner: Manner,
+        /// The mistake it was seen making before.
+        why: Option<String>,
+    },
 }
 
 /// Without the worker's name: `exited with status 1 before it was ready`.
@@ -66,12 +78,17 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ending::NotStarted(why) => f.write_str(why),
-            Ending::TimedOut(after) => write!(f, "was not ready within {after}"),
-            Ending::Exited(exit, manner @ (Manner::BeforeReady | Manner::Young)) => {
-                write!(f, "{exit} {manner}")
+            Ending::TimedOut { after, why: None } => write!(f, "was not ready within {after}"),
+            Ending::TimedOut { after, why: Some(why) } => {
+                write!(f, "was not ready within {after}: {why}")
             }
-            Ending::Exited(exit, Manner::Ordered | Manner::Crashed | Manner::Retired) => {
-                write!(f, "{exit}")
+            Ending::Exited { exit, manner, why } => {
+                write!(f, "{exit}")?;
+                match manner {
+                    Manner::BeforeReady | Manner::Young => write!(f, " {manner}")?,
+                    Manner::Ordered | Manner::Crashed | Manner::Retired => {}
+                }
+                why.iter().try_for_each(|why| write!(f, ": {why}"))
             }
         }
     }

@@ -15,6 +15,8 @@ use super::{Action, Condition, Herd, Notice, Span, Time};
 
 /// How often systemd is asked for patience; the shell asks for 15 s each time.
 const EXTEND_EVERY: Span = Span::secs(5);
+/// A worker that has been starting for this long is worth a word about what keeps it.
+const SLOW_START: Span = Span::secs(5);
 /// STATUS is sent at most this often.
 const STATUS_EVERY: Span = Span::secs(1);
 
@@ -224,7 +226,9 @@ impl Herd {
             let to = rollout.to.generation;
             return plain(match &rollout.phase {
                 Phase::Checking { .. } => format!("reload to {to}: its check runs"),
-                Phase::Canary { .. } => format!("reload to {to}: first worker on trial"),
+                Phase::Canary { .. } => {
+                    format!("reload to {to}: first worker on trial{}", self.held_up())
+                }
                 Phase::Rolling | Phase::Replacing => {
                     let new = self.count(|w| w.is_ready() && w.generation() == to);
                     format!("reload {new}/{wanted} to {to}")
@@ -252,8 +256,26 @@ impl Herd {
                 let recycling = recycling.unwrap_or_default();
                 plain(format!("{ready}/{wanted} ready, {generation}{mixed}{recycling}{tail}"))
             }
-            None => plain(format!("starting {ready}/{wanted}")),
+            None => plain(format!("starting {ready}/{wanted}{}", self.held_up())),
         }
+    }
+
+    /// What keeps the first worker from being ready that has been starting for long.
+    fn held_up(&self) -> String {
+        let slow = self.workers().find_map(|(slot, worker)| match worker.state {
+            State::Starting { since, .. } if since + SLOW_START <= self.now => {
+                Some(format!(": {} ({slot}) {}", worker.id, worker.diagnosis()?))
+            }
+            State::Spawning
+            | State::Starting { .. }
+            | State::Ready
+            | State::Retiring { .. }
+            | State::Draining { .. }
+            | State::Killing { .. }
+            | State::Sweeping { .. }
+            | State::Burying { .. } => None,
+        });
+        slow.unwrap_or_default()
     }
 
     /// That the last reload came to nothing, for as long as that is the last.

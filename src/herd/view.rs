@@ -169,6 +169,8 @@ pub struct WorkerView {
     pub state: WorkerState,
     /// Why it counts as ready, if it was.
     pub evidence: Option<Evidence>,
+    /// While it is starting: what was last seen of it that keeps it from being ready.
+    pub diagnosis: Option<String>,
     /// When it was started.
     pub born: Time,
     /// How often its slot was given a new worker.
@@ -195,6 +197,15 @@ impl Herd {
                 State::Sweeping { .. } | State::Burying { .. } => WorkerState::Swept,
             },
             evidence: worker.ready.map(|(_, evidence)| evidence),
+            diagnosis: match worker.state {
+                State::Spawning | State::Starting { .. } => worker.diagnosis().map(str::to_owned),
+                State::Ready
+                | State::Retiring { .. }
+                | State::Draining { .. }
+                | State::Killing { .. }
+                | State::Sweeping { .. }
+                | State::Burying { .. } => None,
+            },
             born: worker.born,
             respawns: self.slots[slot.0 as usize].respawns,
             last: self.slots[slot.0 as usize].last.clone(),

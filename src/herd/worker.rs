@@ -14,7 +14,7 @@
 use super::policy::Ready;
 use super::report::Evidence;
 use super::slot::{Ending, PastLife};
-use super::{Generation, Policy, Span, Time, WorkerId};
+use super::{Generation, Policy, Sight, Span, Time, WorkerId};
 use std::rc::Rc;
 
 /// An accepted set of settings: its number and its rules.
@@ -33,6 +33,8 @@ pub(super) struct Worker {
     pub born: Time,
     /// Since when it has been ready, and why that is believed.
     pub ready: Option<(Time, Evidence)>,
+    /// What was seen of it when it was last looked at, while it was starting.
+    pub sight: Option<Sight>,
     /// It was ready for `min-lifetime`.
     pub proved: bool,
     /// Somebody asked that it stops.
@@ -46,7 +48,7 @@ pub(super) enum State {
     /// Ordered; the shell has not answered yet.
     Spawning,
     /// Executed; not ready by `until` means failed. `extended`: the worker asked for more time.
-    Starting { since: Time, until: Time, extended: bool },
+    Starting { since: Time, until: Time, extended: bool, looking: Looking },
     /// It serves.
     Ready,
     /// It said STOPPING=1 of its own accord and leaves, or is killed at `kill_at`.
@@ -59,6 +61,40 @@ pub(super) enum State {
     Sweeping { kill_at: Time },
     /// What it left behind was killed, and is again at `again_at`; given up at `until`.
     Burying { again_at: Time, until: Time },
+}
+
+/// Whether a starting worker is looked at, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Looking {
+    /// What counts is nothing that could be seen.
+    No,
+    /// Next time.
+    At(Time),
+    /// Somebody looks.
+    Now,
+}
+
+/// A worker is looked at again after an eighth of the time it has taken so far, within these bounds: a
+/// quick one is not kept waiting, and a slow one costs little.
+const SOONEST_LOOK: Span = Span::millis(5);
+const LATEST_LOOK: Span = Span::millis(250);
+
+impl Looking {
+    pub fn begin(policy: &Policy, now: Time) -> Looking {
+        if policy.looks() { Looking::again(now, now) } else { Looking::No }
+    }
+
+    /// After a look in vain at a worker that has been starting since then.
+    pub fn again(since: Time, now: Time) -> Looking {
+        Looking::At(now + (now - since).part(8).max(SOONEST_LOOK).min(LATEST_LOOK))
+    }
+
+    fn next(self) -> Option<Time> {
+        match self {
+            Looking::At(time) => Some(time),
+            Looking::No | Looking::Now => None,
+        }
+    }
 }
 
 /// How long SIGKILL may take to end a process before nobody waits for it any more.
@@ -76,6 +112,7 @@ impl Worker {
             state: State::Spawning,
             born,
             ready: None,
+            sight: None,
             proved: false,
             unwanted: false,
             oom_kills: 0,
@@ -129,11 +166,29 @@ impl Worker {
 
     /// When it will count as ready merely by staying alive.
     pub fn assumed_at(&self) -> Option<Time> {
-        match (self.state, self.policy().ready) {
-            (State::Starting { since, .. }, Ready::Auto | Ready::Alive) => {
-                Some(since + self.policy().ready_after)
-            }
-            (_, Ready::Auto | Ready::Alive | Ready::Notify | Ready::Exec) => None,
+        let policy = self.policy();
+        let State::Starting { since, .. } = self.state else { return None };
+        let nothing_to_see = !policy.has_socket || matches!(self.sight, Some(Sight::Unreadable(_)));
+        match policy.ready {
+            Ready::Auto if !nothing_to_see => None,
+            Ready::Auto | Ready::Alive => Some(since + policy.ready_after),
+            Ready::Notify | Ready::Accepting | Ready::Exec => None,
+        }
+    }
+
+    /// What was last seen of it that keeps it from being ready.
+    pub fn diagnosis(&self) -> Option<&str> {
+        match self.sight.as_ref()? {
+            Sight::Waiting => None,
+            Sight::NotYet(why) | Sight::Astray(why) | Sight::Unreadable(why) => Some(why),
+        }
+    }
+
+    /// The same, if it explains also that a worker ends of its own accord.
+    pub fn mistake(&self) -> Option<&str> {
+        match self.sight.as_ref()? {
+            Sight::Astray(why) => Some(why),
+            Sight::Waiting | Sight::NotYet(_) | Sight::Unreadable(_) => None,
         }
     }
 
@@ -141,8 +196,8 @@ impl Worker {
     pub fn deadline(&self) -> Option<Time> {
         match self.state {
             State::Spawning | State::Ready => None,
-            State::Starting { until, .. } => {
-                Some(self.assumed_at().map_or(until, |assumed| assumed.min(until)))
+            State::Starting { until, looking, .. } => {
+                [Some(until), self.assumed_at(), looking.next()].into_iter().flatten().min()
             }
             State::Retiring { kill_at }
             | State::Draining { kill_at }

@@ -20,6 +20,47 @@ pub struct Setting {
     pub comment: String,
 }
 
+/// A value of a setting. What a file says cannot be more than one.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    Text(&'a str),
+    /// Digits; anything else becomes a text, for herder to object to.
+    Number(&'a str),
+    /// As a time span.
+    Seconds(&'a str),
+    Milliseconds(&'a str),
+    /// A list of texts, or of numbers if all are.
+    List(&'a [String]),
+    /// As it is written in TOML, by this program itself.
+    Toml(&'static str),
+}
+
+impl Value<'_> {
+    fn in_toml(self) -> String {
+        let is_number = |text: &str| text.parse::<u32>().is_ok() && !text.starts_with('+');
+        match self {
+            Value::Text(text) => quote(text),
+            Value::Number(text) if is_number(text.trim()) => text.trim().to_owned(),
+            Value::Number(text) => quote(text),
+            Value::Seconds(text) => quote(format!("{}s", text.trim())),
+            Value::Milliseconds(text) => quote(format!("{}ms", text.trim())),
+            Value::List(items) if items.iter().all(|item| is_number(item)) => list(items.to_vec()),
+            Value::List(items) => list(items.iter().map(quote).collect()),
+            Value::Toml(value) => value.to_owned(),
+        }
+    }
+}
+
+/// A list of values, on lines of their own where one would be long.
+fn list(items: Vec<String>) -> String {
+    const LONGEST_LINE: usize = 90;
+    let line = format!("[{}]", items.join(", "));
+    match line.chars().count() > LONGEST_LINE {
+        true => format!("[\n    {},\n]", items.join(",\n    ")),
+        false => line,
+    }
+}
+
 /// How the workers come by their sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Sockets {
@@ -59,8 +100,9 @@ impl Instance {
         Instance { name, title, ..Instance::default() }
     }
 
-    /// Sets a key to what TOML writes as `value`; a second time replaces the first.
-    pub fn set(&mut self, key: &str, value: String, origin: Option<&Origin>) {
+    /// Sets a key; a second time replaces the first.
+    pub fn set(&mut self, key: &str, value: Value<'_>, origin: Option<&Origin>) {
+        let value = value.in_toml();
         match refused(key, &value) {
             None => {
                 self.settings.retain(|setting| setting.key != key);
@@ -71,13 +113,9 @@ impl Instance {
         }
     }
 
-    pub fn set_text(&mut self, key: &str, text: &str, origin: Option<&Origin>) {
-        self.set(key, quote(text), origin);
-    }
-
     pub fn set_directory(&mut self, path: &str, origin: Option<&Origin>) {
         self.directory = Some(path.to_owned());
-        self.set_text("directory", path, origin);
+        self.set("directory", Value::Text(path), origin);
     }
 
     /// A path as it is seen from `directory`.
@@ -88,11 +126,6 @@ impl Instance {
             }
             _ => path.to_owned(),
         }
-    }
-
-    /// The settings of a command: its words, placeholders in them.
-    pub fn set_command(&mut self, words: &[String], origin: Option<&Origin>) {
-        self.set("command", list(words), origin);
     }
 
     /// Why is in the comment; it can be uncommented as it is.
@@ -221,33 +254,6 @@ fn bare_or_quoted(key: &str) -> String {
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { quote(key) }
 }
 
-/// A list of texts as TOML has it, on lines of their own where one would be long.
-pub fn list(items: &[String]) -> String {
-    list_of(items.iter().map(quote).collect())
-}
-
-/// The same, of numbers.
-pub fn numbers(items: &[String]) -> String {
-    match items.iter().all(|item| item.parse::<u32>().is_ok()) {
-        true => list_of(items.to_vec()),
-        false => list(items),
-    }
-}
-
-fn list_of(items: Vec<String>) -> String {
-    const LONGEST_LINE: usize = 90;
-    let line = format!("[{}]", items.join(", "));
-    match line.chars().count() > LONGEST_LINE {
-        true => format!("[\n    {},\n]", items.join(",\n    ")),
-        false => line,
-    }
-}
-
-/// A number of seconds, as a time span.
-pub fn in_seconds(number: &str) -> String {
-    quote(format!("{}s", number.trim()))
-}
-
 /// A name that an instance, a unit and a file can have, made from any other.
 pub fn instance_name(name: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
@@ -271,16 +277,17 @@ mod tests {
     #[test]
     fn what_herder_would_refuse_is_named_instead() {
         let mut instance = Instance::new("a".into(), "x".into());
-        instance.set("workers", "5".into(), Some(&origin()));
-        instance.set("workers", "70000".into(), Some(&origin()));
-        instance.set_text("stop-signal", "SIGNOTHING", Some(&origin()));
+        instance.set("workers", Value::Number("5"), Some(&origin()));
+        instance.set("workers", Value::Number("70000"), Some(&origin()));
+        instance.set("workers", Value::Number("1\ncheck = [\"evil\"]"), Some(&origin()));
+        instance.set("stop-signal", Value::Text("SIGNOTHING"), Some(&origin()));
         instance.set_variable("LISTEN_FDS", "1", Some(&origin()));
         instance.set_variable("A B", "1", Some(&origin()));
         instance.set_variable("A", "{slot}", None);
         assert_eq!(instance.settings.len(), 1);
         assert_eq!(instance.settings[0].value, "5");
         assert_eq!(instance.environment.len(), 1, "{:?}", instance.environment);
-        assert_eq!(instance.notes.lost.len(), 4, "{:?}", instance.notes.lost);
+        assert_eq!(instance.notes.lost.len(), 5, "{:?}", instance.notes.lost);
         let there = [("there = x".to_owned(), 7)];
         assert!(instance.notes.lost.iter().all(|lost| lost.settings == there));
     }

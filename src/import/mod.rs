@@ -84,6 +84,9 @@ pub struct File {
 
 /// Reads a file of that kind; an error is one line.
 pub fn import(kind: Kind, source: &Source<'_>) -> Result<Import, String> {
+    if words::Mark::is_in(source.text) {
+        return Err(format!("{}: it has characters for private use, such as U+F0001", source.name));
+    }
     match kind {
         Kind::PhpFpm => php_fpm::import(source),
         Kind::Procfile => procfile::import(source),

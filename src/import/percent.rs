@@ -1,6 +1,6 @@
 //! Python's `%(name)s`, and the lists `A="1",B="2"`, as supervisord has them in its values.
 
-use super::words::Mark;
+use super::words::{Mark, is_name};
 
 /// What `%(…)s` stands for.
 pub struct Values<'a> {
@@ -69,7 +69,7 @@ impl Values<'_> {
                 }
                 zeros + Mark::SLOT
             }
-            _ => match name.strip_prefix("ENV_") {
+            _ => match name.strip_prefix("ENV_").filter(|name| is_name(name)) {
                 Some(name) => match self.known.iter().rev().find(|(known, _)| known == name) {
                     Some((_, value)) => value.clone(),
                     None => Mark::variable(name),
@@ -132,6 +132,8 @@ mod tests {
         let unknown = values(1).expand("%(host_node_name)s");
         assert_eq!((unknown.text.as_str(), unknown.trouble.len()), ("%(host_node_name)s", 1));
         assert!(Mark::has_variable(&values(1).expand("%(ENV_HOME)s").text));
+        let evil = values(1).expand("%(ENV_A}\";reboot;)s");
+        assert!(!Mark::has_variable(&evil.text) && evil.trouble.len() == 1);
         let nowhere = Values { here: None, ..values(1) };
         assert_eq!(nowhere.expand("%(here)s/x").trouble.len(), 1);
     }

@@ -5,9 +5,9 @@
 //! so it is not what is imported (herder-migrate(7) has how).
 
 use super::ini::{self, Entry, Section};
-use super::instance::{Instance, Sockets, in_seconds, instance_name};
+use super::instance::{Instance, Sockets, Value, instance_name};
 use super::known::php_fpm::{GLOBAL, POOL, SCALE, UNSET};
-use super::known::{Fate, fate};
+use super::known::{Fate, OFF, fate, is_off};
 use super::notes::Origin;
 use super::server::{self, as_systemd_writes};
 use super::words::template;
@@ -90,6 +90,7 @@ fn instance(pool: &Section, shared: &[&Entry], source: &Source<'_>) -> Instance 
                 }
             }
             Some(Fate::Needless(why)) => instance.need_not(&origin, why),
+            Some(Fate::Lost(_)) if is_off(&entry.value) => instance.need_not(&origin, OFF),
             Some(Fate::Lost(why)) => instance.lose(&origin, why),
             None => instance.lose(&origin, super::UNKNOWN),
         }
@@ -98,7 +99,7 @@ fn instance(pool: &Section, shared: &[&Entry], source: &Source<'_>) -> Instance 
     let words: Vec<_> = std::iter::once("php-cgi".to_owned())
         .chain(arguments.iter().flat_map(|setting| ["-d".to_owned(), template(setting)]))
         .collect();
-    instance.set_command(&words, None);
+    instance.set("command", Value::List(&words), None);
     instance
 }
 
@@ -120,7 +121,7 @@ fn carry_shared(entry: &Entry, instance: &mut Instance) {
                 instance.need_not(&origin, "herder waits for workers, as long as stop-timeout says")
             }
             Some(seconds) => {
-                instance.set("stop-timeout", in_seconds(&seconds.to_string()), Some(&origin))
+                instance.set("stop-timeout", Value::Seconds(&seconds.to_string()), Some(&origin))
             }
             None => instance.lose(&origin, "no time: write one as stop-timeout"),
         },
@@ -182,7 +183,7 @@ fn carry(name: &str, entry: &Entry, pool: &Section, instance: &mut Instance) {
             instance.need_not(&origin_of(entry), "the number of workers is fixed");
         }
         "pm" => instance.lose(&origin_of(entry), SCALE),
-        "pm.max_children" => instance.set("workers", value, origin),
+        "pm.max_children" => instance.set("workers", Value::Number(&value), origin),
         "pm.max_requests" => instance.set_variable("PHP_FCGI_MAX_REQUESTS", &value, origin),
         "chdir" => {
             let path = instance.absolute(&value);
@@ -202,7 +203,8 @@ fn acl(name: &str, value: &str, entry: &Entry, pool: &Section, instance: &mut In
     if entries.is_empty() {
         return;
     }
-    let path = pool.get("listen").map_or("PATH", |listen| &listen.value);
+    let path =
+        pool.get("listen").map_or_else(|| "PATH".to_owned(), |listen| expand(&listen.value, pool));
     let why = format!(
         "a .socket unit sets no ACL itself: add ExecStartPost=setfacl -m {} {path} to the drop-in of the socket \
          (setfacl is in the package acl)",

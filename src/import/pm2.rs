@@ -5,10 +5,10 @@
 
 use serde_json::value::RawValue;
 
-use super::instance::{Instance, Sockets, instance_name};
+use super::instance::{Instance, Sockets, Value, instance_name};
 use super::json::{Object, line, text};
 use super::known::pm2::{APP, TOP, canonical};
-use super::known::{ENABLED, Fate, fate};
+use super::known::{ENABLED, Fate, OFF, fate, is_off};
 use super::notes::Origin;
 use super::recognise::AS_JSON;
 use super::server;
@@ -136,8 +136,8 @@ impl<'a> App<'a> {
                 .advise("Where it runs is not known: set `directory`, or import with --directory."),
         }
         // pm2's, which apps are written for.
-        instance.set_text("stop-signal", "SIGINT", None);
-        instance.set("workers", "1".to_owned(), None);
+        instance.set("stop-signal", Value::Text("SIGINT"), None);
+        instance.set("workers", Value::Number("1"), None);
         if self.is_cluster() || self.port().is_some() {
             instance.sockets = Sockets::FromSystemd;
         }
@@ -146,9 +146,7 @@ impl<'a> App<'a> {
             match fate(APP, if name.starts_with("env_") { "env_*" } else { name }) {
                 Some(Fate::Carried) => self.carry(name, origin, value, source, &mut instance),
                 Some(Fate::Needless(why)) => instance.need_not(origin, why),
-                Some(Fate::Lost(_)) if is_off(value) => {
-                    instance.need_not(origin, "it is switched off")
-                }
+                Some(Fate::Lost(_)) if is_off(&text(value)) => instance.need_not(origin, OFF),
                 Some(Fate::Lost(why)) => instance.lose(origin, why),
                 None => instance.lose(origin, super::UNKNOWN),
             }
@@ -180,7 +178,7 @@ impl<'a> App<'a> {
         let port = self.port().map(|(port, _)| port);
         let words = server::adopt(&words, port.as_deref(), instance, &origin);
         let words: Vec<_> = words.iter().map(|word| template(word)).collect();
-        instance.set_command(&words, Some(&origin));
+        instance.set("command", Value::List(&words), Some(&origin));
     }
 
     /// By name, else by the script's extension, as pm2 does.
@@ -235,24 +233,24 @@ impl<'a> App<'a> {
         let from = Some(origin);
         match name {
             "instances" => match text.parse::<i64>() {
-                Ok(number) if number > 0 => instance.set("workers", number.to_string(), from),
+                Ok(number) if number > 0 => instance.set("workers", Value::Number(&number.to_string()), from),
                 Ok(number) if number < 0 => {
-                    instance.set_text("workers", "auto", from);
+                    instance.set("workers", Value::Text("auto"), from);
                     instance.lose(origin, format!("“all CPUs but {}” is said as a number: workers", -number));
                 }
                 // 0 and "max"
-                _ => instance.set_text("workers", "auto", from),
+                _ => instance.set("workers", Value::Text("auto"), from),
             },
             "exec_mode" if self.is_cluster() => instance
                 .need_not(origin, "workers share the socket without node's cluster module"),
             "exec_mode" => instance.need_not(origin, "each worker is a process of its own"),
-            "kill_timeout" => instance.set_text("stop-timeout", &format!("{text}ms"), from),
-            "listen_timeout" => instance.set_text("start-timeout", &format!("{text}ms"), from),
+            "kill_timeout" => instance.set("stop-timeout", Value::Milliseconds(&text), from),
+            "listen_timeout" => instance.set("start-timeout", Value::Milliseconds(&text), from),
             "min_uptime" => match text.ends_with(['h', 'm', 's']) {
-                true => instance.set_text("min-lifetime", &text, from),
-                false => instance.set_text("min-lifetime", &format!("{text}ms"), from),
+                true => instance.set("min-lifetime", Value::Text(&text), from),
+                false => instance.set("min-lifetime", Value::Milliseconds(&text), from),
             },
-            "max_restarts" => instance.set("crash-limit.burst", text, from),
+            "max_restarts" => instance.set("crash-limit.burst", Value::Number(&text), from),
             "uid" => instance.runs_as("User", &text, from),
             "gid" => instance.runs_as("Group", &text, from),
             "autostart" => {
@@ -310,7 +308,7 @@ impl<'a> App<'a> {
             instance.listen_somewhere("The app says itself where it listens");
         }
         if instance.sockets == Sockets::None {
-            instance.set("sockets", "[]".to_owned(), None);
+            instance.set("sockets", Value::Toml("[]"), None);
             instance.advise("No port is named, so it is taken for an app that listens nowhere. If it does, remove \
                              `sockets`, and say where in a drop-in of the socket (herder-migrate(7)).");
         }
@@ -331,9 +329,4 @@ fn other_environment(origin: &Origin, value: &RawValue, instance: &mut Instance)
         variables.join(", ")
     );
     instance.lose(&origin, why);
-}
-
-/// Whether a value switches something off.
-fn is_off(value: &RawValue) -> bool {
-    matches!(value.get(), "false" | "null" | "0" | "\"\"" | "[]")
 }

@@ -3,7 +3,7 @@
 //! Nothing in one says how many there are to be, where they listen or as whom they run: a type that is
 //! reached from outside is told by the port it asks for, `$PORT`, and the rest is asked of the reader.
 
-use super::instance::{Instance, Sockets, instance_name};
+use super::instance::{Instance, Sockets, Value, instance_name};
 use super::notes::Origin;
 use super::server;
 use super::words::{Mark, Trouble, assignments, split_shell, template};
@@ -74,12 +74,12 @@ impl Process<'_> {
     fn instance(&self, source: &Source<'_>) -> Instance {
         let title = format!("{} of {}, line {}", self.name, source.name, self.origin.line);
         let mut instance = Instance::new(instance_name(self.name), title);
-        instance.set("workers", "1".to_owned(), None);
+        instance.set("workers", Value::Number("1"), None);
         match source.directory {
             Some(directory) => {
                 instance.set_directory(directory, None);
                 let file = format!("-{}/.env", directory.trim_end_matches('/'));
-                instance.set_text("environment-file", &file, None);
+                instance.set("environment-file", Value::Text(&file), None);
             }
             None => instance.advise(
                 "Where it runs is not known: set `directory`, or import with --directory. foreman also reads the \
@@ -136,7 +136,7 @@ impl Process<'_> {
             self.listen(port, instance);
         }
         let words: Vec<_> = words.iter().map(|word| template(word)).collect();
-        instance.set_command(&words, Some(origin));
+        instance.set("command", Value::List(&words), Some(origin));
         self.sockets(instance);
     }
 
@@ -162,7 +162,7 @@ impl Process<'_> {
         }
         instance.advise(advice);
         let words = ["/bin/sh", "-c", &template(&script)].map(str::to_owned);
-        instance.set_command(&words, Some(&self.origin));
+        instance.set("command", Value::List(&words), Some(&self.origin));
         if self.name == "web" || command.contains("PORT") {
             self.listen(&self.port.to_string(), instance);
         }
@@ -190,7 +190,7 @@ impl Process<'_> {
 
     fn sockets(&self, instance: &mut Instance) {
         if instance.sockets == Sockets::None {
-            instance.set("sockets", "[]".to_owned(), None);
+            instance.set("sockets", Value::Toml("[]"), None);
         }
     }
 }

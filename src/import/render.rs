@@ -202,6 +202,7 @@ fn comment(text: &mut String, words: &str, indent: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::instance::Value;
     use super::*;
 
     #[test]
@@ -219,9 +220,9 @@ mod tests {
     fn settings_come_in_an_order_and_the_environment_last() {
         let mut instance = Instance::new("a".into(), "x".into());
         instance.set_variable("A", "1", None);
-        instance.set("workers", "2".into(), None);
-        instance.set("stop-timeout", "3".into(), None);
-        instance.set_command(&["x".into()], None);
+        instance.set("workers", Value::Number("2"), None);
+        instance.set("stop-timeout", Value::Number("3"), None);
+        instance.set("command", Value::List(&["x".into()]), None);
         instance.suggest("max-surge", "0", "why");
         let text = settings(&instance);
         let places: Vec<_> =

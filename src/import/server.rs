@@ -1,7 +1,7 @@
 //! The servers that are known by name: how each takes its socket as one of N, and which of its options have
 //! become herder's or systemd's business. The one place that says so to an imported command line.
 
-use super::instance::{Instance, Sockets};
+use super::instance::{Instance, Sockets, Value};
 use super::notes::Origin;
 use super::words::Mark;
 
@@ -219,7 +219,7 @@ pub fn settings(program: &str, instance: &mut Instance) {
 
 fn apply(server: &Server, instance: &mut Instance) {
     for (key, value) in server.settings {
-        instance.set(key, (*value).to_owned(), None);
+        instance.set(key, Value::Toml(value), None);
     }
     for (name, value) in server.environment {
         instance.set_variable(name, value, None);
@@ -278,7 +278,7 @@ pub fn adopt(
     kept.extend(server.with.iter().map(|word| placeholder(word)));
     apply(server, instance);
     if let Some(workers) = &found.workers {
-        instance.set("workers", workers.clone(), Some(origin));
+        instance.set("workers", Value::Number(workers), Some(origin));
     }
     listen(server, found, port, instance, origin);
     kept

@@ -5,13 +5,13 @@
 //! stands for is known here; what only herder's environment will know is left to a shell.
 
 use super::ini::{self, Entry, Ini, Section};
-use super::instance::{Instance, Sockets, in_seconds, instance_name, numbers};
+use super::instance::{Instance, Sockets, Value, instance_name};
 use super::known::supervisord::{DAEMON, FCGI, PROGRAM, SECTIONS};
-use super::known::{ENABLED, Fate, fate};
+use super::known::{ENABLED, Fate, OFF, fate, is_off};
 use super::notes::Origin;
 use super::percent::{Expanded, Values, pairs};
 use super::server::{self, as_systemd_writes};
-use super::words::{Mark, for_shell, split, template};
+use super::words::{Mark, for_shell, is_name, split, template};
 use super::{Import, Source};
 
 pub fn import(source: &Source<'_>) -> Result<Import, String> {
@@ -143,7 +143,7 @@ impl Program<'_> {
             here: source.directory,
             known: self.daemon.environment.clone(),
         };
-        instance.set("workers", "1".to_owned(), None);
+        instance.set("workers", Value::Number("1"), None);
         for name in ["directory", "user", "umask", "environment"] {
             let own = self.section.get(name);
             for entry in
@@ -166,6 +166,7 @@ impl Program<'_> {
                     _ => self.carry(entry, &mut values, &mut instance),
                 },
                 Some(Fate::Needless(why)) => instance.need_not(&origin, why),
+                Some(Fate::Lost(_)) if is_off(&entry.value) => instance.need_not(&origin, OFF),
                 Some(Fate::Lost(why)) => instance.lose(&origin, why),
                 None => instance.lose(&origin, super::UNKNOWN),
             }
@@ -190,14 +191,14 @@ impl Program<'_> {
         }
         let from = Some(&origin);
         match entry.name.as_str() {
-            "numprocs" => instance.set("workers", text, from),
+            "numprocs" => instance.set("workers", Value::Number(&text), from),
             "numprocs_start" if text.trim() == "0" => instance.need_not(&origin, "slots are numbered from 0"),
             "numprocs_start" => instance.lose(&origin, "slots are numbered from 0; what is made of {slot} changes"),
-            "startsecs" if text.trim() == "0" => instance.set_text("ready", "exec", from),
-            "startsecs" => instance.set("ready-after", in_seconds(&text), from),
+            "startsecs" if text.trim() == "0" => instance.set("ready", Value::Text("exec"), from),
+            "startsecs" => instance.set("ready-after", Value::Seconds(&text), from),
             "startretries" => match text.trim().parse::<u32>() {
                 // The first try is none of them.
-                Ok(retries) => instance.set("crash-limit.burst", (u64::from(retries) + 1).to_string(), from),
+                Ok(retries) => instance.set("crash-limit.burst", Value::Number(&(u64::from(retries) + 1).to_string()), from),
                 Err(_) => instance.lose(&origin, "no number: write it as crash-limit.burst"),
             },
             "autostart" => {
@@ -210,10 +211,10 @@ impl Program<'_> {
             "autorestart" => instance.lose(&origin, ALWAYS),
             "exitcodes" => {
                 let codes: Vec<_> = text.split(',').map(|code| code.trim().to_owned()).collect();
-                instance.set("success-exit-status", numbers(&codes), from);
+                instance.set("success-exit-status", Value::List(&codes), from);
             }
-            "stopsignal" => instance.set_text("stop-signal", &text.to_uppercase(), from),
-            "stopwaitsecs" => instance.set("stop-timeout", in_seconds(&text), from),
+            "stopsignal" => instance.set("stop-signal", Value::Text(&text.to_uppercase()), from),
+            "stopwaitsecs" => instance.set("stop-timeout", Value::Seconds(&text), from),
             "stopasgroup" if is_false(&text) => {
                 instance.need_not(&origin, "the stop signal goes to the program alone");
             }
@@ -260,10 +261,13 @@ impl Program<'_> {
                 .lose(origin, "no list such as A=\"1\",B=\"2\": write it as `environment`");
         };
         for (name, value) in pairs {
-            if !Mark::has_variable(&value) {
+            // A wrong name, too, so that it is refused with the reason.
+            if !Mark::has_variable(&value) || !is_name(&name) {
                 instance.set_variable(&name, &template(&value), Some(origin));
             }
-            values.known.push((name, value));
+            if is_name(&name) {
+                values.known.push((name, value));
+            }
         }
     }
 
@@ -298,14 +302,14 @@ impl Program<'_> {
                 ["/bin/sh", "-c", &template(&script)].map(str::to_owned).to_vec()
             }
         };
-        instance.set_command(&words, Some(&origin));
+        instance.set("command", Value::List(&words), Some(&origin));
     }
 
     /// `unix:///path` or `tcp://host:port`, given to programs as their standard input.
     fn socket(&self, text: &str, origin: &Origin, instance: &mut Instance) {
         let address = as_systemd_writes(text, instance);
         instance.listen(&address, Some(origin));
-        instance.set_text("stdin", "socket", Some(origin));
+        instance.set("stdin", Value::Text("socket"), Some(origin));
     }
 
     fn sockets(&self, instance: &mut Instance) {
@@ -328,7 +332,7 @@ impl Program<'_> {
             }
         }
         if instance.sockets == Sockets::None {
-            instance.set("sockets", "[]".to_owned(), None);
+            instance.set("sockets", Value::Toml("[]"), None);
             instance.suggest(
                 "max-surge",
                 "0",

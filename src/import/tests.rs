@@ -261,6 +261,7 @@ fn what_cannot_be_imported_says_what_to_do() {
         (Kind::Pm2, "{\"apps\": [{\n\"name\": \"x\"}]}", ":1: an app without a `script`"),
         (Kind::Pm2, "{\"apps\": [7]}", "has to be an object"),
         (Kind::Pm2, "7", "neither"),
+        (Kind::Procfile, "web: \u{F0010}x\u{F0011}", "U+F0001"),
     ] {
         let why = import_text(kind, text).unwrap_err();
         assert!(why.starts_with("the file") && why.contains(part) && !why.contains('\n'), "{why}");
@@ -282,6 +283,27 @@ fn nothing_escapes_from_where_it_is_put() {
         !told.lines().any(|line| line.starts_with("ExecStart") || line.starts_with("[Service")),
         "{told}"
     );
-    let text = "[program:a]\ncommand=x\nuser=b\n  [Install]\n  ExecStart=/bin/evil\n";
-    files_are_right(&of(Kind::Supervisord, text));
+    for value in [
+        "user=b",
+        "numprocs=1",
+        "startsecs=1",
+        "exitcodes=0",
+        "stopsignal=TERM",
+        "directory=/x",
+        "umask=0",
+    ] {
+        let text = format!(
+            "[program:a]\ncommand=x\n{value}\n  check = [\"evil\"]\n  ExecStart=/bin/evil\n"
+        );
+        let import = of(Kind::Supervisord, &text);
+        files_are_right(&import);
+        for file in import.files() {
+            assert!(
+                file.path.ends_with(".conf") || settings(&file.text).check.is_none(),
+                "{}",
+                file.text
+            );
+            assert!(!file.text.lines().any(|line| line.starts_with("ExecStart")), "{}", file.text);
+        }
+    }
 }

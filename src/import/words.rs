@@ -29,6 +29,11 @@ impl Mark {
     pub fn has_variable(text: &str) -> bool {
         text.contains(Mark::VARIABLE[0])
     }
+
+    /// Whether a text has any mark; one that comes from outside must not.
+    pub fn is_in(text: &str) -> bool {
+        text.contains(Mark::VARIABLE) || text.contains(Mark::ALL.map(|(mark, _)| mark))
+    }
 }
 
 /// A text as herder takes it: marks are placeholders, braces are themselves.
@@ -135,13 +140,15 @@ fn variable(text: &str) -> Option<(&str, &str)> {
     }
 }
 
+/// Whether a shell takes it for the name of a variable.
+pub fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
 /// `NAME=value` words at the front of a command line.
 pub fn assignments(words: &mut Vec<String>) -> Vec<(String, String)> {
-    let is_name = |name: &str| {
-        !name.is_empty()
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
     let assigns = |word: &&String| word.split_once('=').is_some_and(|(name, _)| is_name(name));
     let count = words.iter().take_while(assigns).count();
     words

@@ -12,6 +12,8 @@ pub struct Offered<'a> {
     pub address: Option<&'a Address>,
     /// How many connections may wait on it, if that can be said.
     pub backlog: Option<u64>,
+    /// A process can be seen waiting on it.
+    pub can_be_seen: bool,
 }
 
 /// The sockets chosen for workers.
@@ -28,6 +30,7 @@ struct Chosen {
     name: String,
     address: Option<Address>,
     backlog: Option<u64>,
+    can_be_seen: bool,
 }
 
 /// What listen(2) is told of a UNIX socket whose limit the kernel does not tell, for want of a module:
@@ -53,6 +56,7 @@ impl Selection {
             name: socket.name.to_owned(),
             address: socket.address.cloned(),
             backlog: socket.backlog,
+            can_be_seen: socket.can_be_seen,
         };
         let Some(names) = &settings.sockets else {
             return Selection { chosen: for_workers().map(chosen).collect(), assumed: false };
@@ -96,6 +100,7 @@ impl Selection {
             name: name.clone(),
             address: address.cloned(),
             backlog: None,
+            can_be_seen: true,
         });
         let none_meant = settings.sockets.as_ref().is_some_and(Vec::is_empty);
         Selection { chosen: chosen.collect(), assumed: !none_meant }
@@ -104,6 +109,11 @@ impl Selection {
     /// No worker gets any.
     pub fn is_empty(&self) -> bool {
         self.chosen.is_empty()
+    }
+
+    /// A worker that waits on one of them can be seen to do so.
+    pub fn can_be_seen(&self) -> bool {
+        self.chosen.iter().any(|chosen| chosen.can_be_seen)
     }
 
     /// These are only expected, not there.
@@ -191,6 +201,7 @@ mod tests {
                 name,
                 address: address.as_ref(),
                 backlog: address.as_ref().and(Some(511)),
+                can_be_seen: address.is_some(),
             })
             .collect();
         let mut problems = Problems::default();

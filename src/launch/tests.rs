@@ -231,9 +231,9 @@ fn sockets_are_announced_by_number_and_name() {
     let place = Place::new();
     let (web, admin) = ("127.0.0.1:80".parse().unwrap(), "/run/admin.sock".parse().unwrap());
     let offered = [
-        Offered { name: "web", address: Some(&web), backlog: None },
-        Offered { name: "herder-control", address: None, backlog: None },
-        Offered { name: "admin", address: Some(&admin), backlog: None },
+        Offered { name: "web", address: Some(&web), backlog: None, can_be_seen: true },
+        Offered { name: "herder-control", address: None, backlog: None, can_be_seen: true },
+        Offered { name: "admin", address: Some(&admin), backlog: None, can_be_seen: true },
     ];
     let settings = place.settings(
         "command = [\"/bin/sh\", \"--fd={fd:admin}\", \"{port}\"]\nsockets = [\"admin\", \"web\"]\nstdin = \"socket\"\nenvironment.P = \"{port:web}\"",
@@ -256,6 +256,23 @@ fn sockets_are_announced_by_number_and_name() {
     for variable in ["LISTEN_FDS=2", "LISTEN_FDNAMES=web:admin", "P=80"] {
         assert!(env.contains(&variable), "{env:?}");
     }
+}
+
+#[test]
+fn what_is_to_be_seen_accepting_needs_a_socket() {
+    let place = Place::new();
+    let settings = place.settings("command = [\"/bin/sh\"]\nready = \"accepting\"");
+    let launch = |can_be_seen| {
+        let offered = [Offered { name: "web", address: None, backlog: None, can_be_seen }];
+        Launch::new(&settings, &offered, &place.surroundings)
+    };
+    assert!(launch(true).unwrap().can_be_seen);
+    let told = launch(false).unwrap_err().to_string();
+    assert!(told.contains("workers get no socket to be seen waiting on"), "{told}");
+    assert!(Launch::new(&settings, &[], &place.surroundings).is_err());
+    // Without a word about it, nothing is demanded.
+    let auto = place.settings("command = [\"/bin/sh\"]");
+    assert!(!Launch::new(&auto, &[], &place.surroundings).unwrap().can_be_seen);
 }
 
 #[test]

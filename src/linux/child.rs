@@ -18,6 +18,9 @@ pub use super::sys::RawExit;
 /// Deeper than any tree of processes that is not built for its depth.
 const MOST_ANCESTORS: usize = 4096;
 
+/// Processes of one worker that are looked for, at most.
+const LARGEST_FAMILY: usize = 1024;
+
 /// Makes what workers leave behind herder's children, from now on. Call it before the first one.
 ///
 /// # Errors
@@ -161,6 +164,31 @@ pub fn descends_from(pid: i32, ancestor: i32) -> Option<bool> {
     Some(true)
 }
 
+/// The processes of a worker that has no cgroup, but those that wait to be reaped: what it started,
+/// and what those did, wherever they went, and what is still in its session. The worker's is the first.
+///
+/// # Errors
+///
+/// `/proc` cannot be read.
+pub fn family(worker: i32) -> io::Result<Vec<i32>> {
+    // Whose parent has ended is herder's own child.
+    let adopted = children()?.into_iter().filter(|pid| *pid != worker);
+    let adopted = adopted.filter(|pid| session_of(*pid) == Some(worker));
+    let mut family: Vec<i32> = [worker].into_iter().chain(adopted).collect();
+    let mut next = 0;
+    while let Some(&pid) = family.get(next).filter(|_| family.len() < LARGEST_FAMILY) {
+        next += 1;
+        // One that has just ended has none.
+        match children_of(&pid.to_string()) {
+            Ok(Some(pids)) => family.extend(pids),
+            Ok(None) => return members(worker),
+            Err(_) => {}
+        }
+    }
+    family.retain(|pid| Process::read(*pid).is_some_and(|process| process.runs()));
+    Ok(family)
+}
+
 fn members(session: i32) -> io::Result<Vec<i32>> {
     let running = |pid: &i32| Process::read(*pid).is_some_and(|process| process.runs_in(session));
     Ok(processes()?.filter(running).collect())
@@ -169,14 +197,29 @@ fn members(session: i32) -> io::Result<Vec<i32>> {
 /// Pids of herder's children, zombies too. Reliable, which proc_tid_children(5) does not promise in
 /// general, because a child leaves the list only when herder reaps it.
 fn children() -> io::Result<Vec<i32>> {
-    let mut pids = Vec::new();
-    for thread in fs::read_dir("/proc/self/task")? {
-        let Ok(list) = fs::read_to_string(thread?.path().join("children")) else {
-            return children_by_search(); // a kernel without CONFIG_PROC_CHILDREN
-        };
-        pids.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+    match children_of("self")? {
+        Some(pids) => Ok(pids),
+        None => children_by_search(),
     }
-    Ok(pids)
+}
+
+/// The same of any process, while it does not reap one; `None` on a kernel without CONFIG_PROC_CHILDREN.
+fn children_of(process: &str) -> io::Result<Option<Vec<i32>>> {
+    let mut pids = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let path = thread?.path();
+        match fs::read_to_string(path.join("children")) {
+            Ok(list) => {
+                pids.extend(
+                    list.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()),
+                );
+            }
+            // Else it is the thread that has gone.
+            Err(_) if path.exists() => return Ok(None),
+            Err(_) => {}
+        }
+    }
+    Ok(Some(pids))
 }
 
 fn children_by_search() -> io::Result<Vec<i32>> {

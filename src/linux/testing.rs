@@ -17,13 +17,18 @@ pub struct Shell {
 
 impl Shell {
     pub fn start(script: &str) -> Shell {
+        Shell::with_sockets(script, &[])
+    }
+
+    /// With these from descriptor 3 on, and LISTEN_PID.
+    pub fn with_sockets(script: &str, sockets: &[BorrowedFd<'_>]) -> Shell {
         let c = |text: &str| Cow::Owned(CString::new(text).unwrap());
         let program = Program {
             path: c("/bin/sh"),
             argv: vec![c("sh"), c("-c"), c(script)],
             env: vec![c("PATH=/usr/bin:/bin")],
             directory: Some(c("/")),
-            listen_pid: false,
+            listen_pid: !sockets.is_empty(),
             stdin: None,
             output: None,
             die_with_herder: false,
@@ -32,7 +37,7 @@ impl Shell {
             open_files: None,
             cgroup: None,
         };
-        let child = spawn(&program, &[]).unwrap();
+        let child = spawn(&program, sockets).unwrap();
         Shell { pid: child.pid, child }
     }
 
@@ -57,6 +62,7 @@ impl Shell {
 impl Drop for Shell {
     fn drop(&mut self) {
         let _ = child::signal(self.pidfd(), libc::SIGKILL);
+        let _ = child::signal_group(self.pid, libc::SIGKILL);
         self.wait();
         let _ = child::reap(self.pidfd());
     }

@@ -91,15 +91,19 @@ fn with_fields(entry: Entry, report: &Report) -> Entry {
             time(about(entry, *worker, *slot, *generation), *after)
                 .with("HERDER_EVIDENCE", evidence)
         }
-        Report::Ended { worker, slot, generation, exit, manner, lived, was_ready } => {
-            time(about(entry, *worker, *slot, *generation), *lived)
+        Report::Ended { worker, slot, generation, exit, manner, lived, was_ready, why } => {
+            let entry = time(about(entry, *worker, *slot, *generation), *lived)
                 .with("HERDER_EXIT", exit_word(*exit))
                 .with("HERDER_CAUSE", cause_word(*exit))
                 .with("HERDER_MANNER", manner_word(*manner))
-                .with("HERDER_WAS_READY", if *was_ready { "yes" } else { "no" })
+                .with("HERDER_WAS_READY", if *was_ready { "yes" } else { "no" });
+            why.iter().fold(entry, |entry, why| entry.with("HERDER_REASON", why))
         }
-        Report::TimedOut { worker, slot, generation, after }
-        | Report::Killed { worker, slot, generation, after } => {
+        Report::TimedOut { worker, slot, generation, after, why } => {
+            let entry = time(about(entry, *worker, *slot, *generation), *after);
+            entry.with("HERDER_REASON", why.as_deref().unwrap_or("it did not send READY=1"))
+        }
+        Report::Killed { worker, slot, generation, after } => {
             time(about(entry, *worker, *slot, *generation), *after)
         }
         Report::NotStarted { worker, slot, generation, why }

@@ -10,7 +10,7 @@ const CATALOG: &str = include_str!("../../systemd/herder.catalog");
 fn ended(exit: Exit, manner: Manner, lived: Span) -> Report {
     let (worker, slot, generation) = (WorkerId(7), SlotId(3), Generation(2));
     let was_ready = manner != Manner::BeforeReady;
-    Report::Ended { worker, slot, generation, exit, manner, lived, was_ready }
+    Report::Ended { worker, slot, generation, exit, manner, lived, was_ready, why: None }
 }
 
 /// One of each.
@@ -24,7 +24,7 @@ fn reports() -> Vec<Report> {
         Report::Ready { worker, slot, generation, evidence: Evidence::Notified, after: span },
         Report::Retiring { worker, slot, generation },
         ended(Exit::Code(1), Manner::Crashed, span),
-        Report::TimedOut { worker, slot, generation, after: span },
+        Report::TimedOut { worker, slot, generation, after: span, why: Some(text()) },
         Report::NotStarted { worker, slot, generation, why: text() },
         Report::BackingOff { slot, failures: 5, delay: span },
         Report::Killed { worker, slot, generation, after: span },

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod control;
+pub mod diag;
 pub mod envfile;
 pub mod host;
 pub mod http;
@@ -13,6 +14,7 @@ pub mod listen;
 pub mod notify;
 pub mod openmetrics;
 pub mod page;
+pub mod proc;
 pub mod site;
 pub mod status;
 pub mod varlink;

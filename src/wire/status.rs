@@ -229,6 +229,8 @@ pub struct Worker {
     pub generation: u64,
     /// Why it counts as ready.
     pub evidence: Option<Evidence>,
+    /// While it is starting: what it was seen doing when herder last looked, and what to change.
+    pub diagnosis: Option<String>,
     /// Since it was started, in microseconds.
     #[serde(rename = "ageUSec")]
     pub age_usec: u64,
@@ -268,6 +270,8 @@ pub enum WorkerState {
 pub enum Evidence {
     /// It said READY=1.
     Notified,
+    /// It was seen waiting on a socket it was given.
+    Accepting,
     /// It was executed, and that is enough by the settings.
     Executed,
     /// It stayed alive; nobody has seen it serve.
@@ -413,7 +417,10 @@ display_as_serialised! {
         Checking => "checking", Canary => "canary", Rolling => "rolling",
         RollingBack => "rolling back",
     }
-    Evidence { Notified => "notified", Executed => "executed", Assumed => "assumed" }
+    Evidence {
+        Notified => "notified", Accepting => "accepting", Executed => "executed",
+        Assumed => "assumed",
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub fn example(slots: u32) -> Status {
         first.pid = None;
         first.state = WorkerState::Starting;
         first.evidence = None;
+        first.diagnosis = Some("it listens on [::]:3000".to_owned());
         first.age_usec = 400_000;
         first.respawns_of_slot = 12;
         first.last_exit = Some(out_of_memory());
@@ -114,6 +115,7 @@ fn worker(slot: u32) -> Worker {
         state: WorkerState::Ready,
         generation: 3,
         evidence: Some(Evidence::Notified),
+        diagnosis: None,
         age_usec: 61_000_000 + u64::from(slot) * 1_000_000,
         respawns_of_slot: 0,
         last_exit: None,

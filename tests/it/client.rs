@@ -100,6 +100,7 @@ impl Control {
                 Ok(0) => return None,
                 Ok(length) => self.1.extend_from_slice(&buffer[..length]),
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                // With a timeout even a signal that is ignored ends it (signal(7)), such as a child's end.
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("no answer: {error}"),
             }

@@ -12,6 +12,7 @@ mod systemd;
 mod wait;
 mod workers;
 
+mod accepting;
 mod adapters;
 mod cgroups;
 mod commands;

@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -254,7 +255,12 @@ impl Herder {
         let timeout = timeout.max(Duration::from_millis(1));
         self.unit.notify.set_read_timeout(Some(timeout)).unwrap();
         let mut buffer = [0; 8192];
-        let length = self.unit.notify.recv(&mut buffer).ok()?;
+        let length = loop {
+            match self.unit.notify.recv(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                received => break received.ok()?,
+            }
+        };
         assert!(length < 4096, "systemd drops a datagram of {length} bytes");
         let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
         self.lines_passed = usize::MAX;
@@ -345,7 +351,7 @@ fn processes_with(assignment: &str) -> Vec<i32> {
 }
 
 /// The directory of the example workers, which `cargo test` builds beside the tests.
-fn examples() -> PathBuf {
+pub fn examples() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let path = tests.parent().unwrap().with_file_name("examples");
     let there = path.join("misbehave").exists();

@@ -121,11 +121,12 @@ impl Chromium {
         answer["result"]["value"].clone()
     }
 
-    /// Waits until an expression is true.
+    /// Waits until an expression is true. While the page is loaded what it is about may not be there.
     pub fn wait_for(&mut self, condition: &str) {
         let seen = self.evaluate(&format!(
             "new Promise(done => {{ const end = Date.now() + 30000; (function look() {{
-                 if ({condition}) done(true); else if (Date.now() > end) done(false); else setTimeout(look, 20);
+                 let seen = false; try {{ seen = {condition}; }} catch {{}}
+                 if (seen) done(true); else if (Date.now() > end) done(false); else setTimeout(look, 20);
              }})() }})"
         ));
         if seen != true {

@@ -6,6 +6,7 @@
 
 mod answers;
 mod behaviour;
+mod looks;
 mod properties;
 mod requests;
 mod scenarios;

@@ -5,8 +5,8 @@ use super::answers::Answers;
 use super::behaviour::{Fault, Quality};
 use super::world::has_process;
 use herder::herd::{
-    Action, Condition, Event, Generation, Herd, Manner, Notice, Policy, Report, Request, SlotId,
-    Time, Verdict, WorkerId, WorkerState,
+    Action, Condition, Event, Evidence, Generation, Herd, Manner, Notice, Policy, Ready, Report,
+    Request, Sight, SlotId, Time, Verdict, WorkerId, WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +41,8 @@ pub struct Watch {
     trust: Time,
     /// Failures of each slot since then.
     failures: BTreeMap<SlotId, u32>,
+    /// Starting workers that are being looked at, and what was seen of others at the last look.
+    looks: BTreeMap<WorkerId, Option<Sight>>,
 }
 
 fn states(herd: &Herd) -> BTreeMap<WorkerId, (SlotId, WorkerState)> {
@@ -96,6 +98,7 @@ impl Watch {
         self.answers(actions);
         self.the_end(now, event, actions, policies);
         self.trust(now, herd, actions, policies);
+        self.looks(herd, event, actions, policies);
         // A deadline that has come and stays would have the loop turn for ever.
         let deadline = herd.deadline();
         self.ticks = match (event, self.ticks) {
@@ -302,6 +305,60 @@ impl Watch {
                         self.failures,
                         policy.crash_burst
                     );
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A worker is looked at only while it is starting and where that counts, one look at a time; and
+    /// what makes it ready is what its settings allow.
+    fn looks(
+        &mut self,
+        herd: &Herd,
+        event: &Event,
+        actions: &[Action],
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
+        let waits = match event {
+            // What nobody has ordered is nothing.
+            Event::Seen { worker, sight } if self.looks.get(worker) == Some(&None) => {
+                self.looks.insert(*worker, Some(sight.clone()));
+                (*sight == Sight::Waiting).then_some(*worker)
+            }
+            _ => None,
+        };
+        for action in actions {
+            match action {
+                Action::Look { worker } => {
+                    let view = herd.view().find(|view| view.id == *worker).expect("it is known");
+                    let policy = &policies[&view.generation];
+                    // It may be told to stop in the same turn.
+                    let before = self.before.get(worker).map(|(_, state)| *state);
+                    assert_eq!(before, Some(WorkerState::Starting), "{worker}");
+                    assert!(matches!(policy.ready, Ready::Auto | Ready::Accepting));
+                    assert!(policy.has_socket);
+                    let before = self.looks.insert(*worker, None);
+                    assert_ne!(before, Some(None), "{worker} is looked at twice at a time");
+                }
+                Action::Report(Report::Ready { worker, generation, evidence, .. }) => {
+                    let policy = &policies[generation];
+                    let seen = self.looks.get(worker).cloned().flatten();
+                    let allowed = match evidence {
+                        Evidence::Notified => {
+                            matches!(policy.ready, Ready::Auto | Ready::Notify)
+                                && *event == Event::Ready { worker: *worker }
+                        }
+                        Evidence::Accepting => waits == Some(*worker),
+                        Evidence::Executed => policy.ready == Ready::Exec,
+                        Evidence::Assumed if policy.ready == Ready::Auto && policy.has_socket => {
+                            // Or the next look is on its way already.
+                            matches!(seen, Some(Sight::Unreadable(_)))
+                                || self.looks.get(worker) == Some(&None)
+                        }
+                        Evidence::Assumed => matches!(policy.ready, Ready::Auto | Ready::Alive),
+                    };
+                    assert!(allowed, "{worker} is ready: {evidence}, by {policy:?}");
                 }
                 _ => {}
             }

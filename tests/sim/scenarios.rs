@@ -3,7 +3,7 @@
 use super::story::{CRASH, Story, policy};
 use herder::herd::{
     Action, Amount, Cause, Condition, Event, Exit, Generation, Notice, Outcome, Policy, Ready,
-    ReadyWhen, Report, Request, RequestId, SlotId, Span, SpawnFailure, Verdict, WorkerId,
+    ReadyWhen, Report, Request, RequestId, Sight, SlotId, Span, SpawnFailure, Verdict, WorkerId,
     WorkerState,
 };
 
@@ -109,16 +109,16 @@ fn a_roll_back_that_cannot_start_says_so_and_leaves_what_serves() {
 }
 
 #[test]
-fn an_assumed_canary_is_watched_for_ten_seconds() {
+fn a_canary_that_does_not_speak_for_itself_is_watched_for_a_second() {
     let auto = Policy { ready: Ready::Auto, ..policy(1) };
     let mut story = Story::begin(auto.clone());
     story.up(1);
     story.pass(Span::secs(20));
     story.reload(auto);
     story.tell(Event::Spawned { worker: WorkerId(2) });
-    story.pass(Span::secs(10));
+    story.pass(Span::millis(1_999));
     assert_eq!(story.verdicts(), []);
-    story.pass(Span::secs(1));
+    story.pass(Span::millis(1));
     assert_eq!(story.verdicts(), [(2, Verdict::Done)]);
 }
 
@@ -311,6 +311,8 @@ fn every_event_in_every_state_is_survived() {
         Event::Spawned { worker },
         Event::SpawnFailed { worker, failure },
         Event::Ready { worker },
+        Event::Seen { worker, sight: Sight::Waiting },
+        Event::Seen { worker, sight: Sight::Unreadable("it hides".to_owned()) },
         Event::Stopping { worker },
         Event::Extend { worker, by: Span::MAX },
         Event::Exited { worker, exit: CRASH },
@@ -336,10 +338,11 @@ fn every_event_in_every_state_is_survived() {
         &[Event::Spawned { worker }, Event::Ready { worker }, Event::Stop, Event::Stop],
         &[Event::Spawned { worker }, Event::Exited { worker, exit: CRASH }],
     ];
-    for road in roads {
+    let seen = Policy { ready: Ready::Auto, has_socket: true, ..policy(1) };
+    for (road, rules) in roads.iter().flat_map(|road| [(road, policy(1)), (road, seen.clone())]) {
         for first in &events {
             for second in &events {
-                let mut story = Story::begin(policy(1));
+                let mut story = Story::begin(rules.clone());
                 for event in road.iter().chain([first, second]) {
                     story.tell(event.clone());
                 }

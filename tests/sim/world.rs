@@ -5,7 +5,8 @@ use super::behaviour::{Behaviour, Fault, Leftover, Quality};
 use super::properties::Watch;
 use herder::herd::{
     Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Policy, Ready, ReadyWhen,
-    Request, RequestId, ServiceWatchdog, SlotId, Span, SpawnFailure, Time, WorkerId, WorkerState,
+    Request, RequestId, ServiceWatchdog, Sight, SlotId, Span, SpawnFailure, Time, WorkerId,
+    WorkerState,
 };
 use std::collections::BTreeMap;
 
@@ -25,6 +26,8 @@ impl Dice {
 #[derive(Debug)]
 struct Process {
     behaviour: Behaviour,
+    /// When it was started.
+    born: Time,
     /// It has ended; its children may not have.
     ended: bool,
     /// How often it was sent SIGKILL.
@@ -150,6 +153,11 @@ impl World {
             25..=33 => Event::Exited { worker: self.any_worker(), exit: Exit::Code(1) },
             34 => Event::Spawned { worker: self.any_worker() },
             35 => Event::Ready { worker: self.any_worker() },
+            56 => {
+                let sights = [Sight::Waiting, Sight::NotYet("?".into())];
+                let sight = sights[self.dice.below(2) as usize].clone();
+                Event::Seen { worker: self.any_worker(), sight }
+            }
             36 => Event::Stopping { worker: self.any_worker() },
             37 => Event::Extend { worker: self.any_worker(), by: Span::MAX },
             38..=50 => self.any_request(),
@@ -198,7 +206,10 @@ impl World {
 
     fn number(&mut self, policy: Policy) -> Event {
         self.generation = Generation(self.generation.0 + 1);
-        let quality = any_quality(&mut self.dice, 6);
+        let mut quality = any_quality(&mut self.dice, 6);
+        if self.calm && matches!(quality, Quality::Flaky(_)) {
+            quality = Quality::Good;
+        }
         self.lose_files();
         self.qualities.insert(self.generation, quality);
         self.policies.insert(self.generation, policy.clone());
@@ -273,6 +284,7 @@ impl World {
             Event::Tick
             | Event::SpawnFailed { .. }
             | Event::Ready { .. }
+            | Event::Seen { .. }
             | Event::Stopping { .. }
             | Event::Extend { .. }
             | Event::Exited { .. }
@@ -324,6 +336,7 @@ impl World {
             self.trace.push(format!("{}   {action}", self.now));
             match action {
                 Action::Spawn { worker, generation, .. } => self.spawn(worker, generation),
+                Action::Look { worker } => self.look(worker),
                 Action::Drain { worker } => self.drain(worker),
                 Action::Kill { worker } => self.kill(worker),
                 Action::Sweep { worker, kill } => self.sweep(worker, kill),
@@ -351,7 +364,8 @@ impl World {
             let failure = SpawnFailure { cause, text: "cannot execute /srv/app".to_owned() };
             return self.later(Span::ZERO, Event::SpawnFailed { worker, failure });
         }
-        self.processes.insert(worker, Process { behaviour, ended: false, killed: 0 });
+        let process = Process { behaviour, born: self.now, ended: false, killed: 0 };
+        self.processes.insert(worker, process);
         self.later(Span::ZERO, Event::Spawned { worker });
         if behaviour.asks_for_time {
             self.later(Span::millis(1), Event::Extend { worker, by: Span::secs(90) });
@@ -366,6 +380,21 @@ impl World {
             self.later(after, Event::Stopping { worker });
             self.later(after + Span::millis(300), Event::Exited { worker, exit: Exit::Code(0) });
         }
+    }
+
+    /// Looks take their time, and now and then nobody can see anything.
+    fn look(&mut self, worker: WorkerId) {
+        let process = &self.processes[&worker];
+        let waits =
+            process.behaviour.ready_after.is_some_and(|after| process.born + after <= self.now);
+        let sight = match self.dice.below(20) {
+            0 if !self.calm => Sight::Unreadable("it hides".to_owned()),
+            1 if !self.calm => Sight::Astray("it listens elsewhere".to_owned()),
+            _ if waits => Sight::Waiting,
+            _ => Sight::NotYet("it does not wait".to_owned()),
+        };
+        let takes = Span::millis(self.dice.below(10));
+        self.later(takes, Event::Seen { worker, sight });
     }
 
     fn drain(&mut self, worker: WorkerId) {
@@ -432,11 +461,15 @@ fn any_policy(dice: &mut Dice) -> Policy {
     let choices = if max_surge == Amount::Number(0) { 2 } else { 3 };
     let success = if dice.below(3) == 0 { [0].into() } else { [].into() };
     let start_timeout = Span::secs([1, 5, 30, 60][dice.below(4) as usize]);
+    let ready =
+        [Ready::Auto, Ready::Notify, Ready::Notify, Ready::Accepting, Ready::Exec, Ready::Alive]
+            [dice.below(6) as usize];
     Policy {
         workers: [0, 1, 1, 2, 3, 4, 4, 8][dice.below(8) as usize],
-        ready: [Ready::Auto, Ready::Notify, Ready::Notify, Ready::Exec, Ready::Alive]
-            [dice.below(5) as usize],
+        ready,
         ready_after: Span::millis(1 + dice.below(900)),
+        // Without one `accepting` is refused by the settings.
+        has_socket: ready == Ready::Accepting || dice.below(2) == 0,
         ready_when: if dice.below(3) == 0 { ReadyWhen::Any } else { ReadyWhen::All },
         start_timeout,
         min_ready_time: [None, None, Some(Span::secs(3))][dice.below(3) as usize],

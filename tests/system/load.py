@@ -67,7 +67,7 @@ def unchunk(body):
     return whole
 
 
-def get(address, path="/"):
+def get(address, path="/", ask=ask):
     with connect(address) as connection:
         return ask(connection, path)
 
@@ -75,23 +75,79 @@ def get(address, path="/"):
 class SlowRequest:
     """A request that takes so many seconds; made means that a worker has it."""
 
-    def __init__(self, instance, address, seconds):
+    def __init__(self, instance, address, seconds, ask=ask):
         arrived = instance.runtime / "slow-request"
         arrived.unlink(missing_ok=True)
-        self.outcome = None
+        self.outcome, self.how = None, ask
         self.thread = threading.Thread(target=self.ask, args=(address, seconds), daemon=True)
         self.thread.start()
         wait_for(arrived.exists, "the arrival of a slow request")
 
     def ask(self, address, seconds):
         try:
-            self.outcome = get(address, f"/slow?{seconds}").status
+            self.outcome = get(address, f"/slow?{seconds}", self.how).status
         except Exception as error:
             self.outcome = repr(error)
 
     def expect_answer(self):
         self.thread.join()
         equal(self.outcome, 200, "the outcome of a slow request")
+
+
+class Answered:
+    """A slow request that was answered: by which process or parent, when it had come to the worker and when it was over, in
+    seconds since 1970."""
+
+    def __init__(self, line, at):
+        release, pid, parent, arrived = line.split()
+        self.release, self.pids, self.arrived, self.at = int(release), {int(pid), int(parent)}, float(arrived), at
+
+    def was_with(self, pid, at):
+        """Whether this worker, or a process of it, had the request then."""
+        return pid in self.pids and self.arrived < at < self.at
+
+    def __repr__(self):
+        return f"{self.pids} {self.arrived:.3f} to {self.at:.3f}"
+
+
+class SlowLoad:
+    """`with SlowLoad(address, n) as slow:` always has n requests for /slow under way; see matrix.py for what answers them."""
+
+    def __init__(self, address, clients, ask=ask):
+        self.address, self.ask = address, ask
+        self.answers, self.failures, self.stop = [], [], False
+        # Spread over the second that each request takes.
+        delays = (number / clients for number in range(clients))
+        self.threads = [threading.Thread(target=self.client, args=(delay,), daemon=True) for delay in delays]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.stop = True
+        for thread in self.threads:
+            thread.join()
+
+    def client(self, delay):
+        time.sleep(delay)
+        while not self.stop:
+            try:
+                with connect(self.address) as connection:
+                    answer = self.ask(connection, "/slow")
+                equal(answer.status, 200, "the status of a slow request")
+                self.answers.append(Answered(answer.body.decode(), time.time()))
+            except Exception as error:
+                self.failures.append(f"{time.time():.3f} {type(error).__name__}: {error}")
+
+    def more(self, requests, seconds=60):
+        wanted = len(self.answers) + requests
+        wait_for(lambda: len(self.answers) >= wanted or self.failures, f"{requests} slow requests more", seconds)
+
+    def expect_no_failure(self):
+        expect(not self.failures, f"{len(self.failures)} failed slow requests: {self.failures[:10]}")
+        expect(self.answers, "no slow request was answered")
 
 
 class Load:
@@ -101,8 +157,8 @@ class Load:
     (RFC 9110, 9.2.2), which is counted in load.reopened; on a new connection nothing is ever repeated.
     """
 
-    def __init__(self, address, clients=3, keep_alive=False, path="/"):
-        self.address, self.path, self.keep_alive = address, path, keep_alive
+    def __init__(self, address, clients=3, keep_alive=False, path="/", ask=ask):
+        self.address, self.path, self.keep_alive, self.ask = address, path, keep_alive, ask
         self.counts = [multiprocessing.Value("L", 0) for _ in range(clients)]
         self.reopened_counts = [multiprocessing.Value("L", 0) for _ in range(clients)]
         self.stop = multiprocessing.Event()
@@ -156,7 +212,7 @@ class Load:
             try:
                 if connection is None:
                     connection, used = connect(self.address), False
-                answer = ask(connection, self.path, self.keep_alive)
+                answer = self.ask(connection, self.path, self.keep_alive)
                 if answer.status != 200:
                     raise ValueError(f"status {answer.status}: {answer.body[:200]!r}")
                 count.value += 1

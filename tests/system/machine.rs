@@ -12,24 +12,6 @@ use crate::cgroup::Cgroup;
 use crate::output_of;
 use crate::scenario::Scenario;
 
-/// The cached directories that `prepare` prints.
-#[derive(Debug)]
-pub struct Trees(Vec<(String, PathBuf)>);
-
-impl Trees {
-    pub fn prepare(here: &Path) -> Result<Self, String> {
-        let lines = output_of(&mut Command::new(here.join("prepare")))?;
-        let split =
-            |line: &str| line.split_once(' ').map(|(name, path)| (name.to_owned(), path.into()));
-        Ok(Self(lines.lines().filter_map(split).collect()))
-    }
-
-    fn path(&self, name: &str) -> Result<&Path, String> {
-        let found = self.0.iter().find(|(tree, _)| tree == name);
-        found.map(|(_, path)| path.as_path()).ok_or_else(|| format!("prepare made no tree {name}"))
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Fast, on the kernel there is. Where that has cgroup version 1 too, it has no controllers.
@@ -68,7 +50,6 @@ pub struct Machine<'a> {
     pub kind: Kind,
     pub version: &'a str,
     pub here: &'a Path,
-    pub trees: &'a Trees,
     /// What goes into its `/herder-test`.
     pub files: &'a [PathBuf],
 }
@@ -76,7 +57,7 @@ pub struct Machine<'a> {
 impl Machine<'_> {
     /// Boots, runs, and says everything it knows about a failure.
     pub fn run(&self, scenario: &Scenario, parent: &Cgroup, work: &Path) -> Result<(), String> {
-        let name = format!("{}-{}", scenario.name, self.tree());
+        let name = format!("{}-{}", scenario.name, self.tree(scenario));
         let (cgroup, work) = (parent.child(&name)?, work.join(&name));
         let ended = self.boot(scenario, &work, &cgroup);
         cgroup.remove();
@@ -108,17 +89,19 @@ impl Machine<'_> {
                     "{}──── {} on {} ────\n{end}",
                     shown.concat(),
                     scenario.name,
-                    self.tree()
+                    self.tree(scenario)
                 ))
             }
         }
     }
 
-    /// Its name among the trees that `prepare` makes: `257`, `257-vm`.
-    fn tree(&self) -> String {
-        match self.kind {
-            Kind::Container => self.version.to_owned(),
-            Kind::Vm => format!("{}-vm", self.version),
+    /// Its name among the trees that `prepare` makes: `257`, `257-vm`, `257-servers`.
+    fn tree(&self, scenario: &Scenario) -> String {
+        let version = self.version;
+        match (self.kind, &scenario.tree) {
+            (Kind::Container, None) => version.to_owned(),
+            (Kind::Container, Some(tree)) => format!("{version}-{tree}"),
+            (Kind::Vm, _) => format!("{version}-vm"),
         }
     }
 
@@ -132,7 +115,8 @@ impl Machine<'_> {
         let console =
             File::create(out.join("console")).map_err(|error| format!("console: {error}"))?;
         let console_too = console.try_clone().map_err(|error| format!("console: {error}"))?;
-        let tree = self.trees.path(&self.tree())?;
+        let mut prepare = Command::new(self.here.join("prepare"));
+        let tree = output_of(prepare.arg(self.tree(scenario)))?;
         let boot = match self.kind {
             Kind::Container => "boot-container",
             Kind::Vm => "boot-vm",
@@ -146,7 +130,7 @@ impl Machine<'_> {
         command.arg("-ec").arg(enter).arg(cgroup.path());
         command
             .arg(self.here.join(boot))
-            .arg(tree)
+            .arg(tree.trim_end())
             .args([&space, &out])
             .arg(&scenario.name)
             .args(self.files);

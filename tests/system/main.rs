@@ -21,7 +21,7 @@ use nix::sys::signal::{SigSet, Signal};
 use tempfile::TempDir;
 
 use cgroup::Cgroup;
-use machine::{Kind, Machine, Trees};
+use machine::{Kind, Machine};
 use scenario::Scenario;
 
 const VERSIONS: [&str; 2] = ["252", "257"];
@@ -30,7 +30,6 @@ const IN_PARALLEL: usize = 2;
 
 /// What every test needs; made when the first one runs, so that `--list` costs nothing.
 struct Setup {
-    trees: Trees,
     files: Vec<PathBuf>,
     cgroup: Cgroup,
     work: TempDir,
@@ -65,14 +64,8 @@ fn main() -> ExitCode {
                 if let Some(reason) = missing {
                     return Err(Failed::from(format!("cannot run here: {reason}")));
                 }
-                let setup = setup.get_or_init(|| Setup::make(&here)).as_ref()?;
-                let machine = Machine {
-                    kind,
-                    version,
-                    here: &here,
-                    trees: &setup.trees,
-                    files: &setup.files,
-                };
+                let setup = setup.get_or_init(Setup::make).as_ref()?;
+                let machine = Machine { kind, version, here: &here, files: &setup.files };
                 let ran = machine.run(&scenario, &setup.cgroup, setup.work.path());
                 ran.map_err(Failed::from)
             };
@@ -87,7 +80,7 @@ fn main() -> ExitCode {
 }
 
 impl Setup {
-    fn make(here: &Path) -> Result<Self, String> {
+    fn make() -> Result<Self, String> {
         let mut files = vec![package::from("HERDER_DEB")?];
         files.extend(
             ["listenfd-worker", "misbehave"]
@@ -97,7 +90,7 @@ impl Setup {
         );
         let work = tempfile::tempdir()
             .map_err(|error| format!("cannot make a temporary directory: {error}"))?;
-        Ok(Self { trees: Trees::prepare(here)?, files, cgroup: Cgroup::for_this_run()?, work })
+        Ok(Self { files, cgroup: Cgroup::for_this_run()?, work })
     }
 
     fn clean_up(&self) {

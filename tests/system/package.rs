@@ -8,18 +8,20 @@ use libtest_mimic::{Failed, Trial};
 use crate::output_of;
 
 /// Files of both packages that are nobody's directory; `.gz` is what Debian adds to manual pages.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "/usr/bin/herder",
     "/usr/lib/systemd/catalog/herder.catalog",
     "/usr/share/doc/herder/CHANGELOG.md",
     "/usr/share/doc/herder/README.md",
     "/usr/share/doc/herder/SECURITY.md",
     "/usr/share/doc/herder/examples/herder.toml",
+    "/usr/share/doc/herder/examples/memory.py",
 ];
 /// Directories here of which both packages hold every file with such an ending, and where.
-const DIRECTORIES: [(&str, &str, &str); 11] = [
+const DIRECTORIES: [(&str, &str, &str); 13] = [
     ("man", ".1", "/usr/share/man/man1/"),
     ("man", ".5", "/usr/share/man/man5/"),
+    ("man", ".7", "/usr/share/man/man7/"),
     ("man", ".8", "/usr/share/man/man8/"),
     ("systemd", ".service", "/usr/lib/systemd/system/"),
     ("systemd", ".socket", "/usr/lib/systemd/system/"),
@@ -27,6 +29,7 @@ const DIRECTORIES: [(&str, &str, &str); 11] = [
     ("systemd/examples", "", "/usr/share/doc/herder/examples/"),
     ("completions", ".fish", "/usr/share/fish/vendor_completions.d/"),
     ("examples/django", "", "/usr/share/doc/herder/examples/django/"),
+    ("examples/queue", "", "/usr/share/doc/herder/examples/queue/"),
     ("examples/grafana", "", "/usr/share/doc/herder/examples/grafana/"),
     ("examples/prometheus", "", "/usr/share/doc/herder/examples/prometheus/"),
 ];

@@ -1,7 +1,8 @@
 //! What the harness knows of a scenario: its name, and what the comments at its head say.
 //!
 //! `# systemd: 257` restricts it to one version, `# seconds: 240` gives it more than the usual time, `# machine: vm` or
-//! `# machine: container vm` says where it runs, if not in a container alone.
+//! `# machine: container vm` says where it runs, if not in a container alone, and `# tree: servers` that its container has
+//! application servers.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +15,7 @@ const USUAL_SECONDS: u64 = 120;
 pub struct Scenario {
     pub name: String,
     pub kinds: Vec<Kind>,
+    pub tree: Option<String>,
     only_on: Option<String>,
     pub at_most: Duration,
 }
@@ -51,6 +53,7 @@ impl Scenario {
         Self {
             kinds: kinds.split_whitespace().map(kind).collect(),
             name: path.file_stem().expect("a file name").to_string_lossy().into_owned(),
+            tree: head("tree:"),
             only_on: head("systemd:"),
             at_most: Duration::from_secs(seconds),
         }

@@ -152,6 +152,7 @@ pub fn reloading(at: Duration, slots: u32) -> Status {
         state: WorkerState::Starting,
         generation: 8,
         evidence: None,
+        diagnosis: None,
         age_usec: 300_000,
         status: None,
         ..starting
@@ -197,6 +198,7 @@ fn worker(at: Duration, slot: u32) -> Worker {
         state: WorkerState::Ready,
         generation: 7,
         evidence: Some(Evidence::Notified),
+        diagnosis: None,
         age_usec: 190 * MINUTE - u64::from(slot) * 1_000_000,
         respawns_of_slot: 0,
         last_exit: None,

@@ -1,4 +1,4 @@
-"""The application, as `django-admin startproject` writes it."""
+"""The application for ASGI servers, as `django-admin startproject` writes it."""
 
 import os
 

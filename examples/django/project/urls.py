@@ -3,13 +3,19 @@
 import os
 
 from django.http import HttpResponse
+from django.templatetags.static import static
 from django.urls import path
+
+PAGE = """<!DOCTYPE html>
+<title>Django under herder</title>
+<link rel="stylesheet" href="{css}">
+<p>Django, worker {WORKER} in slot {SLOT}, pid {pid}, generation {GENERATION}
+"""
 
 
 def home(request):
     told = {key: os.environ.get(f"HERDER_{key}", "?") for key in ("WORKER", "SLOT", "GENERATION")}
-    text = "Django, worker {WORKER} in slot {SLOT}, pid {pid}, generation {GENERATION}\n"
-    return HttpResponse(text.format(pid=os.getpid(), **told), content_type="text/plain")
+    return HttpResponse(PAGE.format(css=static("site.css"), pid=os.getpid(), **told))
 
 
 urlpatterns = [path("", home)]

@@ -172,9 +172,11 @@ fn second_line(worker: &Worker, now: u64) -> String {
 }
 
 fn third_line(worker: &Worker) -> String {
-    match (&worker.status, &worker.cgroup) {
-        (Some(status), _) => format!("says: {}", one_line(status)),
-        (None, Some(cgroup)) => format!("cgroup {}", one_line(cgroup)),
-        (None, None) => String::new(),
+    let says = worker.status.as_deref().map(|status| format!("says: {}", one_line(status)));
+    let lacks = worker.diagnosis.as_deref().map(|why| format!("not ready: {}", one_line(why)));
+    let cgroup = || worker.cgroup.as_deref().map(|cgroup| format!("cgroup {}", one_line(cgroup)));
+    match (says, lacks) {
+        (Some(says), Some(lacks)) => format!("{says}, {lacks}"),
+        (says, lacks) => says.or(lacks).or_else(cgroup).unwrap_or_default(),
     }
 }

@@ -33,7 +33,14 @@ pub const CONTROL: Fate = Fate::Needless(
     "each instance has a control socket of its own, for `herder status` and the like",
 );
 
+pub const OFF: &str = "it is switched off";
 pub const ENABLED: &str = "what starts at boot is enabled: systemctl enable";
+
+/// Whether a value switches something off, in one of the ways that are common.
+pub fn is_off(value: &str) -> bool {
+    let value = value.trim().to_ascii_lowercase();
+    matches!(value.as_str(), "" | "0" | "0s" | "false" | "no" | "off" | "none" | "null" | "[]")
+}
 
 /// The fate of a name, if it is known.
 pub fn fate(directives: &[Directive], name: &str) -> Option<Fate> {

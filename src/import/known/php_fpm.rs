@@ -1,4 +1,4 @@
-//! What php-fpm.conf and its pools can say, as of PHP 8.4.
+//! What php-fpm.conf and its pools can say, as of PHP 8.2.
 
 use super::{Directive, FOREGROUND, Fate, JOURNAL, PID_FILE};
 

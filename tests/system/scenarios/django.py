@@ -1,71 +1,89 @@
+# tree: servers
 # seconds: 240
-"""The Django site of the examples under uvicorn: started by its socket, reloaded and killed under load."""
+"""The Django site of the examples behind nginx, under each of its three servers: reloaded, broken and killed while clients ask."""
 
 import os
 import pathlib
 import shutil
 import signal
 
-from lab import Instance, contains, expect, install, wait_for
+from lab import Instance, contains, equal, install, run, systemctl, wait_for, write
 from load import Load, get
+
+ADDRESS = "127.0.0.1:80"
+WORKERS = 3
 
 install()
 EXAMPLE = pathlib.Path("/usr/share/doc/herder/examples/django")
 
 
-def deploy(release):
+def deploy(release, broken=False):
+    """As the page of the example says; every release has the same packages."""
     directory = pathlib.Path("/srv/django/releases") / release
     shutil.copytree(EXAMPLE / "project", directory / "project")
-    (directory / "venv/bin").mkdir(parents=True)
-    (directory / "venv/bin/python").symlink_to("/usr/bin/python3")
+    (directory / "venv").symlink_to("/opt/python")
+    if broken:
+        write(directory / "project/urls.py", "import nothing\n")
     link = pathlib.Path("/srv/django/next")
     link.symlink_to(directory)
     link.rename("/srv/django/current")
     return directory
 
 
-def page():
-    return get("127.0.0.1:8000").body.decode()
+def settings(file):
+    """As shipped, but for the number of workers, which is no test of this machine's size."""
+    return (EXAMPLE / file).read_text().replace('workers = "auto"', f"workers = {WORKERS}")
 
 
-def replaced(workers):
+def releases(workers):
+    """Which ones they run."""
+    return {os.path.basename(os.readlink(f"/proc/{pid}/cwd")) for pid in workers}
+
+
+def replaced():
     """After a reload: those that were told to drain have ended."""
-    return wait_for(lambda: len(pids := site.workers()) == workers and pids, f"{workers} workers")
+    return wait_for(lambda: len(pids := site.workers()) == WORKERS and pids, f"{WORKERS} workers")
 
 
-deploy("1")
-# The shipped settings, but for the number of workers, which is no test of this machine's size.
-settings = (EXAMPLE / "herder.toml").read_text().replace('workers = "auto"', "workers = 3")
-site = Instance("django", settings)
+directory = deploy("1")
+collect = ["collectstatic", "--no-input", "--pythonpath", str(directory), "--settings", "project.settings"]
+run("/opt/python/bin/django-admin", *collect)
+site = Instance("django", settings("herder.toml"), listen=())
+site.drop_in(site.socket, (EXAMPLE / "socket.conf").read_text())
+systemctl("daemon-reload")
 site.listen()
-contains(page(), "generation 1")
-before = site.at_full_strength(3)
+shutil.copy(EXAMPLE / "nginx.conf", "/etc/nginx/sites-available/django")
+pathlib.Path("/etc/nginx/sites-enabled/default").unlink()
+pathlib.Path("/etc/nginx/sites-enabled/default").symlink_to("../sites-available/django")
+systemctl("start", "nginx")
+contains(get(ADDRESS, "/static/site.css").body.decode(), "body {")
+equal(site.state, "inactive", "the service, for a file that nginx has")
+contains(get(ADDRESS).body.decode(), "Django, worker")
+site.at_full_strength(WORKERS)
 
-with Load("127.0.0.1:8000") as load:
-    for generation in (2, 3):
-        load.more(1000)
-        deploy(str(generation))
+for file in ("herder.toml", "gunicorn.toml", "waitress.toml"):
+    with Load(ADDRESS) as load:
+        # Another server is a reload as well.
+        load.more(100)
+        site.configure(settings(file))
+        deploy(file)
         site.reload()
-        replaced(3)
-        contains(page(), f"generation {generation}")
-    load.more(1000)
-load.expect_no_failure(3000)
-expect(set(before).isdisjoint(replaced(3)), "workers were not replaced")
+        equal(releases(replaced()), {file}, "what the workers run after a reload")
+        load.more(100)
 
-# A release that Django cannot import is never given a request.
-(deploy("broken") / "project/urls.py").write_text("import nothing\n")
-with Load("127.0.0.1:8000") as load:
-    load.more(200)
-    expect(site.reload(check=False).returncode == 1, "a reload to a broken site succeeded")
-    load.more(200)
-load.expect_no_failure()
-contains(page(), "generation 3")
+        # A release that Django cannot import is never given a request.
+        deploy(f"broken-{file}", broken=True)
+        before = site.workers()
+        equal(site.reload(check=False).returncode, 1, "the exit status of a reload to a broken site")
+        contains(site.messages(), "No module named 'nothing'")
+        equal(site.workers(), before, "the workers after a reload to a broken site")
+        load.more(100)
+        deploy(f"mended-{file}")
 
-with Load("127.0.0.1:8000") as load:
-    load.more(500)
-    victim = site.workers()[0]
-    os.kill(victim, signal.SIGKILL)
-    wait_for(lambda: victim not in site.workers(), "the end of the victim")
-    site.at_full_strength(3)
-    load.more(500)
-expect(len(load.failures) <= 3, f"more than each client's request of the moment failed: {load.failures}")
+        # nginx asks another worker then.
+        victim = site.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: victim not in site.workers(), "the end of the victim")
+        site.at_full_strength(WORKERS)
+        load.more(100)
+    load.expect_no_failure(400)

@@ -1,0 +1,3 @@
+"""A release with a mistake in it."""
+
+raise RuntimeError("this release is broken")
