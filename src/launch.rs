@@ -167,6 +167,7 @@ impl Launch {
         let identifier = settings.syslog_identifier.iter();
         let identifier = bind("syslog-identifier", identifier, settings, sockets, problems).pop();
         let stdin = stdin(settings, sockets, problems);
+        preset::has_its_programs(settings, problems);
         preset::has_its_sockets(settings, sockets, &surroundings.instance, problems);
         accepts_on_something(settings, sockets, problems);
         let control_group = group::find(settings, problems);

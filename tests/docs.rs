@@ -112,6 +112,25 @@ fn the_table_of_presets_is_what_they_do() {
 }
 
 #[test]
+fn what_presets_run_is_in_adapters_and_in_both_packages() {
+    let words = PRESETS.iter().flat_map(|preset| {
+        let arguments = preset.arguments.iter().flat_map(|argument| argument.words);
+        arguments.chain(preset.program.adapter.iter())
+    });
+    let named = words.filter_map(|word| word.strip_prefix("/usr/lib/herder/"));
+    let there = fs::read_dir(root().join("adapters")).unwrap();
+    let there = names(there.map(|entry| entry.unwrap().file_name().into_string().unwrap()));
+    assert_eq!(names(named), there);
+    let page = read("man/herder-presets.1");
+    for name in there {
+        assert!(page.contains(&format!(".It Pa /usr/lib/herder/{name}\n")), "{name}");
+    }
+    let manifest = read("Cargo.toml");
+    assert!(manifest.contains("[\"adapters/*\", \"usr/lib/herder/\", \"644\"]"));
+    assert!(manifest.contains("{ source = \"adapters/*\", dest = \"/usr/lib/herder/\""));
+}
+
+#[test]
 fn every_setting_is_explained() {
     let page = read("man/herder.toml.5");
     let explained: Vec<&str> = items(&page, ".It Ic").collect();

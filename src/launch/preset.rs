@@ -1,7 +1,25 @@
-//! Whether the sockets at hand are such as the preset's server can serve.
+//! Whether what a preset needs is there: sockets that its server can serve, and herder's own programs.
+
+use std::path::Path;
 
 use super::sockets::Selection;
 use crate::config::{Problems, Settings};
+
+/// Where the package has the programs that presets add to a command.
+const ADAPTERS: &str = "/usr/lib/herder/";
+
+/// Notes which of herder's own programs the preset has added and nobody has installed.
+pub fn has_its_programs(settings: &Settings, problems: &mut Problems) {
+    let added = settings.added.iter().flat_map(|added| &added.words);
+    for file in added.filter(|word| word.starts_with(ADAPTERS) && !Path::new(word).exists()) {
+        problems.advise(
+            settings.origins.get("preset"),
+            "preset",
+            format!("`preset`: {file} is not there, which it adds to `command`"),
+            "install the package of herder, or copy the folder adapters/ of its source there",
+        );
+    }
+}
 
 /// Notes what the server of `preset` could not serve, or that there is nothing to serve.
 pub fn has_its_sockets(

@@ -5,6 +5,7 @@ use crate::workers::{listener, script};
 use nix::sys::socket::{Backlog, listen};
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 /// A program that notes its arguments beside itself, and lives.
 const NOTES: &str = "#!/bin/sh\nprintf '%s\\n' \"$@\" > \"$0.part\"\nmv \"$0.part\" \"$0.arguments\"\n\
@@ -63,6 +64,18 @@ fn a_preset_without_a_socket_is_78() {
             "--listen ADDRESS",
         ],
     );
+}
+
+/// Unless the package is installed.
+#[test]
+fn a_program_of_herders_own_that_is_missing_is_named() {
+    if Path::new("/usr/lib/herder/node.js").exists() {
+        return;
+    }
+    let unit = Unit::new("preset = \"node\"\ncommand = [\"$DIR/node\", \"server.js\"]\n");
+    script(&unit.path("node"), NOTES);
+    let words = ["it.toml:1:1: `preset`: /usr/lib/herder/node.js is not there", "adapters/"];
+    refused(unit.socket("web", listener()), &words);
 }
 
 #[test]
