@@ -7,10 +7,12 @@
 // - On SIGTERM the servers stop accepting, connections that are open have a second for one more request,
 //   whose answer says that it is the last (Connection: close), and the process ends when all is answered.
 //   If the program handles SIGTERM itself, that is left to it.
+// - Only the main thread's servers: threads (worker_threads) load this too, and would take the same sockets once more.
 "use strict";
 
 const http = require("http");
 const net = require("net");
+const { isMainThread } = require("worker_threads");
 
 const FIRST = 3;
 // Milliseconds that a client which is connected and waits for nothing may take for its last request.
@@ -20,7 +22,7 @@ const count = Number(process.env.LISTEN_FDS || 0);
 const pid = process.env.LISTEN_PID;
 
 // Else these are another process' sockets: this is a child of the program, or a wrapper has started it.
-if (count > 0 && (pid === undefined || Number(pid) === process.pid)) {
+if (isMainThread && count > 0 && (pid === undefined || Number(pid) === process.pid)) {
   const free = Array.from({ length: count }, (_, number) => FIRST + number);
   const servers = new Set();
   const connections = new Set();

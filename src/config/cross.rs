@@ -12,6 +12,7 @@ pub fn check(settings: &Settings, problems: &mut Problems) {
     sockets_are_there(settings, problems);
     listens_once(settings, problems);
     ready_after_counts(settings, problems);
+    ready_after_is_in_time(settings, problems);
 }
 
 fn place<'a>(settings: &'a Settings, keys: &[&str]) -> Option<&'a Place> {
@@ -115,6 +116,29 @@ fn ready_after_counts(settings: &Settings, problems: &mut Problems) {
             "ready-after",
             message,
             "remove it, or write `ready = \"alive\"`",
+        );
+    }
+}
+
+/// A worker that is to be assumed ready only after it has been given up never is.
+fn ready_after_is_in_time(settings: &Settings, problems: &mut Problems) {
+    let policy = &settings.policy;
+    // With auto the default is for those who are not seen, and need not be there.
+    let counts = match policy.ready {
+        Ready::Alive => true,
+        Ready::Auto => settings.origins.contains_key("ready-after"),
+        Ready::Notify | Ready::Accepting | Ready::Exec => false,
+    };
+    if counts && policy.ready_after > policy.start_timeout {
+        let message = format!(
+            "`ready-after` is {}, and a worker that is not ready within `start-timeout`, {}, has failed: none would ever be ready",
+            policy.ready_after, policy.start_timeout
+        );
+        problems.advise(
+            place(settings, &["ready-after", "start-timeout"]),
+            "ready-after",
+            message,
+            "raise `start-timeout`",
         );
     }
 }

@@ -54,6 +54,8 @@ pub struct Program {
     pub adapter: Option<&'static str>,
     /// Programs that cannot serve an inherited socket, and are easily taken for one that can.
     pub not: &'static [&'static str],
+    /// It runs a program, whose own arguments follow the first that is no option.
+    pub interprets: bool,
 }
 
 /// A setting and why.

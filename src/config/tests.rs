@@ -318,6 +318,8 @@ fn contradictions_are_found() {
         ("sockets = [\"a:b\"]", "LISTEN_FDNAMES"),
         ("listen = [\"herder-x=80\"]", "herder's own"),
         ("ready = \"exec\"\nready-after = 5", "means nothing"),
+        ("ready-after = \"2min\"", "raise `start-timeout`"),
+        ("ready = \"alive\"\nready-after = 5\nstart-timeout = 4", "none would ever be ready"),
         ("ready = \"accepting\"\nready-after = 5", "means nothing"),
         ("ready = \"accepting\"\nsockets = []", "nothing to accept on"),
         ("command = []", "is empty"),

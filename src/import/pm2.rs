@@ -245,7 +245,11 @@ impl<'a> App<'a> {
                 .need_not(origin, "workers share the socket without node's cluster module"),
             "exec_mode" => instance.need_not(origin, "each worker is a process of its own"),
             "kill_timeout" => instance.set("stop-timeout", Value::Milliseconds(&text), from),
-            "listen_timeout" => instance.set("start-timeout", Value::Milliseconds(&text), from),
+            "listen_timeout" => instance.lose(
+                origin,
+                "pm2 goes on after that with an app that does not listen yet; herder gives a worker up that is not ready within \
+                 start-timeout, 1min unless set, and keeps those it has",
+            ),
             "min_uptime" => match text.ends_with(['h', 'm', 's']) {
                 true => instance.set("min-lifetime", Value::Text(&text), from),
                 false => instance.set("min-lifetime", Value::Milliseconds(&text), from),

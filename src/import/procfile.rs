@@ -61,6 +61,12 @@ pub fn import(source: &Source<'_>) -> Result<Import, String> {
     }
 }
 
+/// `NAME=value` before a program, whatever a shell makes of the value.
+fn begins_with_variable(command: &str) -> bool {
+    let first = command.split_whitespace().next().unwrap_or_default();
+    !assignments(&mut vec![first.to_owned()]).is_empty()
+}
+
 /// One line.
 struct Process<'a> {
     name: &'a str,
@@ -147,8 +153,14 @@ impl Process<'_> {
             Trouble::Quote(c) => format!("a quote, {c}, has no end"),
         };
         let script = match simple {
-            true => format!("exec {}", command.trim_start_matches("exec ")),
-            false => command.to_owned(),
+            // `exec` takes no variables before the program, env does.
+            true if !begins_with_variable(command) => {
+                format!("exec {}", command.trim_start_matches("exec "))
+            }
+            true if !command.split_whitespace().any(|word| word == "exec") => {
+                format!("exec env {command}")
+            }
+            true | false => command.to_owned(),
         };
         let mut advice = format!(
             "A shell runs it, because {why}. Better is what the shell comes to: the program and its arguments, in \

@@ -219,6 +219,30 @@ fn an_unknown_setting_is_named_with_its_line() {
     }
 }
 
+/// `exec A=1 x` would run a program called `A=1`.
+#[test]
+fn variables_before_a_program_that_needs_a_shell_are_for_env() {
+    for (line, script) in [
+        ("RAILS_ENV=production bin/jobs $ARGS", "exec env RAILS_ENV=production bin/jobs $ARGS"),
+        ("A=\"$B c\" exec bin/jobs", "A=\"$B c\" exec bin/jobs"),
+        ("exec bin/jobs $ARGS", "exec bin/jobs $ARGS"),
+        ("bin/jobs a=$ARGS", "exec bin/jobs a=$ARGS"),
+    ] {
+        let files = of(Kind::Procfile, &format!("work: {line}\n")).files();
+        let toml = settings(file(&files, "/etc/herder/work.toml"));
+        let command: Vec<_> = toml.command.iter().map(ToString::to_string).collect();
+        assert_eq!(command, ["/bin/sh", "-c", script]);
+    }
+}
+
+/// pm2 goes on when it has waited in vain, herder does not.
+#[test]
+fn a_time_after_which_pm2_goes_on_is_no_limit() {
+    let import = of(Kind::Pm2, "{\"script\": \"x\", \"listen_timeout\": 3000}");
+    assert_eq!(import.count_lost(), 1, "{}", import.text());
+    assert!(!import.text().contains("\nstart-timeout"), "{}", import.text());
+}
+
 #[test]
 fn a_stock_pool_of_debians() {
     let files = of(Kind::PhpFpm, FIXTURES[0].2).files();

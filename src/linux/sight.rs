@@ -21,6 +21,7 @@ use crate::wire::diag;
 use nix::sys::stat::fstat;
 use process::{Look, Process};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 /// Links, threads and pages that one look reads at most: some milliseconds' worth.
 const MOST_STEPS: usize = 2_000;
@@ -80,7 +81,7 @@ pub fn look(worker: &Worker<'_>) -> Sight {
         })
         .collect();
     let inodes: Vec<u64> = given.iter().map(|given| given.inode).collect();
-    let mut look = Look::new(&inodes, MOST_STEPS);
+    let mut look = Look::new(Path::new("/proc"), &inodes, MOST_STEPS);
     // The process itself first: it is what waits, as a rule, and then who else there is does not matter.
     if look.at(worker.pid) {
         return Sight::Waiting;
@@ -93,6 +94,9 @@ pub fn look(worker: &Worker<'_>) -> Sight {
     for pid in others {
         if look.at(pid) {
             return Sight::Waiting;
+        }
+        if look.is_exhausted() {
+            break;
         }
     }
     if has_accepted(&given, &look.processes) {

@@ -204,13 +204,56 @@ fn a_look_has_bounds() {
     let (_listener, socket) = listener();
     let shell = Shell::with_sockets("exec sleep 60", &[socket.as_fd()]);
     let inode = [fstat(&socket).unwrap().st_ino];
-    let mut look = Look::new(&inode, 2);
+    let mut look = Look::new(Path::new("/proc"), &inode, 2);
     assert!(!look.at(shell.pid));
     assert_eq!(look.obstacle, Some(Obstacle::TooMuch));
     // Nobody is there: that is in nobody's way.
-    let mut look = Look::new(&inode, 100);
+    let mut look = Look::new(Path::new("/proc"), &inode, 100);
     assert!(!look.at(i32::MAX));
     assert_eq!(look.obstacle, None);
+}
+
+/// A process in a `/proc` of the test's own, with these files in its directory.
+fn forged(files: &[(&str, &str)], check: impl FnOnce(&mut Look<'_>)) {
+    let proc = tempfile::tempdir().unwrap();
+    let process = proc.path().join("7");
+    for folder in ["fd", "fdinfo", "task/7"] {
+        std::fs::create_dir_all(process.join(folder)).unwrap();
+    }
+    for (name, target) in [("3", "socket:[70]"), ("4", "anon_inode:[eventpoll]")] {
+        std::os::unix::fs::symlink(target, process.join("fd").join(name)).unwrap();
+    }
+    for (name, text) in files {
+        std::fs::write(process.join(name), text).unwrap();
+    }
+    check(&mut Look::new(proc.path(), &[70], 1000));
+}
+
+/// gVisor's `/proc` names descriptors, and neither what an epoll set holds nor system calls.
+#[test]
+fn a_kernel_that_does_not_tell_is_no_worker_that_does_not_wait() {
+    forged(&[("fdinfo/4", "pos:\t0\nflags:\t02\n")], |look| {
+        assert!(!look.at(7));
+        assert_eq!(look.obstacle, Some(Obstacle::Unsaid));
+    });
+    forged(&[("task/7/syscall", "-1 0x0 0x0\n")], |look| {
+        assert!(!look.at(7));
+        assert_eq!(look.obstacle, None);
+    });
+}
+
+/// What an epoll set says is read up to a point, and the socket may be behind that.
+#[test]
+fn an_epoll_set_that_is_too_large_proves_nothing() {
+    let line = |inode: u32| format!("tfd: 5 events: 1 data: 5  pos:0 ino:{inode:x} sdev:9\n");
+    let others = line(71).repeat(10_000);
+    let files =
+        [("fdinfo/4", others.clone() + &line(70)), ("task/7/syscall", "running\n".to_owned())];
+    forged(&files.each_ref().map(|(name, text)| (*name, text.as_str())), |look| {
+        assert!(!look.at(7));
+        assert_eq!(look.obstacle, Some(Obstacle::TooMuch));
+    });
+    forged(&[("fdinfo/4", &(line(70) + &others))], |look| assert!(look.at(7)));
 }
 
 #[test]

@@ -12,6 +12,8 @@ use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
+const ADAPTERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/adapters");
+
 const WSGI: &str = r#"
 import os, pathlib, time
 def application(environ, start_response):
@@ -48,6 +50,25 @@ require("http").createServer((request, response) => {
 setInterval(() => {}, 1000);
 "#;
 
+/// A site, and what a thread of it serves for itself.
+const THREADS: &str = r#"
+const threads = require("worker_threads");
+const answer = (text) => (request, response) => response.end(text);
+const serve = (text, then) => {
+  const server = require("http").createServer(answer(text)).listen(0, () => then(server.address().port));
+};
+if (threads.isMainThread) {
+  serve("site", () => {
+    new threads.Worker(__filename).on("message", (port) => {
+      require("fs").writeFileSync("part", `${port}`);
+      require("fs").renameSync("part", "port");
+    });
+  });
+} else {
+  serve("thread", (port) => threads.parentPort.postMessage(port));
+}
+"#;
+
 #[test]
 fn waitress_finishes_what_it_has_accepted() {
     if python_has("waitress") {
@@ -80,6 +101,30 @@ fn a_program_for_node_finishes_what_it_has_accepted() {
     }
 }
 
+/// Threads load what their program has loaded; the sockets are for the program's own servers.
+#[test]
+fn what_a_thread_of_node_serves_is_not_on_the_socket() {
+    let path = env::var_os("PATH").unwrap_or_default();
+    if !env::split_paths(&path).any(|folder| folder.join("node").is_file()) {
+        return missing("node", "nodejs");
+    }
+    let command = format!("command = [\"node\", \"-r\", \"{ADAPTERS}/node.js\", \"app.js\"]\n");
+    let unit = Unit::new(&format!("workers = 1\ndirectory = \"$DIR\"\n{command}"));
+    fs::write(unit.path("app.js"), THREADS).unwrap();
+    let socket = listener();
+    let address = socket.local_addr().unwrap();
+    let mut herder = unit.socket("web", socket).start();
+    herder.hears("READY=1");
+    let port = herder.path("port");
+    until("the thread serves", || Path::new(&port).exists());
+    let port: u16 = fs::read_to_string(port).unwrap().parse().unwrap();
+    assert_ne!(port, address.port());
+    assert_eq!(Client::new(SocketAddr::new(address.ip(), port)).ask("/").body, "thread");
+    for _ in 0..8 {
+        assert_eq!(Client::new(address).ask("/").body, "site");
+    }
+}
+
 fn settings(preset: &str, command: &[&str]) -> String {
     format!("preset = \"{preset}\"\ncommand = {command:?}\nready = \"notify\"\n")
 }
@@ -87,8 +132,7 @@ fn settings(preset: &str, command: &[&str]) -> String {
 /// One worker is told to finish while a request runs, a connection is open on which nothing was sent
 /// yet, and another is kept alive: all three get their answers from it, and the next worker is there.
 fn loses_nothing(file: &str, app: &str, settings: &str) {
-    let adapters = concat!(env!("CARGO_MANIFEST_DIR"), "/adapters");
-    let settings = settings.replace("$ADAPTERS", adapters);
+    let settings = settings.replace("$ADAPTERS", ADAPTERS);
     let unit = Unit::new(&format!("workers = 1\ndirectory = \"$DIR\"\n{settings}"));
     fs::write(unit.path(file), app).unwrap();
     let socket = listener();

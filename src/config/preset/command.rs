@@ -29,8 +29,9 @@ pub fn complete(
         return Vec::new();
     };
     let arguments = &words[start..];
+    let own = preset.program.own(arguments);
     for refused in preset.refused {
-        let found = refused.options.iter().find_map(|option| value(arguments, option));
+        let found = refused.options.iter().find_map(|option| value(own, option));
         if let Some((written, value)) = found
             && (refused.except.is_none() || refused.except != value)
         {
@@ -68,6 +69,16 @@ impl Program {
             reason: "the program that serves, with herder's part done",
         });
         Some(position)
+    }
+
+    /// Those of the arguments that are the server's, and not those of a program that it runs.
+    fn own<'a>(&self, arguments: &'a [String]) -> &'a [String] {
+        let program = arguments.iter().position(|word| !word.starts_with('-'));
+        match program.filter(|_| self.interprets) {
+            // An option's value is taken for the program: then less is refused than could be.
+            Some(position) => &arguments[..position],
+            None => arguments,
+        }
     }
 
     /// It has the name, and is something else: `python -m waitress` for the adapter `waitress`.

@@ -8,7 +8,7 @@ use super::{
 pub(super) static NODE: Preset = Preset {
     name: "node",
     about: "programs in JavaScript, run by Node.js",
-    program: Program { names: &["node", "nodejs"], adapter: None, not: &[] },
+    program: Program { names: &["node", "nodejs"], adapter: None, not: &[], interprets: true },
     settings: &[
         SLOW_START,
         FINISHES_WITH_0,
@@ -47,7 +47,7 @@ pub(super) static NODE: Preset = Preset {
 pub(super) static GO: Preset = Preset {
     name: "go",
     about: "programs in Go that serve an inherited socket",
-    program: Program { names: &[], adapter: None, not: &[] },
+    program: Program { names: &[], adapter: None, not: &[], interprets: false },
     settings: &[FINISHES_WITH_0],
     arguments: &[],
     refused: &[],
@@ -55,6 +55,8 @@ pub(super) static GO: Preset = Preset {
     notes: &[
         "The program makes its listener with `net.FileListener(os.NewFile(3, \"\"))`, or by the package \
          coreos/go-systemd/activation, and on SIGTERM calls `Shutdown` of its http.Server and waits for that.",
+        "Go waits for connections from the moment a listener is made, and herder cannot see that nobody calls Accept \
+         yet: make it when everything else is done, or send READY=1 and set `ready = \"notify\"`.",
         "One process uses all CPUs: `workers = 2` is enough to survive a crash; a reload needs no more.",
     ],
     example: Example {
@@ -66,7 +68,7 @@ pub(super) static GO: Preset = Preset {
 pub(super) static STARMAN: Preset = Preset {
     name: "starman",
     about: "PSGI applications in Perl",
-    program: Program { names: &["starman"], adapter: None, not: &[] },
+    program: Program { names: &["starman"], adapter: None, not: &[], interprets: false },
     settings: &[
         SLOW_START,
         Setting {

@@ -5,7 +5,7 @@ use super::{Argument, Example, FINISHES_WITH_0, Preset, Program, Refused, Settin
 pub(super) static PHP_CGI: Preset = Preset {
     name: "php-cgi",
     about: "PHP for a web server that speaks FastCGI, a process each",
-    program: Program { names: &["php-cgi"], adapter: None, not: &[] },
+    program: Program { names: &["php-cgi"], adapter: None, not: &[], interprets: false },
     settings: &[
         Setting {
             key: "command",
@@ -56,7 +56,7 @@ SocketMode=0660
 pub(super) static PHP_FPM: Preset = Preset {
     name: "php-fpm",
     about: "PHP for a web server that speaks FastCGI, a master with children each",
-    program: Program { names: &["php-fpm"], adapter: None, not: &[] },
+    program: Program { names: &["php-fpm"], adapter: None, not: &[], interprets: false },
     settings: &[
         Setting {
             key: "stop-signal",

@@ -31,7 +31,12 @@ const DAEMON: Refused = Refused {
 pub(super) static UVICORN: Preset = Preset {
     name: "uvicorn",
     about: "ASGI applications in Python",
-    program: Program { names: &["uvicorn"], adapter: Some("/usr/lib/herder/uvicorn"), not: &[] },
+    program: Program {
+        names: &["uvicorn"],
+        adapter: Some("/usr/lib/herder/uvicorn"),
+        not: &[],
+        interprets: false,
+    },
     settings: &[
         SLOW_START,
         Setting {
@@ -91,7 +96,7 @@ pub(super) static UVICORN: Preset = Preset {
 pub(super) static HYPERCORN: Preset = Preset {
     name: "hypercorn",
     about: "ASGI and WSGI applications in Python, with HTTP/2",
-    program: Program { names: &["hypercorn"], adapter: None, not: &[] },
+    program: Program { names: &["hypercorn"], adapter: None, not: &[], interprets: false },
     settings: &[SLOW_START, FINISHES_WITH_0],
     arguments: &[
         Argument {
@@ -139,14 +144,15 @@ pub(super) static HYPERCORN: Preset = Preset {
 pub(super) static GUNICORN: Preset = Preset {
     name: "gunicorn",
     about: "WSGI applications in Python",
-    program: Program { names: &["gunicorn"], adapter: None, not: &[] },
+    program: Program { names: &["gunicorn"], adapter: None, not: &[], interprets: false },
     settings: &[
         SLOW_START,
         FINISHES_WITH_0,
         Setting {
             key: "ready",
-            value: "\"alive\"",
-            reason: "its READY=1 comes before it has loaded the application, and is not believed",
+            value: "\"accepting\"",
+            reason: "its READY=1 comes before it has loaded the application, and is not believed; it waits for \
+                     connections when it has",
         },
         Setting {
             key: "reopen-signal",
@@ -203,6 +209,7 @@ pub(super) static WAITRESS: Preset = Preset {
         names: &["waitress"],
         adapter: Some("/usr/lib/herder/waitress"),
         not: &["waitress-serve", "waitress"],
+        interprets: false,
     },
     settings: &[
         SLOW_START,
@@ -235,7 +242,12 @@ pub(super) static WAITRESS: Preset = Preset {
 pub(super) static UWSGI: Preset = Preset {
     name: "uwsgi",
     about: "WSGI applications in Python, and whatever else uWSGI has a plugin for",
-    program: Program { names: &["uwsgi", "uwsgi-core", "uwsgi_python3"], adapter: None, not: &[] },
+    program: Program {
+        names: &["uwsgi", "uwsgi-core", "uwsgi_python3"],
+        adapter: None,
+        not: &[],
+        interprets: false,
+    },
     settings: &[SLOW_START, FINISHES_WITH_0],
     arguments: &[
         Argument {

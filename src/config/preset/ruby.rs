@@ -9,7 +9,7 @@ const IN_THE_SOCKET_UNIT: &str =
 pub(super) static PUMA: Preset = Preset {
     name: "puma",
     about: "Rack and Rails applications in Ruby, with threads",
-    program: Program { names: &["puma"], adapter: None, not: &[] },
+    program: Program { names: &["puma"], adapter: None, not: &[], interprets: false },
     settings: &[
         SLOW_START,
         Setting {
@@ -51,7 +51,12 @@ pub(super) static PUMA: Preset = Preset {
 pub(super) static UNICORN: Preset = Preset {
     name: "unicorn",
     about: "Rack and Rails applications in Ruby",
-    program: Program { names: &["unicorn", "unicorn_rails"], adapter: None, not: &[] },
+    program: Program {
+        names: &["unicorn", "unicorn_rails"],
+        adapter: None,
+        not: &[],
+        interprets: false,
+    },
     settings: &[
         SLOW_START,
         Setting {

@@ -179,6 +179,7 @@ fn contradictions_are_told_with_what_to_do() {
         ("puma", "puma -p 80", ["`-p` says where", "ListenStream="]),
         ("puma", "rails server", ["does not run `puma`", "herder presets puma"]),
         ("unicorn", "unicorn -D", ["makes the server leave", "remove it"]),
+        ("node", "node --watch app.js", ["`--watch` runs the program", "`herder reload`"]),
         ("node", "npm start", ["without the socket", "herder presets node"]),
         ("node", "sh -c node", ["is about that; a shell", "herder presets node"]),
         ("php-cgi", "php-cgi -b 9000", ["`-b` says where", "ListenStream="]),
@@ -192,6 +193,13 @@ fn contradictions_are_told_with_what_to_do() {
         assert!(told[0].starts_with("web.toml:2:1: `command`"), "{told:?}");
         assert!(parts.iter().all(|part| told[0].contains(part)), "{command}: {told:?}");
     }
+}
+
+/// What node runs may have an option of the same name.
+#[test]
+fn options_of_a_program_that_is_run_are_its_own() {
+    let read = with("node", &["node", "app.js", "--watch", "-r", "x"]).unwrap();
+    assert_eq!(argv(&read), "node -r /usr/lib/herder/node.js app.js --watch -r x");
 }
 
 #[test]

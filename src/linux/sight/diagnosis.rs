@@ -92,6 +92,8 @@ pub enum Obstacle {
         /// Which process.
         pid: i32,
     },
+    /// The kernel does not say in which system call a thread is, which Linux always does.
+    Unsaid,
     /// There is more than one look may cost.
     TooMuch,
 }
@@ -144,8 +146,8 @@ impl fmt::Display for Diagnosis {
             ),
             Diagnosis::Idle { given } => write!(
                 f,
-                "it has {given} and does not wait on that: if it only needs longer, raise start-timeout; \
-                 else tell it to serve that descriptor"
+                "it has {given} and does not wait on that: if it only needs longer, raise start-timeout; if \
+                 it only looks from time to time, set ready = \"alive\"; else tell it to serve that descriptor"
             ),
         }
     }
@@ -169,6 +171,9 @@ impl fmt::Display for Obstacle {
             }
             Obstacle::Narrow { pid } => {
                 write!(f, "process {pid} is a program of 32 bits, whose system calls are others")
+            }
+            Obstacle::Unsaid => {
+                f.write_str("this kernel does not tell what threads wait for (/proc/PID/syscall)")
             }
             Obstacle::TooMuch => {
                 f.write_str("it has too many descriptors, threads or processes to look through")

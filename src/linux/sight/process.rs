@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, IoSliceMut, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// Descriptors in one set of poll(2) or select(2) that are looked at.
 const MOST_POLLED: usize = 4_096;
@@ -41,6 +42,8 @@ impl Process {
 /// A look at a worker, process after process.
 #[derive(Debug)]
 pub struct Look<'a> {
+    /// `/proc`.
+    proc: &'a Path,
     /// The inodes of what the worker was given.
     given: &'a [u64],
     /// What may still be read.
@@ -58,8 +61,14 @@ enum Wait {
 }
 
 impl<'a> Look<'a> {
-    pub fn new(given: &'a [u64], steps: usize) -> Look<'a> {
-        Look { given, left: steps, processes: Vec::new(), obstacle: None }
+    /// `proc` is `/proc`, but in tests.
+    pub fn new(proc: &'a Path, given: &'a [u64], steps: usize) -> Look<'a> {
+        Look { proc, given, left: steps, processes: Vec::new(), obstacle: None }
+    }
+
+    /// Whether nothing more may be read.
+    pub fn is_exhausted(&self) -> bool {
+        self.left == 0
     }
 
     /// Looks at a process: whether it waits on a given socket.
@@ -76,7 +85,7 @@ impl<'a> Look<'a> {
     fn look_at(&mut self, pid: i32) -> io::Result<bool> {
         let mut process = Process { pid, held: Vec::new(), strange: Vec::new() };
         let (mut sets, mut rings) = (Vec::new(), Vec::new());
-        for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        for entry in fs::read_dir(self.of(pid, "fd"))? {
             if !self.step(1) {
                 break;
             }
@@ -104,6 +113,10 @@ impl<'a> Look<'a> {
         Ok(true)
     }
 
+    fn of(&self, pid: i32, what: &str) -> PathBuf {
+        self.proc.join(pid.to_string()).join(what)
+    }
+
     fn any_watches(&mut self, pid: i32, sets: &[i32]) -> io::Result<bool> {
         for number in sets {
             let info = self.info(pid, *number)?;
@@ -117,12 +130,16 @@ impl<'a> Look<'a> {
     /// `/proc/PID/fdinfo/FD`; empty if the descriptor was closed just now.
     fn info(&mut self, pid: i32, number: i32) -> io::Result<String> {
         let mut text = String::new();
-        match File::open(format!("/proc/{pid}/fdinfo/{number}")) {
+        match File::open(self.of(pid, &format!("fdinfo/{number}"))) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
             Ok(file) if self.step(1) => {
                 file.take(FDINFO).read_to_string(&mut text)?;
                 self.step(text.len() / PAGE);
+                // What was left unread may be what matters.
+                if text.len() as u64 == FDINFO {
+                    self.obstacle.get_or_insert(Obstacle::TooMuch);
+                }
             }
             Ok(_) => {}
         }
@@ -131,12 +148,18 @@ impl<'a> Look<'a> {
 
     fn any_thread_waits(&mut self, process: &Process) -> io::Result<bool> {
         let pid = process.pid;
-        for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+        for entry in fs::read_dir(self.of(pid, "task"))? {
             if !self.step(1) {
                 break;
             }
-            let text = match fs::read_to_string(entry?.path().join("syscall")) {
+            let thread = entry?.path();
+            let text = match fs::read_to_string(thread.join("syscall")) {
                 Ok(text) => text,
+                // The thread is there, and this is a kernel that does not tell, such as gVisor's.
+                Err(error) if error.kind() == ErrorKind::NotFound && thread.exists() => {
+                    self.obstacle.get_or_insert(Obstacle::Unsaid);
+                    return Ok(false);
+                }
                 // The thread has ended. (proc_pid_syscall(5): ESRCH once it is being reaped.)
                 Err(error) if is_gone(&error) => continue,
                 Err(error) => return Err(error),
@@ -197,7 +220,7 @@ impl<'a> Look<'a> {
         let mut waits = |number: &i32| self.info(pid, *number).is_ok_and(|info| ring_waits(&info));
         if rings.iter().any(&mut waits) {
             self.obstacle = Some(Obstacle::Ring { pid });
-        } else if cfg!(target_pointer_width = "64") && is_narrow(pid) {
+        } else if cfg!(target_pointer_width = "64") && is_narrow(&self.of(pid, "exe")) {
             self.obstacle = Some(Obstacle::Narrow { pid });
         }
     }
@@ -262,8 +285,8 @@ fn wait_of(call: SystemCall) -> Option<Wait> {
     None
 }
 
-fn is_narrow(pid: i32) -> bool {
+fn is_narrow(program: &Path) -> bool {
     let mut head = [0; 5];
-    let program = File::open(format!("/proc/{pid}/exe"));
+    let program = File::open(program);
     program.and_then(|mut file| file.read_exact(&mut head)).is_ok() && is_of_32_bits(&head)
 }
