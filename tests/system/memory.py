@@ -32,7 +32,7 @@ def measure(name, settings, ask):
     instance.listen()
     instance.start()
     with Load(address, clients=16, ask=ask) as traffic:
-        traffic.more(3000)
+        traffic.wait_until(3000)
     traffic.expect_no_failure()
     total = run("/usr/bin/python3", SCRIPT, instance.service).stdout.splitlines()[-1]
     systemctl("stop", instance.socket, instance.service)

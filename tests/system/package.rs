@@ -18,7 +18,7 @@ const FILES: [&str; 7] = [
     "/usr/share/doc/herder/examples/memory.py",
 ];
 /// Directories here of which both packages hold every file with such an ending, and where.
-const DIRECTORIES: [(&str, &str, &str); 13] = [
+const DIRECTORIES: [(&str, &str, &str); 15] = [
     ("man", ".1", "/usr/share/man/man1/"),
     ("man", ".5", "/usr/share/man/man5/"),
     ("man", ".7", "/usr/share/man/man7/"),
@@ -27,9 +27,11 @@ const DIRECTORIES: [(&str, &str, &str); 13] = [
     ("systemd", ".socket", "/usr/lib/systemd/system/"),
     ("systemd", ".timer", "/usr/lib/systemd/system/"),
     ("systemd/examples", "", "/usr/share/doc/herder/examples/"),
+    ("adapters", "", "/usr/lib/herder/"),
     ("completions", ".fish", "/usr/share/fish/vendor_completions.d/"),
     ("examples/django", "", "/usr/share/doc/herder/examples/django/"),
     ("examples/queue", "", "/usr/share/doc/herder/examples/queue/"),
+    ("examples/servers", "", "/usr/share/doc/herder/examples/servers/"),
     ("examples/grafana", "", "/usr/share/doc/herder/examples/grafana/"),
     ("examples/prometheus", "", "/usr/share/doc/herder/examples/prometheus/"),
 ];
