@@ -93,7 +93,7 @@ fn a_program_for_node_finishes_what_it_has_accepted() {
     let path = env::var_os("PATH").unwrap_or_default();
     if env::split_paths(&path).any(|folder| folder.join("node").is_file()) {
         let settings = "command = [\"node\", \"-r\", \"$ADAPTERS/node.js\", \"app.js\"]\n\
-                        success-exit-status = [0]\nready-after = \"2s\"\n\
+                        success-exit-status = [0]\n\
                         environment.NODE_LISTEN_BACKLOG = \"{backlog}\"\n";
         loses_nothing("app.js", NODE, settings);
     } else {

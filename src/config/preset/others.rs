@@ -107,7 +107,8 @@ pub(super) static STARMAN: Preset = Preset {
         not_unix: Some("fails at the first connection of a UNIX socket that it was given"),
     },
     notes: &[
-        "A worker is Starman's master and one process that serves.",
+        "A worker is Starman's master and one process that serves. With `--preload-app` it ends if it cannot load the \
+         application; without, its master tries for ever, and herder gives up after `start-timeout`.",
         "When it ends it closes connections that it has accepted and not read from: under load one for every few \
          workers that are replaced, also with DeferAcceptSec=.",
         "Starlet is one process, takes UNIX sockets too, and drains on SIGTERM: \

@@ -248,7 +248,15 @@ pub(super) static UWSGI: Preset = Preset {
         not: &[],
         interprets: false,
     },
-    settings: &[SLOW_START, FINISHES_WITH_0],
+    settings: &[
+        SLOW_START,
+        FINISHES_WITH_0,
+        Setting {
+            key: "ready",
+            value: "\"accepting\"",
+            reason: "with `lazy-apps` its READY=1 comes before it has loaded the application",
+        },
+    ],
     arguments: &[
         Argument {
             words: &["--master"],
@@ -289,8 +297,8 @@ pub(super) static UWSGI: Preset = Preset {
     sockets: Sockets { one: false, not_unix: None },
     notes: &[
         "It speaks the uwsgi protocol on the socket it is given, for uwsgi_pass of nginx; `--protocol http` for HTTP.",
-        "A file of settings is not read here: let it have no `socket`, `http`, `daemonize`, `die-on-term` or `lazy-apps`, \
-         and `processes = 1`, or fewer `workers`.",
+        "A file of settings is not read here: let it have no `socket`, `http`, `daemonize` or `die-on-term`, and \
+         `processes = 1`, or fewer `workers`.",
     ],
     example: Example {
         settings: "directory = \"/srv/site\"\ncommand = [\"uwsgi\", \"--plugin\", \"python3\", \"--protocol\", \"http\", \"--module\", \"mysite.wsgi:application\"]\n",
