@@ -145,7 +145,7 @@ pub(super) static GUNICORN: Preset = Preset {
         FINISHES_WITH_0,
         Setting {
             key: "ready",
-            value: "\"alive\"",
+            value: "\"accepting\"",
             reason: "its READY=1 comes before it has loaded the application, and is not believed",
         },
         Setting {
