@@ -115,7 +115,9 @@ impl Machine<'_> {
         let console =
             File::create(out.join("console")).map_err(|error| format!("console: {error}"))?;
         let console_too = console.try_clone().map_err(|error| format!("console: {error}"))?;
-        let mut prepare = Command::new(self.here.join("prepare"));
+        // What is mounted while a tree is made is gone with whoever is killed in the middle of it.
+        let mut prepare = Command::new("unshare");
+        prepare.arg("--mount").arg(self.here.join("prepare"));
         let tree = output_of(prepare.arg(self.tree(scenario)))?;
         let boot = match self.kind {
             Kind::Container => "boot-container",
