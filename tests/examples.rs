@@ -43,7 +43,8 @@ fn the_settings_of_every_example_are_right_and_its_page_tells_of_every_file() {
         for file in files_in(&example).filter(|file| !file.ends_with("README.md")) {
             let name = file.file_name().unwrap().to_str().unwrap();
             assert!(page.contains(name), "{}: its page does not tell of it", file.display());
-            if file.extension().is_some_and(|extension| extension == "toml") {
+            // Rust's own settings are not herder's.
+            if name.ends_with(".toml") && name != "Cargo.toml" {
                 load(name, &read(&file));
             }
         }

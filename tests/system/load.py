@@ -13,11 +13,11 @@ def connect(address):
     """ADDRESS is HOST:PORT or the path of a UNIX socket, as in ListenStream=."""
     if address.startswith("/"):
         connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(30)
+        connection.settimeout(60)
         connection.connect(address)
         return connection
     host, port = address.rsplit(":", 1)
-    return socket.create_connection((host.strip("[]"), int(port)), timeout=30)
+    return socket.create_connection((host.strip("[]"), int(port)), timeout=60)
 
 
 class Answer:

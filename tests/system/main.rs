@@ -83,7 +83,7 @@ impl Setup {
     fn make() -> Result<Self, String> {
         let mut files = vec![package::from("HERDER_DEB")?];
         files.extend(
-            ["listenfd-worker", "misbehave"]
+            ["listenfd-worker", "matrix-listenfd", "misbehave"]
                 .map(example)
                 .into_iter()
                 .collect::<Result<Vec<_>, _>>()?,
@@ -117,7 +117,7 @@ fn missing(programs: &[&str]) -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("booting a machine needs root".into());
     }
-    let always = ["mmdebstrap", "cpio", "setpriv", "unshare", "flock", "python3"];
+    let always = ["mmdebstrap", "cpio", "setpriv", "unshare", "flock", "python3", "go"];
     let programs = always.iter().chain(programs).copied();
     let absent: Vec<_> = programs.filter(|program| !is_installed(program)).collect();
     (!absent.is_empty()).then(|| format!("{} not installed", absent.join(", ")))

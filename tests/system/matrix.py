@@ -60,12 +60,14 @@ class Server:
     def __init__(self, name, data):
         self.name, self.data = name, data
         self.root = pathlib.Path("/srv") / name
-        self.ask = fastcgi.asks_for(self.root / "current/app.php") if data["protocol"] == "fastcgi" else load.ask
+        self.ask = fastcgi.asks_for(MATRIX / "apps" / data["script"]) if data["protocol"] == "fastcgi" else load.ask
         # Enough that some worker has one when it is told to finish. One that takes one at a time is then left for the others.
         self.slow = WORKERS if data.get("one-at-a-time") else 8
         self.releases = 0
         self.deploy()
-        settings = f'preset = "{name}"\ndirectory = "{self.root}/current"\nworkers = {WORKERS}\n{data["settings"]}'
+        preset = data.get("preset", name)
+        settings = f'preset = "{preset}"\n' if preset else ""
+        settings += f'directory = "{self.root}/current"\nworkers = {WORKERS}\n{data["settings"]}'
         # Some servers tell of every request, and an entry of herder's that is left out for it would be missed here.
         # (An interval of 0 should mean that, and means the default.)
         service = "[Service]\nLogRateLimitIntervalSec=1s\nLogRateLimitBurst=100000\n"

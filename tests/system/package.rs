@@ -18,7 +18,7 @@ const FILES: [&str; 7] = [
     "/usr/share/doc/herder/examples/memory.py",
 ];
 /// Directories here of which both packages hold every file with such an ending, and where.
-const DIRECTORIES: [(&str, &str, &str); 15] = [
+const DIRECTORIES: [(&str, &str, &str); 20] = [
     ("man", ".1", "/usr/share/man/man1/"),
     ("man", ".5", "/usr/share/man/man5/"),
     ("man", ".7", "/usr/share/man/man7/"),
@@ -30,7 +30,12 @@ const DIRECTORIES: [(&str, &str, &str); 15] = [
     ("adapters", "", "/usr/lib/herder/"),
     ("completions", ".fish", "/usr/share/fish/vendor_completions.d/"),
     ("examples/django", "", "/usr/share/doc/herder/examples/django/"),
+    ("examples/go", "", "/usr/share/doc/herder/examples/go/"),
+    ("examples/node", "", "/usr/share/doc/herder/examples/node/"),
+    ("examples/php", "", "/usr/share/doc/herder/examples/php/"),
     ("examples/queue", "", "/usr/share/doc/herder/examples/queue/"),
+    ("examples/rails", "", "/usr/share/doc/herder/examples/rails/"),
+    ("examples/rust", "", "/usr/share/doc/herder/examples/rust/"),
     ("examples/servers", "", "/usr/share/doc/herder/examples/servers/"),
     ("examples/grafana", "", "/usr/share/doc/herder/examples/grafana/"),
     ("examples/prometheus", "", "/usr/share/doc/herder/examples/prometheus/"),

@@ -1,11 +1,7 @@
 //! A small HTTP worker on the `listenfd` crate: what a server needs to run well under herder,
 //! and nothing herder-specific but the three variables it shows.
 //!
-//! ```text
-//! cargo build --release --examples
-//! herder run --listen 127.0.0.1:8000 --workers 2 -- target/release/examples/listenfd-worker
-//! curl '127.0.0.1:8000/?sleep=500'       # `sleep` delays the answer, in milliseconds
-//! ```
+//! README.md beside this file says how to run it; `?sleep=500` delays an answer by as many milliseconds.
 
 use listenfd::ListenFd;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

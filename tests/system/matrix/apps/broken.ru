@@ -1,0 +1,3 @@
+# A release with a mistake in it.
+
+raise "this release is broken"

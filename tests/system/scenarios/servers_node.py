@@ -1,0 +1,7 @@
+# tree: servers
+# seconds: 300
+"""Node does under herder as herder-servers(7) tells."""
+
+import matrix
+
+matrix.check("node")

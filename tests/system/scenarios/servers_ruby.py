@@ -1,0 +1,7 @@
+# tree: servers
+# seconds: 300
+"""The servers of Ruby do under herder as herder-servers(7) tells."""
+
+import matrix
+
+matrix.check("ruby")
