@@ -81,7 +81,8 @@ def ratio():
         ready.wait()
         before = told.value
         with_them += latencies()
-        expect(told.value - before > KILLS, f"only {told.value - before} messages: nobody watched")
+        # Those who read get what time is left, and on a busy host that may come later.
+        wait_for(lambda: told.value - before > KILLS, "messages for those who watch")
         done.set()
         readers.join()
     for name, values in (("without watchers", without), (f"with {WATCHERS}", with_them)):
