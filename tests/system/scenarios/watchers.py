@@ -31,8 +31,9 @@ os.chmod(web.runtime / "started", 0o666)
 started = open(web.runtime / "started", "r+b", buffering=0)
 web.start()
 web.at_full_strength(2)
-while os.get_blocking(started.fileno()) and len(os.read(started.fileno(), 64).split()) < 2:
-    pass
+there = 0
+while there < 2:
+    there += len(started.read(64).split())
 
 
 def latencies():
