@@ -30,6 +30,9 @@
 //! | `receive` | is blocked in recvfrom(2) until a datagram comes |
 //! | `hold` | accepts one connection, and never lets go of it |
 //! | `elsewhere` | listens on a port of its own |
+//! | `set-nonblocking`, `set-blocking` | sets or clears O_NONBLOCK of the first socket |
+//! | `listen BACKLOG` | listens again on the first socket, with another number |
+//! | `unlink FILE`, `rebind FILE` | removes a UNIX socket's file, or listens there itself |
 //! | `thread` | goes on in a thread |
 //! | `child` | goes on in a process of its own |
 //! | `threads COUNT` | has so many more threads, which do nothing |
@@ -44,6 +47,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::process::{self, Command};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
@@ -52,6 +56,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::select::{FdSet, select};
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::socket::{Backlog, listen};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -95,9 +100,18 @@ fn run(steps: &mut dyn Iterator<Item = String>) -> Outcome {
                 let socket = ListenFd::from_env().take_udp_socket(0)?;
                 socket.ok_or("there is no socket for datagrams")?.recv(&mut [0])?;
             }
+            "set-nonblocking" => door().set_nonblocking(true)?,
+            "set-blocking" => door().set_nonblocking(false)?,
+            "listen" => listen(door(), Backlog::new(value()?.parse::<i32>()?)?)?,
+            "unlink" => fs::remove_file(value()?)?,
+            "rebind" => {
+                let path = value()?;
+                fs::remove_file(&path)?;
+                // Its own until it ends.
+                Box::leak(Box::new(UnixListener::bind(path)?));
+            }
             "hold" => {
-                let door = door()?;
-                let client = door.accept()?;
+                let client = door().accept()?;
                 (&client).read_to_end(&mut Vec::new())?;
                 stay();
             }
@@ -146,6 +160,15 @@ impl Door {
     }
 }
 
+impl Door {
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match self {
+            Door::Inet(listener) => listener.set_nonblocking(nonblocking),
+            Door::Unix(listener) => listener.set_nonblocking(nonblocking),
+        }
+    }
+}
+
 impl AsFd for Door {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
@@ -156,22 +179,25 @@ impl AsFd for Door {
 }
 
 /// A server that finds no socket for it does what many do: nothing.
-fn door() -> Result<Door, Box<dyn Error>> {
-    let mut handed_over = ListenFd::from_env();
-    if let Ok(Some(listener)) = handed_over.take_tcp_listener(0) {
-        return Ok(Door::Inet(listener));
-    }
-    match handed_over.take_unix_listener(0) {
-        Ok(Some(listener)) => Ok(Door::Unix(listener)),
-        _ => stay(),
-    }
+fn door() -> &'static Door {
+    static DOOR: OnceLock<Door> = OnceLock::new();
+    DOOR.get_or_init(|| {
+        let mut handed_over = ListenFd::from_env();
+        if let Ok(Some(listener)) = handed_over.take_tcp_listener(0) {
+            return Door::Inet(listener);
+        }
+        match handed_over.take_unix_listener(0) {
+            Ok(Some(listener)) => Door::Unix(listener),
+            _ => stay(),
+        }
+    })
 }
 
 fn serve(how: &str) -> Outcome {
-    let door = door()?;
+    let door = door();
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     if how == "epoll" {
-        epoll.add(&door, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        epoll.add(door, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
     }
     loop {
         match how {

@@ -138,7 +138,11 @@ fn sockets(settings: &Settings, service: Option<&Service>) -> String {
             format!("{} {from}, else herder listens itself", listen.join(", "))
         }
     };
-    format!("# sockets:   {expected}\n")
+    let mut text = format!("# sockets:   {expected}\n");
+    if let (true, Some(why)) = (settings.blocking, service.and_then(Service::makes_nonblocking)) {
+        let _ = writeln!(text, "#            do block, as `blocking` wants it: NO, {why}");
+    }
+    text
 }
 
 fn processes(settings: &Settings) -> String {

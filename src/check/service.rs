@@ -32,7 +32,8 @@ impl Service {
         let name = format!("herder@{}.service", path.file_stem()?.to_str()?);
         let mut systemctl = Command::new("systemctl");
         systemctl.args(["show", "--property"]).arg(
-            "LoadState,User,Group,SupplementaryGroups,DynamicUser,ProtectHome,PrivateTmp,TriggeredBy",
+            "LoadState,User,Group,SupplementaryGroups,DynamicUser,ProtectHome,PrivateTmp,TriggeredBy,\
+             NonBlocking",
         );
         let answer = bounded_output(systemctl.arg("--").arg(&name))?;
         Service::from_show(name, &answer)
@@ -69,6 +70,12 @@ impl Service {
             true => format!("a .socket unit (none names {} yet)", self.name),
             false => units.join(" and "),
         }
+    }
+
+    /// Why its sockets do not block, if they do not (systemd.service(5)).
+    pub fn makes_nonblocking(&self) -> Option<String> {
+        let is_set = self.property("NonBlocking") == "yes";
+        is_set.then(|| format!("NonBlocking=yes of {} sets O_NONBLOCK on its sockets", self.name))
     }
 
     /// Why the service does not see this path although it exists (systemd.exec(5)).
@@ -126,6 +133,11 @@ mod tests {
             "ProtectHome=yes of herder@web.service hides it"
         );
         assert_eq!(service.hides(Path::new("/homestead")), None);
+        assert_eq!(service.makes_nonblocking(), None);
+        let answer = "LoadState=loaded\nNonBlocking=yes\n";
+        let nonblocking = Service::from_show("herder@php.service".into(), answer).unwrap();
+        let why = nonblocking.makes_nonblocking().unwrap();
+        assert!(why.starts_with("NonBlocking=yes of herder@php.service"), "{why}");
         assert_eq!(service.hides(Path::new("/tmp/app")), None);
         assert!(Service::from_show("x".into(), "LoadState=not-found\n").is_none());
     }

@@ -109,6 +109,17 @@ pub static KEYS: &[Key] = &[
         show: |settings| show::word(&LISTEN_PID, settings.listen_pid),
     },
     Key {
+        name: "blocking",
+        kind: "true or false",
+        default: "false",
+        since: "0.1",
+        reloadable: true,
+        help: "Whether the server needs its sockets to block, as php-cgi and php-fpm do: one that does not is refused.",
+        example: "true",
+        read: |draft, reader| reader.boolean(&mut draft.settings.blocking),
+        show: |settings| Some(settings.blocking.to_string()),
+    },
+    Key {
         name: "directory",
         kind: "an absolute path",
         default: "herder's own",

@@ -113,6 +113,17 @@ impl Reader<'_> {
         ));
     }
 
+    /// `true` or `false`, also as a string.
+    pub fn boolean(&mut self, into: &mut bool) {
+        let (Data::Text(text) | Data::Scalar("a boolean", text)) = &self.value.data else {
+            return self.wrong_type();
+        };
+        match text.parse() {
+            Ok(value) => *into = value,
+            Err(_) => self.wrong_type(),
+        }
+    }
+
     /// A number, or a share in per cent of what is wanted.
     pub fn amount(&mut self, into: &mut Amount) {
         let percent = match &self.value.data {

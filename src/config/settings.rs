@@ -31,6 +31,8 @@ pub struct Settings {
     pub stdin: Stdin,
     /// `listen-pid`
     pub listen_pid: ListenPid,
+    /// `blocking`: the server needs its sockets to block.
+    pub blocking: bool,
     /// `directory`: as written; [`Launch`](crate::launch::Launch) resolves it.
     pub directory: Option<PathBuf>,
     /// `environment`
@@ -62,6 +64,7 @@ impl Default for Settings {
             sockets: None,
             stdin: Stdin::Null,
             listen_pid: ListenPid::Set,
+            blocking: false,
             directory: None,
             environment: BTreeMap::new(),
             environment_file: Vec::new(),

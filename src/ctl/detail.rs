@@ -93,7 +93,7 @@ fn head(status: &Status, now: SystemTime, width: Option<usize>) -> Vec<String> {
     say("herder", vec![herder(status, now)]);
     match status.sockets.as_slice() {
         [] => say("sockets", vec!["none".to_owned()]),
-        sockets => say("sockets", sockets.iter().map(socket).collect()),
+        sockets => say("sockets", sockets.iter().flat_map(socket).collect()),
     }
     say("reload", status.reload.iter().map(|reload| under_way(reload, now)).collect());
     say("reloads", status.reloads.iter().map(|reload| past(reload, now)).collect());
@@ -125,7 +125,14 @@ fn herder(status: &Status, now: SystemTime) -> String {
     list(&parts)
 }
 
-fn socket(socket: &Socket) -> String {
+/// A line for it, and one for each thing about it that somebody should see to.
+fn socket(socket: &Socket) -> Vec<String> {
+    let harm = socket.changes.iter().filter(|change| change.harmful);
+    let harm = harm.map(|change| format!("! {}", one_line(&change.text)));
+    [queue(socket)].into_iter().chain(harm).collect()
+}
+
+fn queue(socket: &Socket) -> String {
     let mut text = match &socket.address {
         Some(address) => format!("{} {address} ({})", socket.name, socket.kind),
         None => format!("{} ({})", socket.name, socket.kind),

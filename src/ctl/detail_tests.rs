@@ -22,6 +22,7 @@ web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
   herder   pid 100, version 0.1.0, up 13min 20s, 1.235s of CPU time, 2.2M of memory, 40 file descriptors
   sockets  web [::]:80 (stream): 17 of 4096 waiting, 3 dropped
            admin /run/web/admin.sock (stream): 0 of 128 waiting
+           ! the backlog of admin is 128 and was 4096
            queue (fifo)
   reloads  2026-11-23 07:59:00 UTC, 1min ago: to generation 4, failed after 1.5s: worker 9 exited with status 1
            2026-11-23 07:59:00 UTC, 1min ago: to generation 3, done after 1.5s
@@ -48,6 +49,7 @@ web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
            2.2M of memory, 40 file descriptors
   sockets  web [::]:80 (stream): 17 of 4096 waiting, 3 dropped
            admin /run/web/admin.sock (stream): 0 of 128 waiting
+           ! the backlog of admin is 128 and was 4096
            queue (fifo)
   reloads  2026-11-23 07:59:00 UTC, 1min ago: to generation 4, failed after
            1.5s: worker 9 exited with status 1

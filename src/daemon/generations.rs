@@ -59,6 +59,7 @@ impl Daemon {
     /// waits for how it goes.
     pub(super) fn reload(&mut self, previous: bool, caller: Option<Caller>) {
         let spec = if previous { self.spec_before() } else { self.read_again().map(Rc::new) };
+        let spec = spec.and_then(|spec| self.keeps_apart(&spec).map(|()| spec));
         match spec {
             Ok(spec) => {
                 let policy = spec.settings.policy.clone();

@@ -12,6 +12,7 @@ mod calls;
 mod children;
 mod clients;
 mod describe;
+mod effects;
 mod figures;
 mod generations;
 mod http;
@@ -42,6 +43,7 @@ use crate::log::{Log, Priority};
 use calendar::Calendar;
 use calls::Calls;
 use children::Children;
+use effects::Effects;
 use figures::Figures;
 use generations::Generations;
 use looks::Looks;
@@ -69,6 +71,7 @@ struct Daemon {
     _own: Vec<Socket>,
     children: Children,
     looks: Looks,
+    effects: Effects,
     figures: Figures,
     calendar: Calendar,
     precheck: Option<Precheck>,
@@ -140,12 +143,17 @@ impl Daemon {
         for (priority, note) in self.children.notes() {
             self.log.say(priority, note);
         }
+        let mut occasion = None;
         for report in std::mem::take(&mut self.reports) {
+            occasion = effects::occasion(&report).or(occasion);
             let pid = report.worker().and_then(|worker| self.children.pid(worker));
             let entry = self.log.report(&report, pid);
             self.streams.happened(&entry);
             // Some old worker has drained: perhaps the last that a reload has left.
             self.has_spare_code |= matches!(report, Report::Ended { manner: Manner::Ordered, .. });
+        }
+        if occasion.is_some() {
+            self.look_at_sockets(occasion);
         }
         if let Some(lost) = self.systemd.recovered() {
             let text = format_args!("systemd takes notifications again; {lost} came late or never");

@@ -8,12 +8,14 @@ use crate::herd::{self, Condition, WorkerId, WorkerView};
 use crate::linux::sockets::Socket;
 use crate::linux::usage::Subject;
 use crate::linux::{poll, queue};
+use crate::log::Effect;
 use crate::wire::status;
 
 impl Daemon {
     /// How the instance is doing, as of now.
     pub(super) fn status(&mut self) -> status::Status {
         self.look();
+        let effects = self.look_at_sockets(None);
         self.calendar.compare();
         let herd = &self.herd;
         let (wanted, ready) = herd.strength();
@@ -41,7 +43,7 @@ impl Daemon {
             ready,
             starting: count(&[Starting]),
             draining: count(&[Draining, Retiring]),
-            sockets: self.queues(),
+            sockets: self.queues(&effects),
             reload: herd.progress().map(|progress| self.progress(progress)),
             reloads: herd.past_reloads().map(|past| self.past_reload(past)).collect(),
             counters: self.counters(),
@@ -61,19 +63,26 @@ impl Daemon {
     }
 
     /// The sockets that workers are given, and how full they are.
-    fn queues(&self) -> Vec<status::Socket> {
+    fn queues(&self, effects: &[Vec<Effect>]) -> Vec<status::Socket> {
         let spec = self.generations.get(self.herd.generation());
         let given = spec.map(|spec| spec.launch.sockets.as_slice()).unwrap_or_default();
         let sockets: Vec<&Socket> = given.iter().map(|&index| &self.sockets[index]).collect();
         let queues = queue::of(&sockets);
-        let seen = sockets.iter().zip(queues).map(|(socket, queue)| status::Socket {
-            name: socket.name.clone(),
-            address: socket.address.as_ref().map(ToString::to_string),
-            kind: queue::kind(socket).to_owned(),
-            waiting: queue.waiting,
-            limit: queue.limit,
-            dropped: queue.dropped,
-        });
+        let change = |effect: &Effect| status::SocketChange {
+            kind: effect.kind,
+            harmful: effect.is_harmful(),
+            text: effect.text.clone(),
+        };
+        let seen =
+            sockets.iter().zip(queues).zip(given).map(|((socket, queue), &index)| status::Socket {
+                name: socket.name.clone(),
+                address: socket.address.as_ref().map(ToString::to_string),
+                kind: queue::kind(socket).to_owned(),
+                waiting: queue.waiting,
+                limit: queue.limit,
+                dropped: queue.dropped,
+                changes: effects[index].iter().map(change).collect(),
+            });
         seen.collect()
     }
 

@@ -6,6 +6,7 @@
 use super::calendar::Calendar;
 use super::calls::Calls;
 use super::children::{Children, Inheritance};
+use super::effects::{self, Effects};
 use super::figures::Figures;
 use super::generations::Generations;
 use super::looks::Looks;
@@ -104,6 +105,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
     }
     let runtime = RuntimeDir::open(&name, &environment).map_err(permission_is_a_setting)?;
     let spec = source.bind(settings, &sockets).map_err(Error::Config)?;
+    effects::blocks(&spec, &sockets, &name).map_err(Error::Config)?;
     let control = runtime.control();
     let mut server = Server::listen(&control)
         .map_err(|why| Error::system(format!("listen on {}", control.display()), why))?;
@@ -130,6 +132,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
     let shortest = Duration::from_millis(1);
     let watchdog = sd_notify::watchdog_enabled().filter(|interval| *interval >= shortest);
     let watchdog = watchdog.map(Into::into);
+    let effects = Effects::new(&sockets);
     let mut first = Vec::new();
     let now = Time(poll::now());
     let herd = Herd::start(now, seed(), generations.newest(), policy, watchdog, &mut first);
@@ -143,6 +146,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         _own: own,
         children,
         looks: Looks::default(),
+        effects,
         figures: Figures::default(),
         calendar: Calendar::now(),
         precheck: None,

@@ -7,10 +7,12 @@
 mod change;
 mod line;
 mod report;
+mod socket;
 mod stderr;
 
 pub use change::change;
 pub use line::{harmless, timestamp};
+pub use socket::{Effect, Origin, effect, socket_changed};
 
 use crate::herd::Report;
 use crate::linux::journal::Journal;

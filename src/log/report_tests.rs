@@ -1,6 +1,6 @@
 //! The catalog explains every kind of entry, and speaks only of fields the entry has.
 
-use super::super::change;
+use super::super::{change, socket};
 use super::*;
 use crate::herd::Evidence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,7 +84,9 @@ fn the_catalog_explains_every_kind_of_report_and_no_other() {
     let entries = catalog();
     let explained: BTreeSet<&str> = entries.keys().copied().collect();
     let mut reported: BTreeSet<&str> = reports().iter().map(|report| identity(report).1).collect();
-    assert!(reported.insert(change::ID) && is_id(change::ID));
+    for id in [change::ID, socket::ID] {
+        assert!(reported.insert(id) && is_id(id));
+    }
     assert_eq!(explained, reported);
     for (id, text) in entries {
         let (header, body) = text.split_once("\n\n").unwrap();
@@ -101,6 +103,7 @@ fn the_catalog_uses_only_fields_the_entry_has() {
     let mut entries: Vec<_> =
         reports().iter().map(|report| entry(report, Some(4711), None)).collect();
     entries.push(change::change("Scale", "for 4 workers", 1000, 4711));
+    entries.push(socket::example());
     for entry in entries {
         let text = catalog()[entry.message_id.unwrap()];
         let mut fields: BTreeSet<&str> = entry.fields.iter().map(|(name, _)| *name).collect();
@@ -193,7 +196,7 @@ fn the_manual_lists_every_kind_of_event() {
     let listed: Vec<&str> =
         kinds.lines().filter_map(|line| line.strip_prefix(".It Li ")?.split(' ').next()).collect();
     let mut reported: Vec<&str> = reports().iter().map(Report::kind).collect();
-    reported.push(change::KIND);
+    reported.extend([socket::KIND, change::KIND]);
     assert_eq!(listed, reported);
 }
 

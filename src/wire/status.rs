@@ -81,6 +81,36 @@ pub struct Socket {
     pub limit: Option<u64>,
     /// What the kernel has dropped because the queue was full.
     pub dropped: Option<u64>,
+    /// What has changed about it since herder was given it.
+    pub changes: Vec<SocketChange>,
+}
+
+/// What workers have done to a socket, for everybody who has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SocketChange {
+    /// What.
+    pub kind: ChangeKind,
+    /// Somebody should do something about it.
+    pub harmful: bool,
+    /// What is the matter, and what to change.
+    pub text: String,
+}
+
+/// What can change about a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// `O_NONBLOCK` was set.
+    Nonblocking,
+    /// `O_NONBLOCK` was cleared.
+    Blocking,
+    /// Other than before may wait: listen(2) was called again.
+    Backlog,
+    /// Its file is gone.
+    Unlinked,
+    /// Another file is in the place of its own.
+    Replaced,
 }
 
 /// A reload under way.
@@ -416,6 +446,10 @@ display_as_serialised! {
     Phase {
         Checking => "checking", Canary => "canary", Rolling => "rolling",
         RollingBack => "rolling back",
+    }
+    ChangeKind {
+        Nonblocking => "nonblocking", Blocking => "blocking", Backlog => "backlog",
+        Unlinked => "unlinked", Replaced => "replaced",
     }
     Evidence {
         Notified => "notified", Accepting => "accepting", Executed => "executed",

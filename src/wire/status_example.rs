@@ -53,6 +53,7 @@ pub fn example(slots: u32) -> Status {
                 waiting: Some(17),
                 limit: Some(4096),
                 dropped: Some(3),
+                changes: Vec::new(),
             },
             Socket {
                 name: "admin".to_owned(),
@@ -61,6 +62,11 @@ pub fn example(slots: u32) -> Status {
                 waiting: Some(0),
                 limit: Some(128),
                 dropped: None,
+                changes: vec![SocketChange {
+                    kind: ChangeKind::Backlog,
+                    harmful: true,
+                    text: "the backlog of admin is 128 and was 4096".to_owned(),
+                }],
             },
             Socket {
                 name: "queue".to_owned(),
@@ -69,6 +75,7 @@ pub fn example(slots: u32) -> Status {
                 waiting: None,
                 limit: None,
                 dropped: None,
+                changes: Vec::new(),
             },
         ],
         reload: None,

@@ -21,6 +21,7 @@ mod control;
 mod control_calls;
 mod control_permissions;
 mod control_streams;
+mod effects;
 mod endings;
 mod escalation;
 mod figures;

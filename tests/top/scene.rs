@@ -174,6 +174,7 @@ fn socket(
         waiting: queue.map(|(waiting, _)| waiting),
         limit: queue.map(|(_, limit)| limit),
         dropped,
+        changes: Vec::new(),
     }
 }
 

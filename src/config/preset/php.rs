@@ -18,6 +18,11 @@ pub(super) static PHP_CGI: Preset = Preset {
             reason: "FastCGI has the listening socket as standard input",
         },
         Setting {
+            key: "blocking",
+            value: "true",
+            reason: "it ends at once where the socket does not block",
+        },
+        Setting {
             key: "success-exit-status",
             value: "[0]",
             reason: "it leaves after PHP_FCGI_MAX_REQUESTS requests, 500 unless set",
@@ -68,6 +73,11 @@ pub(super) static PHP_FPM: Preset = Preset {
             key: "ready",
             value: "\"notify\"",
             reason: "it sends READY=1 when its children wait for requests",
+        },
+        Setting {
+            key: "blocking",
+            value: "true",
+            reason: "its children end at once, one after the other, where the socket does not block",
         },
         Setting {
             key: "reopen-signal",

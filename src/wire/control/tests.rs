@@ -6,8 +6,8 @@ mod idl;
 use super::*;
 use crate::wire::status::example::example;
 use crate::wire::status::{
-    Event, Evidence, ExitCause, InstanceDescription, LastExit, PastReload, Phase, Progress,
-    Setting, State, Status, Verdict, WorkerState,
+    ChangeKind, Event, Evidence, ExitCause, InstanceDescription, LastExit, PastReload, Phase,
+    Progress, Setting, SocketChange, State, Status, Verdict, WorkerState,
 };
 use crate::wire::varlink::Outcome;
 use idl::{Fields, Type, definitions, record};
@@ -33,6 +33,12 @@ fn examples() -> Vec<Status> {
         let reload = Progress { generation, phase, replaced, wanted, started_at_usec };
         examples.push(Status { reload: Some(reload), ..full.clone() });
     }
+    use ChangeKind::{Backlog, Blocking, Nonblocking, Replaced, Unlinked};
+    let mut changed = full.clone();
+    let kinds = [Nonblocking, Blocking, Backlog, Unlinked, Replaced];
+    let change = |kind| SocketChange { kind, harmful: true, text: "it has".to_owned() };
+    changed.sockets[0].changes = kinds.map(change).into();
+    examples.push(changed);
     let mut workers = full.clone();
     use Evidence::{Accepting, Assumed, Executed, Notified};
     use ExitCause::{Dumped, Exited, Killed, NotStarted, OutOfMemory, TimedOut};

@@ -1,0 +1,180 @@
+//! What workers did to a socket they were given, as log entries and in words.
+
+use super::{Entry, Priority};
+use crate::linux::nature::Change;
+use crate::linux::sockets::Socket;
+use crate::wire::status::ChangeKind;
+
+/// What such an entry is called for ever.
+pub(super) const ID: &str = "f047ecb81d8f47faa7c35822507ad27c";
+
+/// The kind of event it is.
+pub(super) const KIND: &str = "socket_changed";
+
+/// What there is to say about a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// How much it matters.
+    pub priority: Priority,
+    /// What has changed.
+    pub kind: ChangeKind,
+    /// What is the matter, and what to change.
+    pub text: String,
+}
+
+impl Effect {
+    /// Whether somebody should do something about it.
+    pub fn is_harmful(&self) -> bool {
+        self.priority <= Priority::Warning
+    }
+}
+
+/// Where the instance is from, for the advice.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// The instance's name.
+    pub instance: &'a str,
+    /// It is `herder@INSTANCE.service`.
+    pub under_systemd: bool,
+}
+
+impl Origin<'_> {
+    /// What makes the socket anew.
+    fn renewal(&self) -> String {
+        match self.under_systemd {
+            true => format!("`systemctl restart herder@{}.socket` makes it again", self.instance),
+            false => "starting herder again makes it again".to_owned(),
+        }
+    }
+
+    /// What begins with the flags as they should be.
+    fn restart(&self) -> String {
+        match self.under_systemd {
+            true => format!("`systemctl restart herder@{}.service`", self.instance),
+            false => "starting herder again".to_owned(),
+        }
+    }
+}
+
+/// What to say about a change of a socket; `needed` says that its workers need it to block.
+pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>) -> Effect {
+    let file = || match &socket.address {
+        Some(address) => format!("{address}, the file of {},", socket.name),
+        None => format!("the file of {socket}"),
+    };
+    let (priority, kind, text) = match change {
+        Change::Nonblocking if needed => (
+            Priority::Error,
+            ChangeKind::Nonblocking,
+            format!(
+                "{socket} no longer blocks, and its workers need that (`blocking`): they fail, or end at once. Keep \
+                 servers with an event loop off this socket; {} sets it right",
+                origin.restart()
+            ),
+        ),
+        Change::Nonblocking => (
+            Priority::Info,
+            ChangeKind::Nonblocking,
+            format!(
+                "{socket} no longer blocks: a worker has set O_NONBLOCK, which holds for everybody who has the \
+                 socket. Servers with an event loop want that; no other should have it too"
+            ),
+        ),
+        Change::Blocking => (
+            Priority::Warning,
+            ChangeKind::Blocking,
+            format!(
+                "{socket} blocks now: somebody has cleared O_NONBLOCK, which holds for everybody who has the socket. \
+                 A server with an event loop may hang in accept(); keep servers that block off this socket"
+            ),
+        ),
+        Change::Backlog { was, is } => (
+            Priority::Warning,
+            ChangeKind::Backlog,
+            format!(
+                "the backlog of {socket} is {is} and was {was}: a worker has called listen() again. Give its server \
+                 the number, such as `--backlog {was}`; {{backlog}} stands for it in the settings"
+            ),
+        ),
+        Change::Unlinked => (
+            Priority::Error,
+            ChangeKind::Unlinked,
+            format!(
+                "{} is gone, and nobody can connect: a worker has removed it. {}; use a server that leaves it \
+                 alone, or a TCP port",
+                file(),
+                origin.renewal()
+            ),
+        ),
+        Change::Replaced => (
+            Priority::Error,
+            ChangeKind::Replaced,
+            format!(
+                "{} is another file now, and who connects there does not reach the workers' socket: one of them has \
+                 bound it anew. {}; have the server take the socket it is given",
+                file(),
+                origin.renewal()
+            ),
+        ),
+    };
+    Effect { priority, kind, text }
+}
+
+/// The entry for what was seen after a worker had begun or ended, `when` says which; or when somebody
+/// asked.
+pub fn socket_changed(socket: &Socket, effect: &Effect, when: Option<(u64, &str)>) -> Entry {
+    let mut text = effect.text.clone();
+    if let Some((worker, what)) = when {
+        text.push_str(&format!(" (seen when worker {worker} {what})"));
+    }
+    let mut entry = Entry::new(effect.priority, text)
+        .with("HERDER_EVENT", KIND)
+        .with("HERDER_SOCKET", &socket.name)
+        .with("HERDER_CHANGE", effect.kind);
+    if let Some((worker, _)) = when {
+        entry = entry.with("HERDER_WORKER", worker);
+    }
+    entry.message_id = Some(ID);
+    entry
+}
+
+/// An entry as it is when somebody has asked.
+#[cfg(test)]
+pub fn example() -> Entry {
+    let address = "@herder-test-of-entries".parse();
+    let socket = crate::linux::sockets::bind("web", &address.expect("it is right")).expect("free");
+    let origin = Origin { instance: "site", under_systemd: true };
+    socket_changed(&socket, &effect(&socket, Change::Unlinked, false, origin), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linux::sockets::bind;
+
+    #[test]
+    fn every_change_is_told_with_what_to_change() {
+        let socket = bind("web", &"@herder-test-of-effects".parse().unwrap()).unwrap();
+        let changes = [
+            (Change::Nonblocking, Priority::Info, "event loop want that"),
+            (Change::Blocking, Priority::Warning, "keep servers that block off"),
+            (Change::Backlog { was: 4096, is: 511 }, Priority::Warning, "`--backlog 4096`"),
+            (Change::Unlinked, Priority::Error, "`systemctl restart herder@site.socket`"),
+            (Change::Replaced, Priority::Error, "take the socket it is given"),
+        ];
+        let origin = Origin { instance: "site", under_systemd: true };
+        for (change, priority, advice) in changes {
+            let effect = effect(&socket, change, false, origin);
+            assert_eq!(effect.priority, priority, "{change:?}");
+            assert!(effect.text.contains(advice) && !effect.text.contains('\n'), "{effect:?}");
+            let entry = socket_changed(&socket, &effect, Some((3, "became ready")));
+            assert!(entry.message.ends_with(" (seen when worker 3 became ready)"));
+            assert!(entry.fields.contains(&("HERDER_CHANGE", effect.kind.to_string())));
+        }
+        let needed = effect(&socket, Change::Nonblocking, true, origin);
+        assert_eq!(needed.priority, Priority::Error);
+        assert!(needed.text.contains("`systemctl restart herder@site.service` sets it right"));
+        let alone = Origin { under_systemd: false, ..origin };
+        assert!(!effect(&socket, Change::Unlinked, false, alone).text.contains("systemctl"));
+    }
+}

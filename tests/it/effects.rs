@@ -1,0 +1,166 @@
+//! What workers do to the sockets they share: noticed, said once with what to change, and never put
+//! back. And the one mix that is refused.
+
+use crate::client::{Running, command};
+use crate::systemd::{Herder, Unit};
+use crate::wait::until;
+use crate::workers::{listener, misbehave, shell};
+use herder::wire::status::{ChangeKind, SocketChange};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+
+fn notify(steps: &str) -> String {
+    format!("workers = 2\nready = \"notify\"\n{}", misbehave(steps))
+}
+
+fn changes(herder: &Herder) -> Vec<SocketChange> {
+    herder.status().sockets.remove(0).changes
+}
+
+fn shown(herder: &Herder) -> String {
+    let run = herder.path("run");
+    Running::of(&mut command(&["status", run.to_str().unwrap()])).ends().out
+}
+
+/// How often the log says so.
+fn times(herder: &Herder, text: &str) -> usize {
+    herder.log().matches(text).count()
+}
+
+#[test]
+fn another_backlog_is_named_with_the_one_that_was_asked_for() {
+    let mut herder = Unit::new(&notify("listen 5 ready")).socket("web", listener()).start();
+    herder.hears("READY=1");
+    herder.logs("a worker has called listen() again");
+    let log = herder.log();
+    let line = log.lines().find(|line| line.contains("listen() again")).unwrap();
+    let (_, was) = line.split_once(") is 5 and was ").unwrap();
+    let was: u64 = was.split(':').next().unwrap().parse().unwrap();
+    assert!(was > 5 && line.contains(&format!("`--backlog {was}`")), "{line}");
+    assert!(line.contains(" (seen when worker ") && line.contains(" became ready)"), "{line}");
+    let [change] = &changes(&herder)[..] else { panic!("{:?}", changes(&herder)) };
+    assert!(change.kind == ChangeKind::Backlog && change.harmful, "{change:?}");
+    assert!(shown(&herder).contains("! the backlog of web (127.0.0.1:"), "{}", shown(&herder));
+    // Once, however many workers do it and however often somebody asks.
+    herder.serves(2);
+    assert_eq!(times(&herder, "listen() again"), 1);
+}
+
+#[test]
+fn a_flag_that_most_servers_set_is_noted_and_the_reverse_is_a_warning() {
+    let herder = Unit::new(&notify("set-nonblocking ready")).socket("web", listener()).start();
+    herder.logs("no longer blocks: a worker has set O_NONBLOCK");
+    assert!(herder.log().lines().any(|line| line.contains(" info ") && line.contains("no longer")));
+    let [change] = &changes(&herder)[..] else { panic!("{:?}", changes(&herder)) };
+    assert!(change.kind == ChangeKind::Nonblocking && !change.harmful, "{change:?}");
+    assert!(!shown(&herder).contains('!'), "{}", shown(&herder));
+
+    let socket = listener();
+    socket.set_nonblocking(true).unwrap();
+    let herder = Unit::new(&notify("set-blocking ready")).socket("web", socket).start();
+    herder.logs("blocks now: somebody has cleared O_NONBLOCK");
+    let [change] = &changes(&herder)[..] else { panic!("{:?}", changes(&herder)) };
+    assert!(change.kind == ChangeKind::Blocking && change.harmful, "{change:?}");
+}
+
+#[test]
+fn a_file_that_a_worker_removes_or_replaces_is_missed() {
+    let unit = |steps: &str| {
+        let settings = format!("workers = 1\nready = \"notify\"\n{}", misbehave(steps));
+        let unit = Unit::new(&settings);
+        let socket = UnixListener::bind(unit.path("web")).unwrap();
+        unit.socket("web", socket)
+    };
+    let herder = unit("ready wait 100 unlink $DIR/web exit 1").start();
+    herder.logs("web, the file of web, is gone, and nobody can connect");
+    herder.logs("ended)");
+    let kinds: Vec<ChangeKind> = changes(&herder).iter().map(|change| change.kind).collect();
+    assert_eq!(kinds, [ChangeKind::Unlinked]);
+    let herder = unit("rebind $DIR/web ready").start();
+    herder.logs("web, the file of web, is another file now");
+    assert!(shown(&herder).contains("one of them has bound it anew"), "{}", shown(&herder));
+}
+
+/// As php-fpm does it.
+#[test]
+fn a_file_that_goes_with_the_last_worker_is_missed_too() {
+    let script = "trap 'rm -f $DIR/web; exit 0' TERM; while :; do sleep 0.05; done";
+    let settings = format!("workers = 1\nready = \"exec\"\n{}", shell(script));
+    let unit = Unit::new(&settings);
+    let socket = UnixListener::bind(unit.path("web")).unwrap();
+    let mut herder = unit.socket("web", socket).start();
+    herder.hears("READY=1");
+    // Only then the shell has its trap.
+    until("the shell is in its loop", || herder.processes().len() > 1);
+    assert_eq!(herder.stops(), 0);
+    assert_eq!(times(&herder, "the file of web, is gone"), 1);
+    assert!(herder.log().contains("starting herder again makes it again"));
+}
+
+fn blocking(steps: &str) -> String {
+    format!("blocking = true\n{}", notify(steps))
+}
+
+#[test]
+fn who_needs_a_socket_to_block_is_not_started_on_one_that_does_not() {
+    let socket = listener();
+    socket.set_nonblocking(true).unwrap();
+    let mut herder = Unit::new(&blocking("ready")).socket("web", socket).start();
+    assert_eq!(herder.exits(), 78);
+    let log = herder.log();
+    assert!(log.contains("`blocking` is true, and web (127.0.0.1:"), "{log}");
+    assert!(log.contains("does not block; remove NonBlocking=yes from herder@it.service"), "{log}");
+    // On one that does they are, and without the key nobody cares.
+    let herder = Unit::new(&blocking("ready")).socket("web", listener()).start();
+    herder.serves(2);
+    let socket = listener();
+    socket.set_nonblocking(true).unwrap();
+    Unit::new(&notify("ready")).socket("web", socket).start().serves(2);
+}
+
+#[test]
+fn a_reload_does_not_mix_servers_that_need_a_socket_to_block_with_others() {
+    let herder = Unit::new(&notify("set-nonblocking ready")).socket("web", listener()).start();
+    let before: Vec<u64> = herder.serves(2).iter().map(|worker| worker.id).collect();
+    herder.settings(&blocking("ready"));
+    let said = herder.reload();
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("was made non-blocking by workers"), "{}", said.err);
+    assert!(said.err.contains("start herder again in place of a reload"), "{}", said.err);
+    let after: Vec<u64> = herder.serves(2).iter().map(|worker| worker.id).collect();
+    assert_eq!(before, after, "nothing was touched");
+
+    let herder = Unit::new(&blocking("ready")).socket("web", listener()).start();
+    let before: Vec<u64> = herder.serves(2).iter().map(|worker| worker.id).collect();
+    herder.settings(&notify("set-nonblocking ready"));
+    let said = herder.reload();
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("`blocking` is no longer true, and web (127.0.0.1:"), "{}", said.err);
+    let after: Vec<u64> = herder.serves(2).iter().map(|worker| worker.id).collect();
+    assert_eq!(before, after, "nothing was touched");
+    // Between two that need it there is nothing in the way.
+    herder.settings(&blocking("wait 10 ready"));
+    assert_eq!(herder.reload().code, 0);
+}
+
+/// By another service on the same socket, say.
+#[test]
+fn a_socket_that_no_longer_blocks_under_those_who_need_it_is_an_error() {
+    let socket = listener();
+    let other: TcpListener = socket.try_clone().unwrap();
+    let herder = Unit::new(&blocking("ready")).socket("web", socket).start();
+    herder.serves(2);
+    assert_eq!(changes(&herder), []);
+    other.set_nonblocking(true).unwrap();
+    let [change] = &changes(&herder)[..] else { panic!("{:?}", changes(&herder)) };
+    assert!(change.kind == ChangeKind::Nonblocking && change.harmful, "{change:?}");
+    herder.logs("no longer blocks, and its workers need that (`blocking`)");
+    let log = herder.log();
+    let line = log.lines().find(|line| line.contains("no longer blocks")).unwrap();
+    assert!(line.contains(" error ") && !line.contains("(seen when"), "{line}");
+    assert!(shown(&herder).contains("! web (127.0.0.1:"), "{}", shown(&herder));
+    assert_eq!(times(&herder, "no longer blocks"), 1);
+    // It is back, and so is the status.
+    other.set_nonblocking(false).unwrap();
+    assert_eq!(changes(&herder), []);
+}
