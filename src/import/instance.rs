@@ -5,7 +5,7 @@
 //! a value that herder would refuse becomes a note with the reason it would give.
 
 use super::notes::{Notes, Origin};
-use crate::config::{Machine, Overrides, load, quote};
+use crate::config::{Machine, Overrides, Problem, load, quote};
 use crate::wire::address::Address;
 
 /// Only `workers = "auto"` asks for it, and here nobody looks at the number.
@@ -128,6 +128,23 @@ impl Instance {
         }
     }
 
+    /// The preset, if it has one.
+    pub fn preset(&self) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.key == "preset")
+    }
+
+    /// Takes the preset away again if its settings and the command are not in order with it; `settings` is the
+    /// file as it would be written.
+    pub fn check_preset(&mut self, settings: &str) {
+        let Some(preset) = self.preset().cloned() else { return };
+        let problems = load(Some(("", settings)), &Overrides::default(), &ANY_MACHINE).err();
+        if let Some(problem) = problems.and_then(|problems| problems.0.into_iter().next()) {
+            self.settings.retain(|setting| setting.key != "preset");
+            let origin = Origin::new("preset", &preset.value, 0);
+            self.lose(&origin, reason(problem));
+        }
+    }
+
     /// Why is in the comment; it can be uncommented as it is.
     pub fn suggest(&mut self, key: &str, value: &str, comment: &str) {
         let (key, value, comment) = (key.to_owned(), value.to_owned(), comment.to_owned());
@@ -240,13 +257,20 @@ impl Instance {
 
 /// Why herder would refuse `key = value`.
 fn refused(key: &str, value: &str) -> Option<String> {
+    // It is about the command, and looked at with that.
+    if key == "preset" {
+        return None;
+    }
     let line = format!("{key} = {value}\n");
     let problems = load(Some(("", &line)), &Overrides::default(), &ANY_MACHINE).err()?;
-    let problem = problems.0.into_iter().next()?;
-    Some(match problem.suggestion {
+    problems.0.into_iter().next().map(reason)
+}
+
+fn reason(problem: Problem) -> String {
+    match problem.suggestion {
         Some(suggestion) => format!("{}; {suggestion}", problem.message),
         None => problem.message,
-    })
+    }
 }
 
 fn bare_or_quoted(key: &str) -> String {

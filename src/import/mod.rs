@@ -128,6 +128,7 @@ impl Import {
         if !instance.service.iter().any(|line| line.key == "User") {
             instance.advise(NO_USER);
         }
+        instance.check_preset(&render::settings(&instance));
         instance.name = names.into_iter().find(|name| !taken(name)).unwrap_or(wanted);
         self.instances.push(instance);
     }

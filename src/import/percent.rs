@@ -2,6 +2,9 @@
 
 use super::words::{Mark, is_name};
 
+/// PATH as systemd gives it to services (systemd.exec(5)), with /sbin and /bin where those are their own.
+const SERVICE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// What `%(…)s` stands for.
 pub struct Values<'a> {
     pub program: &'a str,
@@ -72,6 +75,7 @@ impl Values<'_> {
             _ => match name.strip_prefix("ENV_").filter(|name| is_name(name)) {
                 Some(name) => match self.known.iter().rev().find(|(known, _)| known == name) {
                     Some((_, value)) => value.clone(),
+                    None if name == "PATH" => SERVICE_PATH.to_owned(),
                     None => Mark::variable(name),
                 },
                 None => {
@@ -117,6 +121,10 @@ mod tests {
             ("%(group_name)s of %(numprocs)d", "all of 4"),
             ("80%(process_num)02d", "800{slot}"),
             ("%(ENV_A)s{a}", "2{{a}}"),
+            (
+                "/v/bin:%(ENV_PATH)s",
+                "/v/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            ),
             ("%", "%"),
             ("100% sure", "100% sure"),
             ("%(open", "%(open"),

@@ -96,10 +96,12 @@ fn instance(pool: &Section, shared: &[&Entry], source: &Source<'_>) -> Instance 
         }
     }
     finish(pool, &mut instance);
-    let words: Vec<_> = std::iter::once("php-cgi".to_owned())
-        .chain(arguments.iter().flat_map(|setting| ["-d".to_owned(), template(setting)]))
-        .collect();
-    instance.set("command", Value::List(&words), None);
+    // Without arguments the preset's own command is right.
+    let words = arguments.iter().flat_map(|setting| ["-d".to_owned(), template(setting)]);
+    let words: Vec<_> = std::iter::once("php-cgi".to_owned()).chain(words).collect();
+    if words.len() > 1 {
+        instance.set("command", Value::List(&words), None);
+    }
     instance
 }
 

@@ -135,13 +135,16 @@ impl<'a> App<'a> {
             (_, None) => instance
                 .advise("Where it runs is not known: set `directory`, or import with --directory."),
         }
-        // pm2's, which apps are written for.
-        instance.set("stop-signal", Value::Text("SIGINT"), None);
         instance.set("workers", Value::Number("1"), None);
         if self.is_cluster() || self.port().is_some() {
             instance.sockets = Sockets::FromSystemd;
         }
         self.command(&mut instance);
+        match instance.preset() {
+            Some(_) => instance.suggest("stop-signal", "\"SIGINT\"", OWN_SIGNAL),
+            // pm2's, which apps are written for.
+            None => instance.set("stop-signal", Value::Text("SIGINT"), None),
+        }
         for (name, origin, value) in &self.members {
             match fate(APP, if name.starts_with("env_") { "env_*" } else { name }) {
                 Some(Fate::Carried) => self.carry(name, origin, value, source, &mut instance),
@@ -318,6 +321,9 @@ impl<'a> App<'a> {
         }
     }
 }
+
+const OWN_SIGNAL: &str = "At SIGTERM, the default, the preset lets requests finish and then ends the app. If the app \
+                          handles SIGINT, which is pm2's signal, and has more to do than that:";
 
 /// `env_NAME`, which is used only when it is asked for by `--env NAME`, and nobody can see here whether it is.
 fn other_environment(origin: &Origin, value: &RawValue, instance: &mut Instance) {

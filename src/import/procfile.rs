@@ -132,7 +132,7 @@ impl Process<'_> {
         if words.first().is_some_and(|word| word == "exec") {
             words.remove(0);
         }
-        let is_reached = port.is_some() || self.name == "web" || server::is_known(&words);
+        let is_reached = port.is_some() || self.name == "web" || server::listens(&words);
         let port = (is_reached).then(|| port.unwrap_or(self.port).to_string());
         if is_reached {
             instance.sockets = Sockets::FromSystemd;
@@ -195,9 +195,11 @@ impl Process<'_> {
         if instance.socket.iter().any(|line| !line.value.starts_with('/')) {
             instance.set_variable("PORT", "{port}", None);
         }
-        instance.advise(
-            "systemd opens the socket, and the program has to take it (LISTEN_FDS), not to open the port again.",
-        );
+        if instance.preset().is_none() {
+            instance.advise(
+                "systemd opens the socket, and the program has to take it (LISTEN_FDS), not to open the port again.",
+            );
+        }
     }
 
     fn sockets(&self, instance: &mut Instance) {

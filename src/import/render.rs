@@ -11,8 +11,8 @@ use super::{File, Import};
 const WIDTH: usize = 110;
 
 /// The keys in the order of herder.toml(5), as far as it matters to a reader.
-const FIRST: [&str; 6] =
-    ["command", "directory", "environment-file", "stdin", "sockets", "workers"];
+const FIRST: [&str; 7] =
+    ["preset", "command", "directory", "environment-file", "stdin", "sockets", "workers"];
 
 pub fn files(instance: &Instance) -> Vec<File> {
     let name = &instance.name;
@@ -67,7 +67,7 @@ pub fn preamble(import: &Import) -> String {
     text
 }
 
-fn settings(instance: &Instance) -> String {
+pub fn settings(instance: &Instance) -> String {
     let mut text = String::new();
     comment(&mut text, &format!("{}.", instance.title), "");
     for advice in &instance.advice {

@@ -1,178 +1,11 @@
-//! The servers that are known by name: how each takes its socket as one of N, and which of its options have
-//! become herder's or systemd's business. The one place that says so to an imported command line.
+//! An imported command line of a known server becomes that of one of N: what its options say goes to herder or
+//! systemd, and a preset does the rest. Which servers there are is data, in `known::servers`.
 
-use super::instance::{Instance, Sockets, Value};
+use super::instance::{Instance, Setting, Sockets, Value};
+use super::known::servers::{SERVERS, Server};
 use super::notes::Origin;
 use super::words::Mark;
-
-/// A server, and what is to be done with its command line.
-struct Server {
-    /// Names of the program.
-    programs: &'static [&'static str],
-    /// Options with an address, which become `ListenStream=`.
-    bind: &'static [&'static str],
-    host: &'static [&'static str],
-    port: &'static [&'static str],
-    /// Options that name a file of settings, where an address may stand too.
-    config: &'static [&'static str],
-    /// Where it listens without any of them.
-    default: Option<&'static str>,
-    /// Options with the number of processes, which becomes `workers`.
-    workers: &'static [&'static str],
-    /// Options with a value, and options without, that one of N must not have.
-    without: (&'static [&'static str], &'static [&'static str]),
-    /// What has to be added, so that it takes its socket and stays one process.
-    with: &'static [&'static str],
-    environment: &'static [(&'static str, &'static str)],
-    /// Settings of herder's, each with its value in TOML.
-    settings: &'static [(&'static str, &'static str)],
-    advice: &'static str,
-    /// It may well run a program without a socket, and then there is nothing to advise.
-    perhaps: bool,
-}
-
-const NOTHING: Server = Server {
-    programs: &[],
-    bind: &[],
-    host: &[],
-    port: &[],
-    config: &[],
-    default: None,
-    workers: &[],
-    without: (&[], &[]),
-    with: &[],
-    environment: &[],
-    settings: &[],
-    advice: "",
-    perhaps: false,
-};
-
-const SERVERS: [Server; 12] = [
-    Server {
-        programs: &["gunicorn", "gunicorn3"],
-        bind: &["-b", "--bind"],
-        config: &["-c", "--config"],
-        default: Some("127.0.0.1:8000"),
-        workers: &["-w", "--workers"],
-        // With --reuse-port it opens sockets of its own, whatever it is handed.
-        without: (&["-p", "--pid"], &["-D", "--daemon", "--reuse-port"]),
-        with: &["-w", "1"],
-        settings: &[("min-ready-time", "\"10s\"")],
-        advice: "Each worker is a gunicorn with one worker process; the sockets and `-w 1` win over `bind` and \
-                 `workers` of a settings file of its own. gunicorn says READY=1 before it has loaded the application: \
-                 min-ready-time has to be longer than that takes.",
-        ..NOTHING
-    },
-    Server {
-        programs: &["uvicorn"],
-        host: &["--host"],
-        port: &["--port"],
-        bind: &["--uds"],
-        default: Some("127.0.0.1:8000"),
-        workers: &["--workers"],
-        without: (&["--fd"], &["--reload"]),
-        with: &["--fd", "{fd}", "--workers", "1"],
-        ..NOTHING
-    },
-    Server {
-        programs: &["hypercorn"],
-        bind: &["-b", "--bind"],
-        config: &["-c", "--config"],
-        default: Some("127.0.0.1:8000"),
-        workers: &["-w", "--workers"],
-        without: (&["-p", "--pid"], &["-D", "--daemon", "--reload"]),
-        with: &["-b", "fd://{fd}", "-w", "0"],
-        ..NOTHING
-    },
-    Server {
-        programs: &["daphne"],
-        host: &["-b", "--bind"],
-        port: &["-p", "--port"],
-        bind: &["-u", "--unix-socket"],
-        default: Some("127.0.0.1:8000"),
-        without: (&["--fd"], &[]),
-        with: &["--fd", "{fd}"],
-        advice: "daphne gives up requests under way when it is told to stop; uvicorn and hypercorn finish them.",
-        ..NOTHING
-    },
-    Server {
-        programs: &["puma"],
-        bind: &["-b", "--bind"],
-        port: &["-p", "--port"],
-        config: &["-C", "--config"],
-        workers: &["-w", "--workers"],
-        without: (
-            &["--pidfile", "-S", "--state", "--control-url", "--control-token"],
-            &["--preload"],
-        ),
-        with: &["--bind-to-activated-sockets=only", "-w", "0"],
-        advice: "The options at the end make puma take its socket and stay one process, whatever config/puma.rb \
-                 says of `bind`, `port` and `workers`. Take `pidfile` out of that file: workers would share it.",
-        ..NOTHING
-    },
-    Server {
-        programs: &["unicorn", "unicorn_rails"],
-        bind: &["-l", "--listen"],
-        host: &["-o", "--host"],
-        port: &["-p", "--port"],
-        config: &["-c", "--config-file"],
-        default: Some("0.0.0.0:8080"),
-        without: (&["-P", "--pid"], &["-D", "--daemonize"]),
-        settings: &[("stop-signal", "\"SIGQUIT\"")],
-        advice: "Say `worker_processes 1` in unicorn's own settings file, or there are that many times as many, \
-                 and take `listen` and `pid` out of it.",
-        ..NOTHING
-    },
-    Server {
-        programs: &["starman"],
-        bind: &["-l", "--listen"],
-        host: &["-o", "--host"],
-        port: &["-p", "--port"],
-        default: Some("5000"),
-        workers: &["--workers"],
-        without: (&["--pid"], &["-D", "--daemonize"]),
-        with: &["--workers", "1"],
-        environment: &[("SERVER_STARTER_PORT", "{host}:{port}={fd}")],
-        settings: &[("stop-signal", "\"SIGQUIT\"")],
-        ..NOTHING
-    },
-    Server {
-        programs: &["php-cgi"],
-        bind: &["-b", "--bindpath"],
-        settings: &[("stdin", "\"socket\""), ("success-exit-status", "[0]")],
-        ..NOTHING
-    },
-    Server {
-        programs: &["node", "nodejs"],
-        advice: "The program has to take the socket that it is handed, server.listen({ fd: 3 }), where it says \
-                 listen(PORT) now: a port can be opened once, and systemd has done it.",
-        perhaps: true,
-        ..NOTHING
-    },
-    Server {
-        programs: &["waitress-serve"],
-        host: &["--host"],
-        port: &["--port"],
-        bind: &["--listen", "--unix-socket"],
-        default: Some("0.0.0.0:8080"),
-        settings: &[("stop-signal", "\"SIGINT\"")],
-        advice: "waitress-serve has no option for a socket that is handed over; its API has: \
-                 waitress.serve(app, sockets=[socket.socket(fileno=3)]).",
-        ..NOTHING
-    },
-    Server {
-        programs: &["granian", "bun"],
-        perhaps: true,
-        advice: "This server cannot take a socket that is handed over, and so cannot be one of N on one socket.",
-        ..NOTHING
-    },
-    Server {
-        programs: &["npm", "npx", "yarn", "pnpm", "uv", "foreman", "honcho"],
-        advice: "This runs the program as a child of its own, which gets neither the sockets nor the signals: \
-                 name the program itself in `command`, such as [\"node\", \"server.js\"].",
-        ..NOTHING
-    },
-];
+use crate::config::preset;
 
 /// Programs that become the one named after them.
 const WRAPPERS: [&str; 10] =
@@ -203,11 +36,9 @@ fn find(words: &[String]) -> Option<(usize, &'static Server)> {
     None
 }
 
-/// Whether a command line starts one of the servers.
-pub fn is_known(words: &[String]) -> bool {
-    find(words).is_some_and(|(_, server)| {
-        !server.bind.is_empty() || !server.port.is_empty() || server.programs.contains(&"node")
-    })
+/// Whether a command line starts a server that is told where to listen.
+pub fn listens(words: &[String]) -> bool {
+    find(words).is_some_and(|(_, server)| !server.bind.is_empty() || !server.port.is_empty())
 }
 
 /// What herder needs to know of a server beside its arguments.
@@ -218,15 +49,31 @@ pub fn settings(program: &str, instance: &mut Instance) {
 }
 
 fn apply(server: &Server, instance: &mut Instance) {
-    for (key, value) in server.settings {
-        instance.set(key, Value::Toml(value), None);
+    let has_socket = instance.sockets == Sockets::FromSystemd;
+    // Every preset demands a socket.
+    if let Some(preset) = server.preset.filter(|_| has_socket) {
+        instance.set("preset", Value::Text(preset), None);
     }
-    for (name, value) in server.environment {
-        instance.set_variable(name, value, None);
+    if server.perhaps && !has_socket {
+        return;
     }
-    let is_about_this = !server.perhaps || instance.sockets == Sockets::FromSystemd;
-    if !server.advice.is_empty() && is_about_this {
+    // Where the preset's own example has it: then no connection is lost that was accepted and not read from.
+    let example = server
+        .preset
+        .and_then(|name| preset::find(name).ok())
+        .map_or("", |preset| preset.example.socket);
+    let over_tcp =
+        |line: &&Setting| line.key == "ListenStream" && !line.value.starts_with(['/', '@']);
+    if example.contains("DeferAcceptSec=") && instance.socket.iter().any(|line| over_tcp(&line)) {
+        instance.in_socket("DeferAcceptSec", "5", None);
+    }
+    if !server.advice.is_empty() {
         instance.advise(server.advice);
+    }
+    // Those that cannot be one of N.
+    let why = server.programs.first().and_then(|name| preset::find(name).err());
+    if let Some((message, advice)) = why.filter(|_| server.preset.is_none() && server.perhaps) {
+        instance.advise(format!("{message}; {advice}."));
     }
 }
 
@@ -252,13 +99,20 @@ pub fn adopt(
 ) -> Vec<String> {
     let Some((at, server)) = find(words) else { return words.to_vec() };
     let (mut kept, mut found) = (words[..=at].to_vec(), Found::default());
+    if let Some(by) = server.by {
+        kept[at] = beside(&words[at], by);
+    }
     let mut rest = words[at + 1..].iter().peekable();
     while let Some(word) = rest.next() {
         let (option, attached) = option(word, server);
         let is = |options: &[&str]| options.contains(&option);
+        let protocol = server.protocol.iter().find(|(known, _)| *known == option);
         let mut value = || attached.clone().or_else(|| rest.next().cloned()).unwrap_or_default();
         if is(server.bind) {
             found.addresses.push(value());
+            if let Some((_, protocol)) = protocol {
+                kept.extend(["--protocol".to_owned(), (*protocol).to_owned()]);
+            }
         } else if is(server.host) {
             found.host = Some(value());
         } else if is(server.port) {
@@ -276,12 +130,20 @@ pub fn adopt(
         }
     }
     kept.extend(server.with.iter().map(|word| placeholder(word)));
-    apply(server, instance);
     if let Some(workers) = &found.workers {
         instance.set("workers", Value::Number(workers), Some(origin));
     }
     listen(server, found, port, instance, origin);
+    apply(server, instance);
     kept
+}
+
+/// A program in the directory of another: `venv/bin/waitress-serve`, `venv/bin/python3`.
+fn beside(program: &str, other: &str) -> String {
+    match program.rsplit_once('/') {
+        Some((directory, _)) => format!("{directory}/{other}"),
+        None => other.to_owned(),
+    }
 }
 
 /// An option and the value in the same word, `--port=80` or `-p80`.
@@ -385,50 +247,88 @@ mod tests {
 
     #[test]
     fn command_lines_become_those_of_one_of_n() {
-        for (line, command, listens, workers) in [
+        for (line, command, preset, listens, workers) in [
             (
                 "/srv/venv/bin/gunicorn -b 0.0.0.0:8000 --workers=4 -p /run/g.pid site.wsgi",
-                "/srv/venv/bin/gunicorn site.wsgi -w 1",
+                "/srv/venv/bin/gunicorn site.wsgi",
+                "gunicorn",
                 "0.0.0.0:8000",
                 "4",
             ),
             (
                 "gunicorn --bind unix:run/g.sock -D site",
-                "gunicorn site -w 1",
+                "gunicorn site",
+                "gunicorn",
                 "/srv/app/run/g.sock",
                 "",
             ),
-            ("python3 -m gunicorn site", "python3 -m gunicorn site -w 1", "127.0.0.1:8000", ""),
             (
-                "uvicorn app:app --host 0.0.0.0 --port 80 --workers 2",
-                "uvicorn app:app --fd {fd} --workers 1",
+                "python3 -m gunicorn site",
+                "python3 -m gunicorn site",
+                "gunicorn",
+                "127.0.0.1:8000",
+                "",
+            ),
+            ("gunicorn -w4 -b:80 --reuse-port x", "gunicorn x", "gunicorn", "80", "4"),
+            (
+                "uvicorn app:app --host 0.0.0.0 --port 80 --workers 2 --fd 3",
+                "uvicorn app:app",
+                "uvicorn",
                 "0.0.0.0:80",
                 "2",
             ),
+            ("uvicorn app:app --port 80", "uvicorn app:app", "uvicorn", "127.0.0.1:80", ""),
+            ("hypercorn -b :80 -w 3 a:b", "hypercorn a:b", "hypercorn", "80", "3"),
+            ("daphne -p 80 a:b", "daphne a:b --fd {fd}", "", "127.0.0.1:80", ""),
             (
-                "uvicorn app:app --port 80",
-                "uvicorn app:app --fd {fd} --workers 1",
-                "127.0.0.1:80",
+                "venv/bin/waitress-serve --port=80 --threads=4 a:b",
+                "venv/bin/python3 --threads=4 a:b",
+                "waitress",
+                "0.0.0.0:80",
                 "",
             ),
-            ("hypercorn -b :80 -w 3 a:b", "hypercorn a:b -b fd://{fd} -w 0", "80", "3"),
+            (
+                "uwsgi --http-socket 127.0.0.1:80 -p 4 --plugin python3 --module a --die-on-term",
+                "uwsgi --protocol http --plugin python3 --module a",
+                "uwsgi",
+                "127.0.0.1:80",
+                "4",
+            ),
             (
                 "bundle exec puma -b tcp://127.0.0.1:3000 -t 5:5 -w 2 --preload",
-                "bundle exec puma -t 5:5 --bind-to-activated-sockets=only -w 0",
+                "bundle exec puma -t 5:5",
+                "puma",
                 "127.0.0.1:3000",
                 "2",
             ),
-            ("gunicorn -w4 -b:80 x", "gunicorn x -w 1", "80", "4"),
-            ("unicorn -l 8080 -E production -D", "unicorn -E production", "8080", ""),
-            ("/usr/bin/php-cgi8.2 -b 127.0.0.1:9000", "/usr/bin/php-cgi8.2", "127.0.0.1:9000", ""),
+            ("unicorn -l 8080 -E production -D", "unicorn -E production", "unicorn", "8080", ""),
+            ("starman -p 80 --workers 9 app.psgi", "starman app.psgi", "starman", "80", "9"),
+            (
+                "/usr/bin/php-cgi8.2 -b 127.0.0.1:9000",
+                "/usr/bin/php-cgi8.2",
+                "php-cgi",
+                "127.0.0.1:9000",
+                "",
+            ),
         ] {
             let (words, instance) = adopted(line, None);
             assert_eq!(words, command);
-            let listening: Vec<_> =
-                instance.socket.iter().map(|setting| setting.value.as_str()).collect();
-            assert_eq!(listening, [listens], "{line}");
-            let told = instance.settings.iter().find(|setting| setting.key == "workers");
-            assert_eq!(told.map_or("", |setting| &setting.value), workers, "{line}");
+            let lines = |key: &str| -> Vec<&str> {
+                let lines = instance.socket.iter().filter(|line| line.key == key);
+                lines.map(|setting| setting.value.as_str()).collect()
+            };
+            assert_eq!(lines("ListenStream"), [listens], "{line}");
+            let deferred = ["puma", "unicorn", "uwsgi", "starman"].contains(&preset);
+            assert_eq!(!lines("DeferAcceptSec").is_empty(), deferred, "{line}");
+            let told = |key: &str| {
+                let setting = instance.settings.iter().find(|setting| setting.key == key);
+                setting.map_or("", |setting| setting.value.trim_matches('"')).to_owned()
+            };
+            assert_eq!(
+                (told("workers").as_str(), told("preset").as_str()),
+                (workers, preset),
+                "{line}"
+            );
             assert!(instance.notes.lost.is_empty(), "{line}: {:?}", instance.notes.lost);
         }
     }
@@ -447,18 +347,48 @@ mod tests {
         for line in ["/srv/app/run -b 80 -w 4", "celery -A x worker", "ruby gunicorn", ""] {
             let (words, instance) = adopted(line, None);
             assert_eq!(words, line);
-            assert!(instance.socket.is_empty() && !is_known(&split(line).unwrap()), "{line}");
+            assert!(instance.socket.is_empty() && !listens(&split(line).unwrap()), "{line}");
         }
     }
 
     #[test]
-    fn every_setting_in_the_table_is_one_that_herder_takes() {
-        for server in &SERVERS {
-            let mut instance = Instance::new("a".into(), "x".into());
-            apply(server, &mut instance);
-            assert!(instance.notes.lost.is_empty(), "{:?}", instance.notes.lost);
-            assert_eq!(instance.settings.len(), server.settings.len());
+    fn every_preset_in_the_table_is_one_and_what_it_refuses_goes() {
+        for server in SERVERS.iter().filter(|server| server.preset.is_some()) {
+            let name = server.preset.unwrap_or_default();
+            let preset = preset::find(name).unwrap_or_else(|(why, _)| panic!("{why}"));
+            let taken = [
+                server.bind,
+                server.host,
+                server.port,
+                server.workers,
+                server.without.0,
+                server.without.1,
+            ];
+            for option in preset.refused.iter().flat_map(|refused| refused.options) {
+                assert!(taken.iter().any(|options| options.contains(option)), "{name}: {option}");
+            }
         }
+    }
+
+    #[test]
+    fn a_program_without_a_socket_gets_no_preset_and_no_advice_about_one() {
+        for (line, advised) in
+            [("node jobs.js", false), ("bun jobs.ts", false), ("npm run jobs", true)]
+        {
+            let (words, instance) = adopted(line, None);
+            assert_eq!(
+                (words.as_str(), instance.settings.len()),
+                (line, 1),
+                "{:?}",
+                instance.settings
+            );
+            assert_eq!(!instance.advice.is_empty(), advised, "{line}: {:?}", instance.advice);
+        }
+        let mut instance = Instance::new("a".into(), "x".into());
+        instance.sockets = Sockets::FromSystemd;
+        let origin = Origin::new("command", "bun", 1);
+        adopt(&split("bun x.ts").unwrap(), None, &mut instance, &origin);
+        assert!(instance.advice.iter().any(|advice| advice.contains("preset = \"node\"")));
     }
 
     #[test]

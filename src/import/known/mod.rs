@@ -2,6 +2,7 @@
 
 pub mod php_fpm;
 pub mod pm2;
+pub mod servers;
 pub mod supervisord;
 
 /// Settings that share a fate.

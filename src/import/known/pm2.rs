@@ -9,11 +9,6 @@ const WATCH: Fate =
     Fate::Lost("herder watches no files; a .path unit of systemd's can start `systemctl reload`");
 const MONITOR: Fate =
     Fate::Needless("it is for pm2's own monitoring; herder-metrics(1) is herder's");
-const NO_CHANNEL: Fate = Fate::Lost(
-    "there is no channel for process.send(): the app sends READY=1 as sd_notify(3) does, with ready = \"notify\", and \
-     stops at a signal",
-);
-
 /// What an app can say; names are pm2's, aliases and camelCase become them.
 pub const APP: &[Directive] = &[
     Directive {
@@ -44,7 +39,17 @@ pub const APP: &[Directive] = &[
         ],
         fate: Fate::Carried,
     },
-    Directive { names: &["wait_ready", "shutdown_with_message"], fate: NO_CHANNEL },
+    Directive {
+        names: &["wait_ready"],
+        fate: Fate::Lost(
+            "herder sees by itself when an app waits on its socket (`ready`). There is no process.send() to say so: the \
+             app has to do without, if (process.send) …",
+        ),
+    },
+    Directive {
+        names: &["shutdown_with_message"],
+        fate: Fate::Lost("there is no channel for a message: the app stops at a signal"),
+    },
     Directive {
         names: &[
             "out_file",

@@ -31,7 +31,7 @@ umask=027
 stopsignal=TERM
 stopwaitsecs=20
 stdout_logfile=/var/log/site.log
-environment=NUMBER="%(process_num)02d",PATH="/srv/bin:%(ENV_PATH)s"
+environment=NUMBER="%(process_num)02d",PATH="/srv/bin:%(ENV_PATH)s",RUN="of %(ENV_INVOCATION_ID)s"
 
 [program:queue]
 command=/bin/sleep infinity
@@ -98,6 +98,7 @@ equal((info["uid"], info["text"]), (app.pw_uid, "from {supervisord}, 100%"), "th
 expect(info["open"]["0"].startswith("socket:"), f"standard input is {info['open']['0']}")
 expect(info["environ"]["NUMBER"] in ("00", "01"), f"NUMBER={info['environ']['NUMBER']}")
 expect(info["environ"]["PATH"].startswith("/srv/bin:/usr/"), f"PATH={info['environ']['PATH']}")
+equal(info["environ"]["RUN"], "of " + info["environ"]["INVOCATION_ID"], "what a shell has looked up")
 equal(int(info["status"]["Umask"], 8), 0o027, "the umask")
 equal(info["environ"]["LISTEN_PID"], str(info["pid"]), "LISTEN_PID, behind a shell that became the worker")
 site.reload()
