@@ -132,12 +132,12 @@ pub(super) static HYPERCORN: Preset = Preset {
     ],
     sockets: Sockets { one: true, not_unix: None },
     notes: &[
-        "When it ends it closes connections that it has accepted and not read from: under load about one for \
-              each worker that is replaced. Preset uvicorn loses none.",
+        "When it ends it closes connections that it has accepted and not read from: under load one for every \
+         few workers that are replaced. DeferAcceptSec= only spares clients that are slow to send. Preset uvicorn loses none.",
     ],
     example: Example {
         settings: "directory = \"/srv/site\"\ncommand = [\"venv/bin/hypercorn\", \"mysite.asgi:application\"]\n",
-        socket: "ListenStream=127.0.0.1:8000\n",
+        socket: super::DEFERRED,
     },
 };
 
