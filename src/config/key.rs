@@ -5,6 +5,7 @@ use super::read::Reader;
 use super::settings::Settings;
 
 /// A setting.
+#[derive(Clone, Copy)]
 pub struct Key {
     /// As it is written; `table.key` where it stands in a table.
     pub name: &'static str,
