@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Overrides, parse_span};
 use crate::herd::Span;
 
-pub use change::{Recycle, Reload, Scale, SetLogLevel, StopWorker, Wait};
+pub use change::{Recycle, Reload, Scale, Set, SetLogLevel, StopWorker, Wait};
 pub use import::{Import, ImportFrom};
 
 /// Exit status for a wrong command line (EX_USAGE, sysexits.h(3head)).
@@ -89,6 +89,8 @@ pub enum Command {
     Recycle(Recycle),
     /// Tell one worker to stop; its slot gets a new one at once
     StopWorker(StopWorker),
+    /// Change settings that need no new workers, until the next reload
+    Set(Set),
     /// Log more or less
     LogLevel(SetLogLevel),
     /// Print figures about all instances, for Prometheus and its kin

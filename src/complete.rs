@@ -5,8 +5,8 @@
 //! A start that is no such question costs one look at the environment.
 
 use crate::cli::Cli;
-use crate::config::KEYS;
 use crate::config::preset::PRESETS;
+use crate::config::{KEYS, SETTABLE};
 use crate::ctl;
 use clap::{Arg, Command, CommandFactory};
 use clap_complete::engine::{
@@ -45,6 +45,7 @@ fn with_values(argument: Arg) -> Arg {
     match argument.get_id().as_str() {
         "instance" => argument.add(ArgValueCompleter::new(instances)),
         "set" => argument.add(ArgValueCompleter::new(keys)),
+        "setting" => argument.add(ArgValueCompleter::new(settable)),
         "preset" => argument.add(ArgValueCompleter::new(presets)),
         _ => argument,
     }
@@ -67,6 +68,14 @@ fn keys(current: &OsStr) -> Vec<CompletionCandidate> {
     });
     let presets = presets.filter(|_| current.to_string_lossy().starts_with("preset="));
     those_that_begin_with(current, keys.chain(presets))
+}
+
+/// `stop-timeout=`
+fn settable(current: &OsStr) -> Vec<CompletionCandidate> {
+    let keys = KEYS.iter().filter(|key| SETTABLE.contains(&key.name));
+    let keys = keys
+        .map(|key| CompletionCandidate::new(format!("{}=", key.name)).help(Some(key.help.into())));
+    those_that_begin_with(current, keys)
 }
 
 fn presets(current: &OsStr) -> Vec<CompletionCandidate> {
@@ -122,7 +131,7 @@ mod tests {
             match argument.get_id().as_str() {
                 "instance" => instances += usize::from(has_values),
                 "set" => sets += usize::from(has_values),
-                "preset" => assert!(has_values),
+                "preset" | "setting" => assert!(has_values),
                 id => assert!(!has_values, "{id}"),
             }
         }

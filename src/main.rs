@@ -97,6 +97,7 @@ fn act(command: Command) -> Result<u8, Error> {
         Command::StopWorker(StopWorker { instance, worker, wait }) => {
             ctl::stop_worker(&instance, worker, wait.timeout.map(Into::into)).map(|()| 0)
         }
+        Command::Set(args) => ctl::set(&args.instance, args.settings).map(|()| 0),
         Command::LogLevel(args) => ctl::log_level(&args.instance, priority(args.level)).map(|()| 0),
         Command::Metrics(args) if args.serve => {
             ctl::serve(args.instance.as_deref(), &args.listen).map(|()| 0)

@@ -296,8 +296,7 @@ fn every_field_of_the_json_is_in_the_manual_and_the_reverse() {
         assert_eq!(rows, fields_of(name), "{name}");
         explained.insert(name.to_owned());
     }
-    let expected =
-        "InstanceStatus Socket SocketChange Progress PastReload Counters Usage Worker LastExit";
+    let expected = "InstanceStatus Changed Socket SocketChange Progress PastReload Counters Usage Worker LastExit";
     assert_eq!(explained, names(expected.split(' ')));
 
     let page = read("man/herder-events.1");

@@ -113,6 +113,26 @@ pub struct StopWorker {
     pub wait: Wait,
 }
 
+/// `herder set`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+For what needs no new workers: counts, limits, thresholds, time-outs. It takes effect at once, shows in \
+`herder status`, and lasts until the next reload that succeeds: the settings file is what stays.
+
+Exit status: 0 done, 1 failed or refused, 3 not running, 4 no such instance or no permission
+
+Example:
+  herder set web stop-timeout=2min max-surge=4
+
+Manual: herder-set(1)")]
+pub struct Set {
+    /// NAME, herder@NAME.service, or a runtime directory
+    pub instance: String,
+    /// A setting and its value, as in herder.toml(5)
+    #[arg(id = "setting", value_name = "KEY=VALUE", required = true)]
+    pub settings: Vec<String>,
+}
+
 /// `herder log-level`
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -11,6 +11,7 @@ use super::{Key, Machine, Overrides, cross, preset};
 use crate::herd::Span;
 
 /// Settings on their way, with what can only be decided at the end.
+#[derive(Default)]
 pub struct Draft {
     pub settings: Settings,
     /// `workers`; `None` is `auto`.
@@ -39,12 +40,7 @@ pub fn assess(
     machine: &Machine,
 ) -> (Settings, Problems) {
     let mut problems = Problems::default();
-    let mut draft = Draft {
-        settings: Settings::default(),
-        workers: None,
-        max_starting_auto: false,
-        crash_after: None,
-    };
+    let mut draft = Draft::default();
     let mut written = match file {
         Some((path, text)) => from_file(path, text, &mut problems),
         None => Vec::new(),
@@ -54,20 +50,26 @@ pub fn assess(
     for entry in preset.iter().chain(&written) {
         apply(entry, "", &mut draft, &mut problems);
     }
+    let mut settings = finish(draft, machine, &mut problems);
+    settings.policy.check = settings.check.is_some();
+    complete_command(&mut settings, &mut problems);
+    cross::check(&settings, &mut problems);
+    (settings, problems)
+}
+
+/// Decides what could not be decided before all was read.
+pub(super) fn finish(draft: Draft, machine: &Machine, problems: &mut Problems) -> Settings {
     let mut settings = draft.settings;
     if draft.max_starting_auto {
         settings.policy.max_starting = Some(machine.cpus.max(2));
     }
     settings.policy.workers = match draft.workers {
         Some(workers) => workers,
-        None => automatic(machine, &mut settings, &mut problems),
+        None => automatic(machine, &mut settings, problems),
     };
     settings.policy.crash_after =
         draft.crash_after.unwrap_or(settings.policy.start_timeout + Span::secs(30));
-    settings.policy.check = settings.check.is_some();
-    complete_command(&mut settings, &mut problems);
-    cross::check(&settings, &mut problems);
-    (settings, problems)
+    settings
 }
 
 /// The preset that is written last, which is the one that counts. That another is written wrongly is
@@ -101,8 +103,11 @@ fn complete_command(settings: &mut Settings, problems: &mut Problems) {
 
 /// The command line's settings; what has an option of its own comes after `--set`.
 fn command_line(overrides: &Overrides, problems: &mut Problems) -> Vec<Entry> {
-    let mut entries: Vec<_> =
-        overrides.set.iter().flat_map(|option| from_option(option, problems)).collect();
+    let mut entries: Vec<_> = overrides
+        .set
+        .iter()
+        .flat_map(|option| from_option(option, "--set", Place::CommandLine, problems))
+        .collect();
     let mut add = |name: &str, option: &str, value: fn(Place, &Overrides) -> Value| {
         let at = Place::CommandLine(option.to_owned());
         entries.push(Entry { name: name.to_owned(), at: at.clone(), value: value(at, overrides) });
@@ -122,7 +127,7 @@ fn command_line(overrides: &Overrides, problems: &mut Problems) -> Vec<Entry> {
 }
 
 /// Stores one entry, or everything in it if it is a table of settings.
-fn apply(entry: &Entry, table: &str, draft: &mut Draft, problems: &mut Problems) {
+pub(super) fn apply(entry: &Entry, table: &str, draft: &mut Draft, problems: &mut Problems) {
     let name = format!("{table}{}", entry.name);
     if let Some(key) = KEYS.iter().find(|key| key.name == name) {
         if name != "environment" {

@@ -9,6 +9,7 @@
 //! `read`), later sources over earlier ones (`load`), and what only contradicts together is found
 //! last (`cross`). A preset ([`preset`]) is a source like a file, and completes the command.
 
+mod adjust;
 mod cross;
 mod foreign;
 mod key;
@@ -28,6 +29,7 @@ mod template;
 mod tests;
 mod value;
 
+pub use adjust::{SETTABLE, adjust};
 pub use key::Key;
 pub use keys::{KEYS, MOST_WORKERS};
 pub use load::{assess, key, load};

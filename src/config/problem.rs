@@ -21,6 +21,8 @@ pub enum Place {
     Environment(String),
     /// By the preset of this name.
     Preset(&'static str),
+    /// In this call of `herder set`, while herder was running.
+    RunTime(String),
 }
 
 impl fmt::Display for Place {
@@ -30,6 +32,7 @@ impl fmt::Display for Place {
             Place::CommandLine(option) => write!(f, "command line, {option}"),
             Place::Environment(variable) => write!(f, "environment variable {variable}"),
             Place::Preset(name) => write!(f, "preset {name}"),
+            Place::RunTime(what) => f.write_str(what),
         }
     }
 }

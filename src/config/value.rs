@@ -83,18 +83,29 @@ pub fn from_file(path: &str, text: &str, problems: &mut Problems) -> Vec<Entry> 
 fn line_of(at: &Place) -> usize {
     match at {
         Place::File { line, .. } => *line,
-        Place::CommandLine(_) | Place::Environment(_) | Place::Preset(_) => 0,
+        Place::CommandLine(_) | Place::Environment(_) | Place::Preset(_) | Place::RunTime(_) => 0,
     }
 }
 
-/// Reads `KEY=VALUE` from `--set`: VALUE as TOML, or as a string where it is not TOML.
-pub fn from_option(option: &str, problems: &mut Problems) -> Vec<Entry> {
+/// Reads `KEY=VALUE` from `--set` or another `command`: VALUE as TOML, or as a string where it is not
+/// TOML. `place` makes the place of the command and the key.
+pub fn from_option(
+    option: &str,
+    command: &str,
+    place: fn(String) -> Place,
+    problems: &mut Problems,
+) -> Vec<Entry> {
     let (key, value) = option.split_once('=').unwrap_or((option, ""));
-    let at = Place::CommandLine(format!("--set {}", key.trim().escape_debug()));
+    let at = place(format!("{command} {}", key.trim().escape_debug()));
     let place = |_| at.clone();
     let key_only = format!("{} = ''", key.trim());
     let Ok(mut wanted) = DeTable::parse(&key_only) else {
-        problems.advise(Some(&at), "", "no setting is named", "write `--set KEY=VALUE`");
+        problems.advise(
+            Some(&at),
+            "",
+            "no setting is named",
+            format!("write `{command} KEY=VALUE`"),
+        );
         return Vec::new();
     };
     if !option.contains('=') {
@@ -102,7 +113,7 @@ pub fn from_option(option: &str, problems: &mut Problems) -> Vec<Entry> {
             Some(&at),
             key,
             format!("`{key}` has no value"),
-            format!("write `--set {key}=VALUE`"),
+            format!("write `{command} {key}=VALUE`"),
         );
         return Vec::new();
     }

@@ -1,4 +1,4 @@
-//! What changes an instance: `herder reload`, `scale`, `recycle`, `stop-worker` and `log-level`.
+//! What changes an instance: `herder reload`, `scale`, `recycle`, `stop-worker`, `set` and `log-level`.
 //!
 //! All in one way: herder is asked, tells how far it is, and its last reply is the outcome. A caller
 //! that goes away changes nothing, so a `--timeout` only ends the waiting.
@@ -73,6 +73,15 @@ pub fn stop_worker(instance: &str, worker: u64, timeout: Option<Duration>) -> Re
     carry_out(Some(instance), Method::StopWorker { worker }, timeout)
 }
 
+/// `herder set INSTANCE KEY=VALUE...`
+///
+/// # Errors
+///
+/// As [`reload`].
+pub fn set(instance: &str, settings: Vec<String>) -> Result<(), Error> {
+    carry_out(Some(instance), Method::Set { settings }, None)
+}
+
 /// `herder log-level INSTANCE LEVEL`
 ///
 /// # Errors
@@ -112,15 +121,15 @@ fn carry_out(
     let instance = Places::of_system().find(instance)?;
     let mut connection = reach(&instance, patience)?;
     let mut progress = Progress::new();
-    let outcome = await_outcome(&mut connection, &instance, method, timeout, &mut progress);
+    let outcome = await_outcome(&mut connection, &instance, &method, timeout, &mut progress);
     progress.clear();
     match outcome {
         Ok(answer) => {
             let outcome = harmless(&answer.message);
-            print(&format!("{}: {}{outcome}\n", instance.name, done(method)))
+            print(&format!("{}: {}{outcome}\n", instance.name, done(&method)))
         }
         Err(Trouble::Failure(Failure::Stopped)) if for_systemd => Ok(()),
-        Err(why) => Err(came_to_nothing(&instance, method, timeout, why)),
+        Err(why) => Err(came_to_nothing(&instance, &method, timeout, why)),
     }
 }
 
@@ -128,7 +137,7 @@ fn carry_out(
 fn await_outcome(
     connection: &mut Connection,
     instance: &Instance,
-    method: Method,
+    method: &Method,
     timeout: Option<Duration>,
     progress: &mut Progress,
 ) -> Result<Answer, Trouble> {
@@ -173,13 +182,14 @@ fn tell_if_it_hangs(instance: &Instance, progress: &Progress) -> bool {
     }
 }
 
-fn what(method: Method) -> &'static str {
+fn what(method: &Method) -> &'static str {
     match method {
         Method::Reload { .. } => "the reload",
         Method::AbortReload => "the roll-back",
         Method::Scale { .. } => "the change",
         Method::Recycle { .. } => "the replacement",
         Method::StopWorker { .. } => "the worker's stop",
+        Method::Set { .. } => "the setting",
         Method::Describe
         | Method::Status
         | Method::Watch { .. }
@@ -190,7 +200,7 @@ fn what(method: Method) -> &'static str {
 }
 
 /// What to say before the outcome, where that only says how things are now.
-fn done(method: Method) -> &'static str {
+fn done(method: &Method) -> &'static str {
     match method {
         Method::Reload { previous: false } => "reloaded: ",
         Method::Reload { previous: true } => "back to the settings before: ",
@@ -200,7 +210,7 @@ fn done(method: Method) -> &'static str {
 
 fn came_to_nothing(
     instance: &Instance,
-    method: Method,
+    method: &Method,
     timeout: Option<Duration>,
     why: Trouble,
 ) -> Error {

@@ -5,8 +5,8 @@ use super::human::{age, bytes, one_line, percent, span, wrap};
 use super::paint::{Paint, Tone};
 use crate::log::timestamp;
 use crate::wire::status::{
-    Counters, ExitCause, LastExit, PastReload, Phase, Progress, Socket, State, Status, Usage,
-    Verdict, Worker, WorkerState,
+    Changed, Counters, ExitCause, LastExit, PastReload, Phase, Progress, Socket, State, Status,
+    Usage, Verdict, Worker, WorkerState,
 };
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -95,6 +95,7 @@ fn head(status: &Status, now: SystemTime, width: Option<usize>) -> Vec<String> {
         [] => say("sockets", vec!["none".to_owned()]),
         sockets => say("sockets", sockets.iter().flat_map(socket).collect()),
     }
+    say("set", status.set.iter().map(set).collect());
     say("reload", status.reload.iter().map(|reload| under_way(reload, now)).collect());
     say("reloads", status.reloads.iter().map(|reload| past(reload, now)).collect());
     say("starting", starting(&status.workers));
@@ -123,6 +124,12 @@ fn herder(status: &Status, now: SystemTime) -> String {
     parts.extend(memory_bytes.map(|size| format!("{} of memory", bytes(size))));
     parts.extend(file_descriptors.map(|count| format!("{count} file descriptors")));
     list(&parts)
+}
+
+fn set(changed: &Changed) -> String {
+    let value = |text: &Option<String>| text.as_deref().map_or("not set".to_owned(), one_line);
+    let Changed { key, value: is, before } = changed;
+    format!("{} = {}, else {}", one_line(key), value(is), value(before))
 }
 
 /// A line for it, and one for each thing about it that somebody should see to.

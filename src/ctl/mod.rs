@@ -25,7 +25,7 @@ mod top;
 mod unit;
 
 pub use crate::wire::openmetrics::Format;
-pub use change::{abort_reload, log_level, recycle, reload, scale, stop_worker};
+pub use change::{abort_reload, log_level, recycle, reload, scale, set, stop_worker};
 pub use events::events;
 pub use health::health;
 pub use metrics::metrics;

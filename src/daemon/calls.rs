@@ -66,14 +66,20 @@ impl Daemon {
                     let reply = control::failed(&Failure::NotPermitted { reason });
                     return self.server.send(id, if asked.oneway { &[] } else { &reply }, now);
                 }
-                self.log_change(asked.method, &call.peer);
+                self.log_change(&asked.method, &call.peer);
                 if asked.oneway {
                     self.server.send(id, &[], now);
                 }
                 let control::Call { method, oneway, more, generic } = asked;
-                let caller =
-                    Caller { client: id, method, generic, more, told: Arc::default(), of: 0 };
-                self.change(method, (!oneway).then_some(caller));
+                let caller = (!oneway).then(|| Caller {
+                    client: id,
+                    method: method.clone(),
+                    generic,
+                    more,
+                    told: Arc::default(),
+                    of: 0,
+                });
+                self.change(method, caller);
             }
             // Nobody would hear the answer.
             Received::Call(asked) if asked.oneway => self.server.send(id, &[], now),
@@ -120,6 +126,7 @@ impl Daemon {
             | Method::Scale { .. }
             | Method::Recycle { .. }
             | Method::StopWorker { .. }
+            | Method::Set { .. }
             | Method::SetLogLevel { .. } => {}
         }
     }
@@ -132,6 +139,16 @@ impl Daemon {
                 self.log.set_level(level.into());
                 if let Some(caller) = caller {
                     self.answer(&caller, Reply::Nothing {});
+                }
+                return;
+            }
+            Method::Set { settings } => {
+                let outcome = self.set(&settings);
+                if let Some(caller) = caller {
+                    match outcome {
+                        Ok(message) => self.answer(&caller, Reply::Done { message: &message }),
+                        Err(reason) => self.fail(&caller, &Failure::Failed { reason, pid: None }),
+                    }
                 }
                 return;
             }
@@ -153,7 +170,7 @@ impl Daemon {
         self.events.push_back(Event::Asked { request, what });
     }
 
-    fn log_change(&mut self, method: Method, peer: &Peer) {
+    fn log_change(&mut self, method: &Method, peer: &Peer) {
         let what = match method {
             Method::Reload { previous: true } => "for the settings before".to_owned(),
             Method::AbortReload => "to abort the reload".to_owned(),
@@ -162,8 +179,9 @@ impl Daemon {
             Method::Recycle { slot: None } => "for a new worker in every slot".to_owned(),
             Method::Recycle { slot: Some(slot) } => format!("for a new worker in slot {slot}"),
             Method::StopWorker { worker } => format!("to stop worker {worker}"),
+            Method::Set { settings } => format!("for {}", settings.join(", ")),
             Method::SetLogLevel { level } => {
-                format!("for log entries up to {}", Priority::from(level))
+                format!("for log entries up to {}", Priority::from(*level))
             }
             Method::Reload { previous: false }
             | Method::Describe

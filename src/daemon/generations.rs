@@ -7,8 +7,10 @@ use super::Daemon;
 use super::calls::Caller;
 use super::source::Spec;
 use crate::herd::{Event, Generation};
+use crate::log::Priority;
 use crate::wire::control::Failure;
-use std::collections::BTreeMap;
+use crate::wire::status::Changed;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// The settings of every generation that matters.
@@ -48,7 +50,8 @@ impl Generations {
     pub fn forget(&mut self, generation: Generation, in_service: Generation) {
         let spec = self.specs.remove(&generation);
         if generation == self.in_service {
-            self.before = spec;
+            // What was changed at run time is over.
+            self.before = spec.map(|spec| spec.accepted.clone().unwrap_or(spec));
         }
         self.in_service = in_service;
     }
@@ -81,6 +84,49 @@ impl Daemon {
         }
     }
 
+    /// Changes settings in force, and those of a reload under way: all that is asked for, or nothing.
+    /// Says what is another now.
+    pub(super) fn set(&mut self, assignments: &[String]) -> Result<String, String> {
+        let in_service = self.herd.generation();
+        let affected = BTreeSet::from([in_service, self.generations.newest()]);
+        let mut adjusted = Vec::new();
+        for generation in affected {
+            if let Some(spec) = self.generations.get(generation) {
+                adjusted.push((generation, spec.adjust(assignments)?));
+            }
+        }
+        let mut changed = Vec::new();
+        for (generation, spec) in adjusted {
+            let spec = Rc::new(spec);
+            let policy = spec.settings.policy.clone();
+            if let Some(before) = self.generations.specs.insert(generation, Rc::clone(&spec))
+                && generation == in_service
+            {
+                changed = spec.differs_from(&before);
+            }
+            self.events.push_back(Event::Adjusted { generation, policy });
+        }
+        Ok(match changed.as_slice() {
+            [] => "nothing is another than before".to_owned(),
+            changed => format!("{}, until the next reload that succeeds", in_words(changed)),
+        })
+    }
+
+    /// Says what was changed at run time and goes with these settings.
+    pub(super) fn tell_what_goes(&mut self, generation: Generation) {
+        let in_service = self.herd.generation();
+        let gone = self.generations.get(generation).map(|spec| spec.changed());
+        let gone = gone.filter(|gone| generation < in_service && !gone.is_empty());
+        if let Some(gone) = gone {
+            let keys: Vec<String> = gone.into_iter().map(|changed| changed.key).collect();
+            let text = format_args!(
+                "what was set while {generation} was in force is over with it: {}",
+                keys.join(", ")
+            );
+            self.log.say(Priority::Notice, text);
+        }
+    }
+
     fn spec_before(&self) -> Result<Rc<Spec>, Failure> {
         self.generations.before.clone().ok_or_else(|| Failure::NotFound {
             reason: format!(
@@ -107,4 +153,13 @@ impl Daemon {
     pub(super) fn spec_in_service(&self) -> Option<&Rc<Spec>> {
         self.generations.get(self.herd.generation())
     }
+}
+
+fn in_words(changed: &[Changed]) -> String {
+    let value = |text: &Option<String>| text.clone().unwrap_or_else(|| "not set".to_owned());
+    let words = |changed: &Changed| {
+        let Changed { key, value: is, before } = changed;
+        format!("{key} = {} (was {})", value(is), value(before))
+    };
+    changed.iter().map(words).collect::<Vec<_>>().join(", ")
 }

@@ -291,6 +291,7 @@ impl Daemon {
             Action::Abandon { worker } => self.children.abandon(worker),
             Action::Check { generation } => self.start_precheck(generation),
             Action::Forget { generation } => {
+                self.tell_what_goes(generation);
                 self.generations.forget(generation, self.herd.generation());
                 if self.precheck.as_ref().is_some_and(|check| check.generation() == generation) {
                     self.end_precheck();

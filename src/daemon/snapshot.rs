@@ -45,6 +45,7 @@ impl Daemon {
             draining: count(&[Draining, Retiring]),
             sockets: self.queues(&effects),
             reload: herd.progress().map(|progress| self.progress(progress)),
+            set: self.spec_in_service().map(|spec| spec.changed()).unwrap_or_default(),
             reloads: herd.past_reloads().map(|past| self.past_reload(past)).collect(),
             counters: self.counters(),
             usage: self.figures.herder(),

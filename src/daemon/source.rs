@@ -5,13 +5,48 @@ use crate::launch::{self, Launch, Offered, Surroundings};
 use crate::linux::queue;
 use crate::linux::sight;
 use crate::linux::sockets::Socket;
+use crate::wire::status::Changed;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// One generation: its settings, and what its workers are started with.
 #[derive(Debug)]
 pub struct Spec {
     pub settings: Settings,
     pub launch: Launch,
+    /// What was accepted, where settings have been changed since, at run time.
+    pub accepted: Option<Rc<Spec>>,
+}
+
+impl Spec {
+    /// With assignments of `herder set` over it.
+    ///
+    /// # Errors
+    ///
+    /// Every problem there is, a line each.
+    pub fn adjust(self: &Rc<Spec>, assignments: &[String]) -> Result<Spec, String> {
+        let settings = config::adjust(&self.settings, assignments, &machine());
+        Ok(Spec {
+            settings: settings.map_err(|problems| problems.to_string())?,
+            launch: self.launch.clone(),
+            accepted: Some(Rc::clone(self.accepted.as_ref().unwrap_or(self))),
+        })
+    }
+
+    /// What is not as it was accepted.
+    pub fn changed(&self) -> Vec<Changed> {
+        self.accepted.as_ref().map(|accepted| self.differs_from(accepted)).unwrap_or_default()
+    }
+
+    /// What is not as in another.
+    pub fn differs_from(&self, before: &Spec) -> Vec<Changed> {
+        let lines = config::effective(&self.settings).into_iter();
+        let pairs = lines.zip(config::effective(&before.settings));
+        let changed = pairs.filter(|(is, was)| is.value != was.value);
+        changed
+            .map(|(is, was)| Changed { key: is.key, value: is.value, before: was.value })
+            .collect()
+    }
 }
 
 /// A settings file, or none, and the command line that goes with it.
@@ -61,7 +96,7 @@ impl Source {
         let launch = Launch::new(&settings, &offered, &self.surroundings)
             .map_err(|problems| problems.to_string())?;
         settings.policy.has_socket = launch.can_be_seen;
-        Ok(Spec { settings, launch })
+        Ok(Spec { settings, launch, accepted: None })
     }
 }
 

@@ -70,6 +70,13 @@ pub enum Event {
         /// Their rules.
         policy: Policy,
     },
+    /// The rules of a generation are others from now on; nothing is replaced for that.
+    Adjusted {
+        /// Whose: one that is in force, or on its way to be.
+        generation: Generation,
+        /// All of its rules, the new ones among them.
+        policy: Policy,
+    },
     /// New settings were read and refused; nothing is to change.
     Refused {
         /// One line that says what to change.
@@ -187,6 +194,9 @@ impl fmt::Display for Event {
             }
             Event::Reload { generation, policy } => {
                 write!(f, "reload {generation} workers={}", policy.workers)
+            }
+            Event::Adjusted { generation, policy } => {
+                write!(f, "adjust {generation} workers={}", policy.workers)
             }
             Event::Refused { reason } => write!(f, "reload refused: {reason}"),
             Event::Scale { by } => write!(f, "scale {by:+}"),

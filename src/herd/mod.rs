@@ -24,6 +24,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
 mod action;
+mod adjust;
 mod ending;
 mod event;
 mod exit;

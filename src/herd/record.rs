@@ -30,6 +30,7 @@ impl Herd {
             Event::Gone { worker } => self.gone(worker),
             Event::Checked { generation, outcome } => self.checked(generation, outcome),
             Event::Reload { generation, policy } => self.accept(generation, policy),
+            Event::Adjusted { generation, policy } => self.adjust(generation, policy),
             Event::Refused { reason } => self.refuse(reason),
             Event::Scale { by } => self.scale(by),
             Event::Asked { request, what } => self.take_request(request, what),
@@ -403,13 +404,7 @@ impl Herd {
         // Also of the number there is: settings that are on their way may have another.
         let under = self.newest_generation();
         self.asked = Some(Asked { workers: to, under });
-        if to == from {
-            return;
-        }
-        if let Some(rollout) = &mut self.rollout {
-            rollout.wanted_before = rollout.wanted_before.min(to);
-        }
-        self.report(Report::Scaled { from, to });
+        self.wanted_has_changed(from);
     }
 
     /// Tells a worker to stop, and notes how long it has.

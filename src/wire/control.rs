@@ -52,7 +52,7 @@ pub enum Received {
 }
 
 /// A call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// What is asked.
     pub method: Method,
@@ -65,7 +65,7 @@ pub struct Call {
 }
 
 /// A method, as [`DESCRIPTION`] explains it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Method {
     /// Tell what the instance is. Anybody who can connect may ask.
     Describe,
@@ -101,6 +101,11 @@ pub enum Method {
         /// Its id.
         worker: u64,
     },
+    /// Change settings that need no new workers, until the next reload that succeeds.
+    Set {
+        /// Each `KEY=VALUE`, as `herder run --set` takes it.
+        settings: Vec<String>,
+    },
     /// Log more or less.
     SetLogLevel {
         /// The least important entries to write.
@@ -112,7 +117,7 @@ pub enum Method {
 
 impl Method {
     /// `INTERFACE.METHOD`
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Method::Describe => "io.herder.Control.Describe",
             Method::Status => "io.herder.Control.Status",
@@ -123,13 +128,14 @@ impl Method {
             Method::Scale { .. } => "io.herder.Control.Scale",
             Method::Recycle { .. } => "io.herder.Control.Recycle",
             Method::StopWorker { .. } => "io.herder.Control.StopWorker",
+            Method::Set { .. } => "io.herder.Control.Set",
             Method::SetLogLevel { .. } => "io.herder.Control.SetLogLevel",
             Method::GetLogLevel => "io.systemd.service.GetLogLevel",
         }
     }
 
     /// Whether it changes the instance, so that not everybody may call it.
-    pub fn changes(self) -> bool {
+    pub fn changes(&self) -> bool {
         match self {
             Method::Describe
             | Method::Status
@@ -141,12 +147,13 @@ impl Method {
             | Method::Scale { .. }
             | Method::Recycle { .. }
             | Method::StopWorker { .. }
+            | Method::Set { .. }
             | Method::SetLogLevel { .. } => true,
         }
     }
 
     /// The call, for a client; with `more` it takes several replies.
-    pub fn request(self, more: bool) -> Request {
+    pub fn request(&self, more: bool) -> Request {
         let parameters = match self {
             Method::Describe
             | Method::Status
@@ -161,6 +168,7 @@ impl Method {
             Method::Scale { workers } => Some(("workers", json!(workers))),
             Method::Recycle { slot: Some(slot) } => Some(("slot", json!(slot))),
             Method::StopWorker { worker } => Some(("worker", json!(worker))),
+            Method::Set { settings } => Some(("settings", json!(settings))),
             Method::SetLogLevel { level } => Some(("level", json!(level))),
         };
         let parameters = parameters.map(|(name, value)| Map::from_iter([(name.to_owned(), value)]));
@@ -174,7 +182,7 @@ type Parameters = Map<String, Value>;
 /// error is the name of the parameter that is missing or wrong.
 type Row = (&'static str, &'static [&'static str], fn(&Parameters) -> Result<Method, &'static str>);
 
-const METHODS: [Row; 13] = [
+const METHODS: [Row; 14] = [
     ("io.herder.Control.Describe", &[], |_| Ok(Method::Describe)),
     ("io.herder.Control.Status", &[], |_| Ok(Method::Status)),
     ("io.herder.Control.Watch", &["intervalUSec"], |given| {
@@ -200,6 +208,13 @@ const METHODS: [Row; 13] = [
     ("io.herder.Control.StopWorker", &["worker"], |given| {
         let worker = number(given, "worker", 0, u64::MAX)?.ok_or("worker")?;
         Ok(Method::StopWorker { worker })
+    }),
+    ("io.herder.Control.Set", &["settings"], |given| {
+        let list = value(given, "settings").and_then(Value::as_array).ok_or("settings")?;
+        let texts = list.iter().map(|text| text.as_str().map(str::to_owned));
+        let settings: Option<Vec<String>> = texts.collect();
+        let settings = settings.filter(|settings| !settings.is_empty()).ok_or("settings")?;
+        Ok(Method::Set { settings })
     }),
     ("io.herder.Control.SetLogLevel", &["level"], |given| {
         let level =

@@ -39,6 +39,8 @@ pub struct Status {
     pub sockets: Vec<Socket>,
     /// The reload under way.
     pub reload: Option<Progress>,
+    /// Settings that were changed while herder was running, until the next reload that succeeds.
+    pub set: Vec<Changed>,
     /// The last reloads that are over, the newest first.
     pub reloads: Vec<PastReload>,
     /// What has happened since herder started.
@@ -83,6 +85,18 @@ pub struct Socket {
     pub dropped: Option<u64>,
     /// What has changed about it since herder was given it.
     pub changes: Vec<SocketChange>,
+}
+
+/// A setting that was changed while herder was running.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Changed {
+    /// Which, dotted where it stands in a table.
+    pub key: String,
+    /// In TOML.
+    pub value: Option<String>,
+    /// What it was, and will be again, in TOML.
+    pub before: Option<String>,
 }
 
 /// What workers have done to a socket, for everybody who has it.

@@ -79,6 +79,11 @@ pub fn example(slots: u32) -> Status {
             },
         ],
         reload: None,
+        set: vec![Changed {
+            key: "stop-timeout".to_owned(),
+            value: Some("\"2min\"".to_owned()),
+            before: Some("\"30s\"".to_owned()),
+        }],
         reloads: vec![reload(Some(4), Verdict::Failed), reload(Some(3), Verdict::Done)],
         counters: Counters {
             respawns: 12,

@@ -44,7 +44,7 @@ fn text(method: Method) -> String {
 fn asked_as(who: &[&str], socket: &Path, methods: &[Method]) -> Vec<Value> {
     let mut command = Command::new("setpriv");
     command.args(who).args(["/usr/bin/python3", "-c", CLIENT]).arg(socket);
-    command.args(methods.iter().map(|method| text(*method)));
+    command.args(methods.iter().map(|method| text(method.clone())));
     let said = Running::of(&mut command).ends();
     let replies = said.out.lines().map(|line| serde_json::from_str(line).unwrap());
     let replies: Vec<Value> = replies.collect();
@@ -280,7 +280,7 @@ fn who_asked_is_in_the_log_but_not_who_was_refused() {
     let socket = herder.path("run/control");
     let stranger = ["--reuid=65534", "--regid=65534", "--clear-groups"];
     let scale = Method::Scale { workers: 2 };
-    assert!(is_refused(&asked_as(&stranger, &socket, &[scale])[0]));
+    assert!(is_refused(&asked_as(&stranger, &socket, std::slice::from_ref(&scale))[0]));
     assert!(!is_refused(&asked_as(&["--clear-groups"], &socket, &[scale])[0]));
     until("it is logged", || herder.log().contains("change_requested"));
     let log = herder.log();

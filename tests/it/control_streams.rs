@@ -191,7 +191,7 @@ fn a_hundred_watchers_and_those_who_stall_do_not_hold_up_a_reload() {
         assert_eq!(watcher.state().ready, 4);
     }
     let every = Method::Watch { interval: Some(100_000) };
-    let mut stalled: Vec<Control> = (0..20).map(|_| watch(&herder, every)).collect();
+    let mut stalled: Vec<Control> = (0..20).map(|_| watch(&herder, every.clone())).collect();
     let mut events: Vec<Control> = (0..20).map(|_| watch(&herder, Method::Events)).collect();
     until("they are all there", || herder.reload().code == 0);
 

@@ -34,6 +34,7 @@ mod readiness;
 mod reload;
 mod respawn;
 mod rollback;
+mod set;
 mod signals;
 mod sockets;
 mod startup;

@@ -38,6 +38,7 @@ pub fn status(name: &str, slots: u32) -> Status {
             {"name": "queue", "address": null, "kind": "fifo", "waiting": null, "limit": null, "dropped": null, "changes": []},
         ],
         "reload": null,
+        "set": [],
         "reloads": [
             {"generation": 4, "atUSec": 1_795_420_740_000_000_u64, "tookUSec": 1_500_000, "verdict": "failed",
              "reason": "worker 9 (slot 0) exited with status 1 before it was ready"},

@@ -52,6 +52,29 @@ fn scaling_up_is_done_when_all_are_ready() {
 }
 
 #[test]
+fn rules_that_are_changed_hold_for_workers_that_are_there() {
+    let mut story = Story::serving(policy(2));
+    let (first, rules) = (Generation(1), policy(2));
+    story.tell(Event::Asked { request: RequestId(9), what: stop(1) });
+    assert_eq!(story.drained(), [1]);
+    // More time for one that is stopping, and one worker more.
+    let longer = rules.stop_timeout + Span::secs(60);
+    let policy = Policy { stop_timeout: longer, workers: 3, ..rules.clone() };
+    story.tell(Event::Adjusted { generation: first, policy });
+    assert_eq!(story.herd.strength().0, 3);
+    story.up(3);
+    story.up(4);
+    let kill = Action::Kill { worker: WorkerId(1) };
+    story.wait(rules.stop_timeout + Span::secs(59));
+    assert!(!story.actions.contains(&kill));
+    story.wait(Span::secs(1));
+    assert!(story.actions.contains(&kill));
+    // Of a generation nobody knows there is nothing to change.
+    story.tell(Event::Adjusted { generation: Generation(7), policy: rules });
+    assert_eq!(story.herd.strength().0, 3);
+}
+
+#[test]
 fn scaling_down_is_done_when_the_others_were_told() {
     let mut story = Story::serving(policy(4));
     let request = story.ask(scale(1));

@@ -291,6 +291,7 @@ impl World {
             | Event::Checked { .. }
             | Event::Reload { .. }
             | Event::Refused { .. }
+            | Event::Adjusted { .. }
             | Event::Scale { .. }
             | Event::Asked { .. }
             | Event::OutOfMemory { .. }

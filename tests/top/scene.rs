@@ -40,6 +40,7 @@ pub fn serving(at: Duration, slots: u32) -> Status {
             socket("admin", Some("/run/web/admin.sock"), "stream", Some((0, 128)), None),
         ],
         reload: None,
+        set: Vec::new(),
         reloads: vec![PastReload {
             generation: Some(7),
             at_usec: now() - 190 * MINUTE,

@@ -76,7 +76,7 @@ impl Dialog {
         match self {
             Dialog::Help => Some(Closed::Nothing),
             Dialog::Confirm { method, .. } => match key {
-                Key::Char('y' | 'Y') => Some(Closed::Call(*method)),
+                Key::Char('y' | 'Y') => Some(Closed::Call(method.clone())),
                 _ => Some(Closed::Nothing),
             },
             Dialog::Number { what, text, untouched, mistake } => {

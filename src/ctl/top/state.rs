@@ -385,12 +385,12 @@ impl State {
 
     fn ask(&mut self, pane: usize, method: Method) -> Order {
         let mut workers = None;
-        let label = match method {
+        let label = match &method {
             Method::Reload { previous: false } => "reload".to_owned(),
             Method::Reload { previous: true } => "reload --previous".to_owned(),
             Method::AbortReload => "abort".to_owned(),
             Method::Scale { workers: count } => {
-                workers = Some(count);
+                workers = Some(*count);
                 format!("scale to {count}")
             }
             Method::Recycle { slot: Some(slot) } => format!("recycle slot {slot}"),

@@ -53,7 +53,7 @@ pub enum Reply<'a> {
         /// How many are to be.
         wanted: u32,
     },
-    /// To `AbortReload` and `StopWorker`.
+    /// To `AbortReload`, `StopWorker` and `Set`.
     Done {
         /// How things stand, in a line.
         message: &'a str,
@@ -90,7 +90,7 @@ impl Reply<'_> {
     }
 }
 
-/// What `Reload`, `AbortReload`, `Scale`, `Recycle` and `StopWorker` answer, as a client reads it: on
+/// What `Reload`, `AbortReload`, `Scale`, `Recycle`, `StopWorker` and `Set` answer, as a client reads it: on
 /// the way, if it asked for that, and in the end.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Answer {

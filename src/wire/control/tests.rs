@@ -77,6 +77,7 @@ fn calls() -> Vec<Method> {
         Method::Recycle { slot: None },
         Method::Recycle { slot: Some(3) },
         Method::StopWorker { worker: 1 << 40 },
+        Method::Set { settings: vec!["stop-timeout=2min".to_owned()] },
     ];
     calls.extend(LEVELS.map(|level| Method::SetLogLevel { level }));
     calls
@@ -156,6 +157,7 @@ fn what_is_sent_is_what_is_described() {
         ("Recycle", Reply::Recycled { message, replaced: 4, wanted: 5 }, None, Some(4), Some(5)),
         ("AbortReload", Reply::Done { message }, None, None, None),
         ("StopWorker", Reply::Done { message }, None, None, None),
+        ("Set", Reply::Done { message }, None, None, None),
     ];
     for (method, reply, generation, reached, wanted) in answers {
         let answer = Answer::read(check(method, reply)).unwrap();
