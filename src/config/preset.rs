@@ -86,7 +86,7 @@ pub struct Argument {
 pub struct Refused {
     /// The options, in all their spellings.
     pub options: &'static [&'static str],
-    /// The one value that is as good as none.
+    /// The one value that is as good as none; all that begin like that, if it ends in `*`.
     pub except: Option<&'static str>,
     /// Why it may not be there, to follow the option's name.
     pub why: &'static str,
@@ -101,6 +101,8 @@ pub struct Sockets {
     pub one: bool,
     /// Why it may not get a UNIX socket, to follow “`preset` NAME: the server”.
     pub not_unix: Option<&'static str>,
+    /// When it ends it removes the file of a UNIX socket, if it may.
+    pub unlinks: bool,
 }
 
 /// Whoever else tells the server to finish has not made it crash.

@@ -29,7 +29,7 @@ pub(super) static NODE: Preset = Preset {
         why: "runs the program in another process, which is replaced at each change of a file",
         instead: "remove it, and use `herder reload`",
     }],
-    sockets: Sockets { one: false, not_unix: None },
+    sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
         "/usr/lib/herder/node.js is loaded before the program. The first server that listens on a port or a path gets \
          the first socket instead, the second the second; further ones listen as they would without it. A program \
@@ -51,7 +51,7 @@ pub(super) static GO: Preset = Preset {
     settings: &[FINISHES_WITH_0],
     arguments: &[],
     refused: &[],
-    sockets: Sockets { one: false, not_unix: None },
+    sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
         "The program makes its listener with `net.FileListener(os.NewFile(3, \"\"))`, or by the package \
          coreos/go-systemd/activation, and on SIGTERM calls `Shutdown` of its http.Server and waits for that.",
@@ -105,6 +105,7 @@ pub(super) static STARMAN: Preset = Preset {
     sockets: Sockets {
         one: true,
         not_unix: Some("fails at the first connection of a UNIX socket that it was given"),
+        unlinks: false,
     },
     notes: &[
         "A worker is Starman's master and one process that serves. With `--preload-app` it ends if it cannot load the \

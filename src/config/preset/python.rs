@@ -79,7 +79,7 @@ pub(super) static UVICORN: Preset = Preset {
             instead: "remove it, and use `herder reload`",
         },
     ],
-    sockets: Sockets { one: true, not_unix: None },
+    sockets: Sockets { one: true, not_unix: None, unlinks: false },
     notes: &[
         "`[\"…/bin/python\", \"MODULE:APPLICATION\"]` runs /usr/lib/herder/uvicorn, which is uvicorn with all of its \
          options and two things more: READY=1 when it serves; and when it is to end, it stops accepting, and open \
@@ -125,12 +125,12 @@ pub(super) static HYPERCORN: Preset = Preset {
         },
         Refused {
             options: &["-b", "--bind"],
-            except: Some("fd://{fd}"),
+            except: Some("fd://*"),
             why: ADDRESS,
             instead: IN_THE_SOCKET_UNIT,
         },
     ],
-    sockets: Sockets { one: true, not_unix: None },
+    sockets: Sockets { one: true, not_unix: None, unlinks: false },
     notes: &[
         "When it ends it closes connections that it has accepted and not read from: under load one for every \
          few workers that are replaced. DeferAcceptSec= only spares clients that are slow to send. Preset uvicorn loses none.",
@@ -188,7 +188,7 @@ pub(super) static GUNICORN: Preset = Preset {
         },
         DAEMON,
     ],
-    sockets: Sockets { one: false, not_unix: None },
+    sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
         "A worker is gunicorn's arbiter and one process that serves. To share memory between several, write \
          `--preload` and `-w 8` into `command`, and fewer `workers`.",
@@ -226,7 +226,7 @@ pub(super) static WAITRESS: Preset = Preset {
         why: ADDRESS,
         instead: IN_THE_SOCKET_UNIT,
     }],
-    sockets: Sockets { one: false, not_unix: None },
+    sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
         "`[\"…/bin/python\", \"MODULE:APPLICATION\"]` runs /usr/lib/herder/waitress, which is waitress-serve with all \
          of its options, on the sockets it is given: waitress itself takes these only from a program. On SIGTERM it \
@@ -294,7 +294,7 @@ pub(super) static UWSGI: Preset = Preset {
             instead: "remove it: herder is what runs in the background",
         },
     ],
-    sockets: Sockets { one: false, not_unix: None },
+    sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
         "It speaks the uwsgi protocol on the socket it is given, for uwsgi_pass of nginx; `--protocol http` for HTTP.",
         "A file of settings is not read here: let it have no `socket`, `http`, `daemonize` or `die-on-term`, and \

@@ -36,7 +36,7 @@ pub(super) static PUMA: Preset = Preset {
         why: "says where to listen, and the socket is systemd's",
         instead: IN_THE_SOCKET_UNIT,
     }],
-    sockets: Sockets { one: false, not_unix: None },
+    sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
         "When it ends it closes connections that it has accepted and not read from; with DeferAcceptSec= of the socket \
          there are none, and on a UNIX socket under load one for every few workers that are replaced.",
@@ -86,7 +86,7 @@ pub(super) static UNICORN: Preset = Preset {
             instead: "remove it: herder is what runs in the background",
         },
     ],
-    sockets: Sockets { one: false, not_unix: None },
+    sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
         "A worker is Unicorn's master and one process that serves. To share memory between several, set \
          `worker_processes` and `preload_app true` in its configuration file, and fewer `workers`.",

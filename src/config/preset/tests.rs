@@ -75,6 +75,29 @@ fn arguments_are_added_behind_the_server_wherever_it_stands() {
         ),
         (
             "uvicorn",
+            "nice -n 5 python -X dev -W error a:b",
+            format!("nice -n 5 python -X dev -W error /usr/lib/herder/uvicorn {uvicorn} a:b"),
+        ),
+        // Directories may be called like the server.
+        (
+            "uvicorn",
+            "/srv/uvicorn/bin/python --app-dir /srv/uvicorn a:b",
+            format!("/srv/uvicorn/bin/python /usr/lib/herder/uvicorn {uvicorn} --app-dir /srv/uvicorn a:b"),
+        ),
+        (
+            "uvicorn",
+            "env PYTHONPATH=/srv/uvicorn uvicorn a:b",
+            format!("env PYTHONPATH=/srv/uvicorn uvicorn {uvicorn} a:b"),
+        ),
+        (
+            "uvicorn",
+            "uv run --directory /srv/uvicorn uvicorn --app-dir /uvicorn a:b",
+            format!("uv run --directory /srv/uvicorn uvicorn {uvicorn} --app-dir /uvicorn a:b"),
+        ),
+        ("uvicorn", "setsid --wait uvicorn a:b", format!("setsid --wait uvicorn {uvicorn} a:b")),
+        ("uvicorn", "python -Im uvicorn a:b", format!("python -Im uvicorn {uvicorn} a:b")),
+        (
+            "uvicorn",
             "pypy3 -O -u --log-config=/etc/x a:b",
             format!("pypy3 -O -u /usr/lib/herder/uvicorn {uvicorn} --log-config=/etc/x a:b"),
         ),
@@ -131,6 +154,7 @@ fn what_is_there_in_any_spelling_is_not_added() {
     for (preset, command) in [
         ("uvicorn", "uvicorn --fd=4 --workers=1 --backlog=9 a:b"),
         ("uvicorn", "uvicorn a:b --fd 4 --workers 1 --backlog 9"),
+        ("hypercorn", "hypercorn -b fd://3 -w0 --backlog 9 --graceful-timeout 9 a:b"),
         ("hypercorn", "hypercorn -bfd://{fd} -w0 --backlog 9 --graceful-timeout 9 a:b"),
         (
             "hypercorn",
