@@ -132,7 +132,7 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
 }
 
 /// The entry for what was seen after a worker had begun or ended, `when` says which; or when somebody
-/// asked.
+/// asked. It has no HERDER_WORKER=: others may have begun since the last look, and done it.
 pub fn socket_changed(socket: &Socket, effect: &Effect, when: Option<(u64, &str)>) -> Entry {
     let mut text = effect.text.clone();
     if let Some((worker, what)) = when {
@@ -142,9 +142,6 @@ pub fn socket_changed(socket: &Socket, effect: &Effect, when: Option<(u64, &str)
         .with("HERDER_EVENT", KIND)
         .with("HERDER_SOCKET", &socket.name)
         .with("HERDER_CHANGE", effect.kind);
-    if let Some((worker, _)) = when {
-        entry = entry.with("HERDER_WORKER", worker);
-    }
     entry.message_id = Some(ID);
     entry
 }
