@@ -39,7 +39,7 @@ pub(super) static PUMA: Preset = Preset {
     sockets: Sockets { one: false, not_unix: None },
     notes: &[
         "When it ends it closes connections that it has accepted and not read from. With DeferAcceptSec= of the socket \
-         there are none; a UNIX socket has no such option, and under load one is lost for every few workers that are \
+         there are none; a UNIX socket has no such option, and under load one is lost for a dozen workers that are \
          replaced: `queue_requests false` in config/puma.rb ends that, and keep-alive with it.",
         "To share memory between several processes, write `-w 8` into `command`, and fewer `workers`.",
     ],
