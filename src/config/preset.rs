@@ -121,7 +121,7 @@ pub struct Example {
     pub socket: &'static str,
 }
 
-/// `[Socket]` of servers that close, when they end, connections whose request has not begun to arrive.
+/// `[Socket]` of servers that close, when they end, or wait for connections whose request has not begun to arrive.
 const DEFERRED: &str = "\
 ListenStream=127.0.0.1:8000
 # A connection is handed out when its request begins to arrive (TCP only).

@@ -365,7 +365,7 @@ mod tests {
                 lines.map(|setting| setting.value.as_str()).collect()
             };
             assert_eq!(lines("ListenStream"), [listens], "{line}");
-            let deferred = ["hypercorn", "puma", "unicorn", "uwsgi", "starman"].contains(&preset);
+            let deferred = ["puma", "unicorn", "uwsgi"].contains(&preset);
             assert_eq!(!lines("DeferAcceptSec").is_empty(), deferred, "{line}");
             let told = |key: &str| {
                 let setting = instance.settings.iter().find(|setting| setting.key == key);

@@ -83,11 +83,18 @@ pub(super) static STARMAN: Preset = Preset {
             reason: "its own way to be told of a socket",
         },
     ],
-    arguments: &[Argument {
-        words: &["--workers", "1"],
-        unless: &["--workers"],
-        reason: "herder runs the workers; it would start 5",
-    }],
+    arguments: &[
+        Argument {
+            words: &["--workers", "1"],
+            unless: &["--workers"],
+            reason: "herder runs the workers; it would start 5",
+        },
+        Argument {
+            words: &["-I", "/usr/lib/herder/", "-M", "HerderStarman"],
+            unless: &[],
+            reason: "at its end it would drop a connection that it has just accepted",
+        },
+    ],
     refused: &[
         Refused {
             options: &["-l", "--listen", "-p", "--port", "-o", "--host", "-S", "--socket"],
@@ -110,14 +117,15 @@ pub(super) static STARMAN: Preset = Preset {
     notes: &[
         "A worker is Starman's master and one process that serves. With `--preload-app` it ends if it cannot load the \
          application; without, its master tries for ever, and herder gives up after `start-timeout`.",
-        "When it ends it closes connections that it has accepted and not read from: under load one for every few \
-         workers that are replaced, also with DeferAcceptSec=.",
+        "/usr/lib/herder/HerderStarman.pm is loaded into Starman: on SIGQUIT each of its processes answers what it has \
+         accepted. Without, one ends at once that has not noted yet that it has a connection: under load one for every \
+         few workers that are replaced, also with DeferAcceptSec=.",
         "Starlet is one process, takes UNIX sockets too, and drains on SIGTERM: \
          /usr/share/doc/herder/examples/servers/starlet.toml.",
     ],
     example: Example {
         settings: "directory = \"/srv/site\"\ncommand = [\"starman\", \"app.psgi\"]\n",
-        socket: super::DEFERRED,
+        socket: "ListenStream=127.0.0.1:8000\n",
     },
 };
 

@@ -96,7 +96,12 @@ pub(super) static UVICORN: Preset = Preset {
 pub(super) static HYPERCORN: Preset = Preset {
     name: "hypercorn",
     about: "ASGI and WSGI applications in Python, with HTTP/2",
-    program: Program { names: &["hypercorn"], adapter: None, not: &[], interprets: false },
+    program: Program {
+        names: &["hypercorn"],
+        adapter: Some("/usr/lib/herder/hypercorn"),
+        not: &[],
+        interprets: false,
+    },
     settings: &[SLOW_START, FINISHES_WITH_0],
     arguments: &[
         Argument {
@@ -132,12 +137,16 @@ pub(super) static HYPERCORN: Preset = Preset {
     ],
     sockets: Sockets { one: true, not_unix: None, unlinks: false },
     notes: &[
-        "When it ends it closes connections that it has accepted and not read from: under load one for every \
-         few workers that are replaced. DeferAcceptSec= only spares clients that are slow to send. Preset uvicorn loses none.",
+        "`[\"…/bin/python\", \"MODULE:APPLICATION\"]` runs /usr/lib/herder/hypercorn, which is hypercorn with all of its \
+         options and two things more: READY=1 when it serves; and when it is to end, it stops accepting, and open \
+         connections have a second for one more request. `--worker-class trio` is as it is without.",
+        "hypercorn itself, `[\"…/bin/hypercorn\", \"MODULE:APPLICATION\"]`, works too, but when it ends it closes \
+         connections that it has accepted and not read from, and forgets some that it accepts meanwhile: under load one \
+         for every few workers that are replaced, also with DeferAcceptSec=.",
     ],
     example: Example {
-        settings: "directory = \"/srv/site\"\ncommand = [\"venv/bin/hypercorn\", \"mysite.asgi:application\"]\n",
-        socket: super::DEFERRED,
+        settings: "directory = \"/srv/site\"\ncommand = [\"venv/bin/python\", \"mysite.asgi:application\"]\n",
+        socket: "ListenStream=127.0.0.1:8000\n",
     },
 };
 
@@ -297,6 +306,9 @@ pub(super) static UWSGI: Preset = Preset {
     sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
         "It speaks the uwsgi protocol on the socket it is given, for uwsgi_pass of nginx; `--protocol http` for HTTP.",
+        "When it ends it closes connections that it has accepted and not read from; with DeferAcceptSec= of the socket \
+         there are none. One is lost for every few hundred workers that are replaced, at the very moment when it is \
+         accepted; uWSGI 2.0.28 with `--threads 2`, for applications that can, loses none.",
         "A file of settings is not read here: let it have no `socket`, `http`, `daemonize` or `die-on-term`, and \
          `processes = 1`, or fewer `workers`.",
     ],

@@ -38,8 +38,9 @@ pub(super) static PUMA: Preset = Preset {
     }],
     sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
-        "When it ends it closes connections that it has accepted and not read from; with DeferAcceptSec= of the socket \
-         there are none, and on a UNIX socket under load one for every few workers that are replaced.",
+        "When it ends it closes connections that it has accepted and not read from. With DeferAcceptSec= of the socket \
+         there are none; a UNIX socket has no such option, and under load one is lost for a dozen workers that are \
+         replaced: `queue_requests false` in config/puma.rb ends that, and keep-alive with it.",
         "To share memory between several processes, write `-w 8` into `command`, and fewer `workers`.",
     ],
     example: Example {
@@ -92,8 +93,8 @@ pub(super) static UNICORN: Preset = Preset {
          `worker_processes` and `preload_app true` in its configuration file, and fewer `workers`.",
         "With `preload_app true` it ends if it cannot load the application; without, its master tries for ever, and \
          herder gives up after `start-timeout`.",
-        "It is made for fast clients, such as a proxy in front: when it ends it leaves those unanswered that it has \
-         accepted and not read from; with DeferAcceptSec= of the socket there are none.",
+        "It is made for fast clients, such as a proxy in front: one that connects and is slow to ask keeps a worker from \
+         others and from its end. With DeferAcceptSec= of the socket there is none such.",
         "It sets the socket's backlog to 1024, unless its configuration file has a `listen` with the very address \
          that the socket has, and `:backlog`.",
     ],

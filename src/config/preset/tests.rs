@@ -112,6 +112,12 @@ fn arguments_are_added_behind_the_server_wherever_it_stands() {
             "hypercorn -b fd://{fd} -w 0 --backlog {backlog} --graceful-timeout 86400 a:b".into(),
         ),
         (
+            "hypercorn",
+            "python a:b",
+            "python /usr/lib/herder/hypercorn -b fd://{fd} -w 0 --backlog {backlog} --graceful-timeout 86400 a:b"
+                .into(),
+        ),
+        (
             "gunicorn",
             "nice -n 5 v/bin/gunicorn a:b",
             "nice -n 5 v/bin/gunicorn -w 1 --backlog {backlog} --graceful-timeout 86400 a:b".into(),
@@ -139,7 +145,7 @@ fn arguments_are_added_behind_the_server_wherever_it_stands() {
         ("php-cgi", "/usr/bin/php-cgi8.2 -d x=1", "/usr/bin/php-cgi8.2 -d x=1".into()),
         ("php-fpm", "php-fpm8.2 -y c", "php-fpm8.2 --nodaemonize -y c".into()),
         ("go", "/srv/server --fast", "/srv/server --fast".into()),
-        ("starman", "starman app.psgi", "starman --workers 1 app.psgi".into()),
+        ("starman", "starman app.psgi", "starman --workers 1 -I /usr/lib/herder/ -M HerderStarman app.psgi".into()),
     ] {
         let words: Vec<_> = command.split(' ').collect();
         let settings = with(preset, &words).unwrap_or_else(|told| panic!("{command}: {told:?}"));
