@@ -112,6 +112,13 @@ const FINISHES_WITH_0: Setting = Setting {
     reason: "so it ends when it is told to, by whomever: that is no crash",
 };
 
+/// Whoever starts one process after the other for an application that cannot be loaded stays alive meanwhile.
+const SERVES_WHEN_SEEN: Setting = Setting {
+    key: "ready",
+    value: "\"accepting\"",
+    reason: "that its master is alive says nothing: it is also where the application cannot be loaded",
+};
+
 /// Settings that work, for `herder presets NAME` and herder.toml(5).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Example {

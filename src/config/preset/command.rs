@@ -195,12 +195,12 @@ fn not_found(preset: &Preset, words: &[String]) -> (String, String) {
     }
     let why = match first.as_str() {
         "npm" | "npx" | "yarn" | "pnpm" => {
-            "; it starts the server as another process, and without the socket"
+            format!("; `{first}` would start it as another process, without the socket")
         }
         "sh" | "bash" | "dash" | "zsh" => {
-            "; a shell is not needed, and the server would not find its own process id in LISTEN_PID"
+            "; a shell is not needed, and the server would not find its own process id in LISTEN_PID".to_owned()
         }
-        _ => "",
+        _ => String::new(),
     };
     let python = match program.adapter {
         Some(_) => {

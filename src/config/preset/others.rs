@@ -2,7 +2,8 @@
 
 use super::python::SLOW_START;
 use super::{
-    Argument, Example, FINISHES_WITH_0, Impossible, Preset, Program, Refused, Setting, Sockets,
+    Argument, Example, FINISHES_WITH_0, Impossible, Preset, Program, Refused, SERVES_WHEN_SEEN,
+    Setting, Sockets,
 };
 
 pub(super) static NODE: Preset = Preset {
@@ -77,6 +78,7 @@ pub(super) static STARMAN: Preset = Preset {
             reason: "SIGQUIT lets requests finish, SIGTERM drops them",
         },
         FINISHES_WITH_0,
+        SERVES_WHEN_SEEN,
         Setting {
             key: "environment.SERVER_STARTER_PORT",
             value: "\"{addr}={fd}\"",
@@ -124,7 +126,7 @@ pub(super) static STARMAN: Preset = Preset {
          /usr/share/doc/herder/examples/servers/starlet.toml.",
     ],
     example: Example {
-        settings: "directory = \"/srv/site\"\ncommand = [\"starman\", \"app.psgi\"]\n",
+        settings: "directory = \"/srv/site\"\ncommand = [\"starman\", \"--preload-app\", \"app.psgi\"]\n",
         socket: "ListenStream=127.0.0.1:8000\n",
     },
 };

@@ -104,7 +104,8 @@ pub(super) static PHP_FPM: Preset = Preset {
     sockets: Sockets { one: true, not_unix: None, unlinks: true },
     notes: &[
         "`listen` of its pool has to be the socket's address, letter for letter, and `process_control_timeout` more \
-         than 0: without it, SIGQUIT drops requests too.",
+         than 0: without it, SIGQUIT drops requests too. /usr/share/doc/herder/examples/php/php-fpm.conf is such a \
+         file, for a socket with a path.",
         "One master with N children shares an opcode cache: `workers = 2` and N children each are as good as many \
          workers, and can still be reloaded without loss.",
         "The socket has to block: do not let another kind of server have it too.",
@@ -112,7 +113,7 @@ pub(super) static PHP_FPM: Preset = Preset {
          from that (ProtectSystem=strict), as long as ReadWritePaths= does not name the directory.",
     ],
     example: Example {
-        settings: "command = [\"/usr/sbin/php-fpm8.2\", \"--fpm-config\", \"/etc/herder/site.fpm.conf\"]\nworkers = 2\n",
+        settings: "command = [\"/usr/sbin/php-fpm8.4\", \"--fpm-config\", \"/etc/herder/site.fpm.conf\"]\nworkers = 2\n",
         socket: "ListenStream=127.0.0.1:9000\n",
     },
 };
