@@ -6,6 +6,9 @@ use crate::config::preset::{self, DESCRIBED, IMPOSSIBLE, PRESETS, Preset};
 use crate::error::Error;
 use std::fmt::Write as _;
 
+/// What is left to do.
+const START: &str = "herder check /etc/herder/NAME.toml\nsystemctl daemon-reload\nsystemctl enable --now herder@NAME.socket";
+
 /// How wide a line may be.
 const WIDTH: usize = 100;
 
@@ -44,6 +47,8 @@ fn one(preset: &'static Preset) -> String {
     indented(&mut text, &settings(preset));
     text.push_str("\n/etc/systemd/system/herder@NAME.socket.d/listen.conf:\n\n");
     indented(&mut text, &format!("[Socket]\n{}", preset.example.socket));
+    text.push_str("\nThen, with a name of yours for NAME:\n\n");
+    indented(&mut text, START);
     text.push_str("\nWhat the preset sets, where the file does not:\n\n");
     for setting in preset.settings {
         item(&mut text, &format!("{} = {}", setting.key, setting.value), setting.reason);
@@ -136,6 +141,7 @@ mod tests {
                 assert!(shown.contains(&words(part)), "{part} in:\n{text}");
             }
             assert!(text.contains("\n  [Socket]\n  "), "{text}");
+            assert!(text.contains("\n  systemctl enable --now herder@NAME.socket\n"), "{text}");
             let widest = text.lines().map(|line| line.chars().count()).max();
             assert!(widest <= Some(120), "{text}");
         }

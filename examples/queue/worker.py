@@ -43,7 +43,7 @@ def do_next(job):
 def take(job):
     """Its file, locked, or None if that is gone or another worker's."""
     try:
-        file = job.open("r+")
+        file = job.open()
     except FileNotFoundError:
         return None
     try:

@@ -86,7 +86,7 @@ pub struct Argument {
 pub struct Refused {
     /// The options, in all their spellings.
     pub options: &'static [&'static str],
-    /// The one value that is as good as none.
+    /// The one value that is as good as none; all that begin like that, if it ends in `*`.
     pub except: Option<&'static str>,
     /// Why it may not be there, to follow the option's name.
     pub why: &'static str,
@@ -101,6 +101,8 @@ pub struct Sockets {
     pub one: bool,
     /// Why it may not get a UNIX socket, to follow “`preset` NAME: the server”.
     pub not_unix: Option<&'static str>,
+    /// When it ends it removes the file of a UNIX socket, if it may.
+    pub unlinks: bool,
 }
 
 /// Whoever else tells the server to finish has not made it crash.
@@ -108,6 +110,13 @@ const FINISHES_WITH_0: Setting = Setting {
     key: "success-exit-status",
     value: "[0]",
     reason: "so it ends when it is told to, by whomever: that is no crash",
+};
+
+/// Whoever starts one process after the other for an application that cannot be loaded stays alive meanwhile.
+const SERVES_WHEN_SEEN: Setting = Setting {
+    key: "ready",
+    value: "\"accepting\"",
+    reason: "that its master is alive says nothing: it is also where the application cannot be loaded",
 };
 
 /// Settings that work, for `herder presets NAME` and herder.toml(5).
@@ -119,7 +128,7 @@ pub struct Example {
     pub socket: &'static str,
 }
 
-/// `[Socket]` of servers that close, when they end, connections whose request has not begun to arrive.
+/// `[Socket]` of servers that close, when they end, or wait for connections whose request has not begun to arrive.
 const DEFERRED: &str = "\
 ListenStream=127.0.0.1:8000
 # A connection is handed out when its request begins to arrive (TCP only).

@@ -1,13 +1,17 @@
 //! What workers do to the sockets they share: noticed, said once, and shown for as long as it lasts.
 //!
 //! Looked at when it can have happened (a worker became ready or ended) and when somebody asks, never by
-//! the clock. Nothing is set right: the sockets are not herder's.
+//! the clock. A look takes some microseconds for each socket, or hundreds on a host with many UNIX sockets: so,
+//! as with the looks at workers, there is a rest after each, and what happens meanwhile is looked at together.
+//! Nothing is set right: the sockets are not herder's.
 
 use super::Daemon;
+use super::looks::REST;
 use super::source::Spec;
 use crate::config::Problems;
 use crate::herd::{Report, WorkerId, WorkerState};
 use crate::linux::nature::{self, Nature};
+use crate::linux::poll;
 use crate::linux::sockets::Socket;
 use crate::log::{self, Effect, Origin};
 use crate::wire::control::Failure;
@@ -21,15 +25,49 @@ pub struct Effects {
     begin: Vec<Nature>,
     /// By socket and kind; what matters more is said again.
     told: BTreeSet<(usize, ChangeKind, bool)>,
+    /// Why to look again.
+    due: Option<Occasion>,
+    /// In microseconds.
+    not_before: u64,
 }
+
+/// After which a socket may be another, and whose doing that may be.
+type Occasion = (WorkerId, &'static str);
 
 impl Effects {
     pub fn new(sockets: &[Socket]) -> Effects {
-        Effects { begin: nature::of(sockets), told: BTreeSet::new() }
+        let begin = nature::of(sockets);
+        Effects { begin, told: BTreeSet::new(), due: None, not_before: 0 }
+    }
+
+    /// Notes what may have changed a socket.
+    pub fn note(&mut self, report: &Report) {
+        self.due = match report {
+            Report::Ready { worker, .. } => Some((*worker, "became ready")),
+            Report::Ended { worker, .. } => Some((*worker, "ended")),
+            _ => return,
+        };
+    }
+
+    /// When the next look is due.
+    pub fn deadline(&self) -> Option<u64> {
+        self.due.map(|_| self.not_before)
     }
 }
 
 impl Daemon {
+    /// Carries out the look that is due, the last one before herder ends in any case.
+    pub(super) fn look_at_sockets_if_due(&mut self) {
+        let begin = poll::now();
+        if begin < self.effects.not_before && self.exit.is_none() {
+            return;
+        }
+        let Some(occasion) = self.effects.due.take() else { return };
+        self.look_at_sockets(Some(occasion));
+        let end = poll::now();
+        self.effects.not_before = end + REST * (end - begin);
+    }
+
     /// What has changed about each socket since herder was given it. Says what is new.
     pub(super) fn look_at_sockets(&mut self, when: Option<(WorkerId, &str)>) -> Vec<Vec<Effect>> {
         let now = nature::of(&self.sockets);
@@ -119,13 +157,4 @@ fn who_sets_it(instance: &str) -> String {
     format!(
         "remove NonBlocking=yes from herder@{instance}.service, and let no other service have the same socket"
     )
-}
-
-/// After which a socket may be another, and whose doing that may be.
-pub fn occasion(report: &Report) -> Option<(WorkerId, &'static str)> {
-    match report {
-        Report::Ready { worker, .. } => Some((*worker, "became ready")),
-        Report::Ended { worker, .. } => Some((*worker, "ended")),
-        _ => None,
-    }
 }

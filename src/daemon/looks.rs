@@ -10,7 +10,7 @@ use crate::linux::{poll, sight};
 use std::collections::VecDeque;
 
 /// So many times as long as a look has taken there is no other.
-const REST: u64 = 4;
+pub(super) const REST: u64 = 4;
 
 /// Looks that were ordered, the next first.
 #[derive(Debug, Default)]

@@ -143,18 +143,15 @@ impl Daemon {
         for (priority, note) in self.children.notes() {
             self.log.say(priority, note);
         }
-        let mut occasion = None;
         for report in std::mem::take(&mut self.reports) {
-            occasion = effects::occasion(&report).or(occasion);
+            self.effects.note(&report);
             let pid = report.worker().and_then(|worker| self.children.pid(worker));
             let entry = self.log.report(&report, pid);
             self.streams.happened(&entry);
             // Some old worker has drained: perhaps the last that a reload has left.
             self.has_spare_code |= matches!(report, Report::Ended { manner: Manner::Ordered, .. });
         }
-        if occasion.is_some() {
-            self.look_at_sockets(occasion);
-        }
+        self.look_at_sockets_if_due();
         if let Some(lost) = self.systemd.recovered() {
             let text = format_args!("systemd takes notifications again; {lost} came late or never");
             self.log.say(Priority::Warning, text);
@@ -184,7 +181,8 @@ impl Daemon {
         let clients = self.server.deadline().and_then(|at| u64::try_from(at.as_micros()).ok());
         let streams = self.streams.deadline(self.calls.want_news());
         let told = [herd, clients, streams, self.http_deadline(), self.looks.deadline()];
-        let deadlines = [self.children.deadline(), self.systemd.deadline()];
+        let effects = self.effects.deadline();
+        let deadlines = [self.children.deadline(), self.systemd.deadline(), effects];
         let next = told.into_iter().chain(deadlines).flatten().min()?;
         Some(Duration::from_micros(next.saturating_sub(now)))
     }

@@ -16,7 +16,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
-/// How much of its output is kept: the end, where programs say what is wrong.
+/// How much of its output is kept, in bytes: the end, where programs say what is wrong, in whole lines.
 const OUTPUT: u64 = 2_000;
 
 /// Variables of a worker that a check does not have.
@@ -101,11 +101,20 @@ impl Precheck {
     }
 
     fn said(&mut self) -> io::Result<String> {
-        let length = self.output.metadata()?.len();
-        self.output.seek(SeekFrom::Start(length.saturating_sub(OUTPUT)))?;
+        let start = self.output.metadata()?.len().saturating_sub(OUTPUT);
+        self.output.seek(SeekFrom::Start(start))?;
         let mut text = Vec::new();
         self.output.read_to_end(&mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        let text = String::from_utf8_lossy(&text);
+        Ok(if start == 0 { text.into_owned() } else { whole_lines(&text) })
+    }
+}
+
+/// Without the rest of a line that a text begins with; as it is, if there is no other.
+fn whole_lines(text: &str) -> String {
+    match text.trim_end().split_once('\n') {
+        Some((_, lines)) => format!("…\n{lines}"),
+        None => format!("…{text}"),
     }
 }
 
@@ -117,5 +126,16 @@ impl Drop for Precheck {
         }
         // SIGKILL is prompt; if the zombie is not there yet, SIGCHLD will see to it.
         let _ = child::reap(self.process.pidfd.as_fd());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_long_output_begins_with_a_line() {
+        assert_eq!(whole_lines("f a line\n  File x\nError: y\n"), "…\n  File x\nError: y");
+        assert_eq!(whole_lines("one long line\n"), "…one long line\n");
     }
 }

@@ -6,6 +6,7 @@ use crate::linux::queue;
 use crate::linux::sight;
 use crate::linux::sockets::Socket;
 use crate::wire::status::Changed;
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -55,6 +56,9 @@ pub struct Source {
     pub file: Option<PathBuf>,
     pub overrides: Overrides,
     pub surroundings: Surroundings,
+    /// How many connections may wait at each socket, as it was when herder was given them: a worker that
+    /// changes that is told the right number by the next settings.
+    pub backlogs: OnceCell<Vec<Option<u64>>>,
 }
 
 impl Source {
@@ -82,14 +86,17 @@ impl Source {
     ///
     /// Every problem there is, a line each.
     pub fn bind(&self, mut settings: Settings, sockets: &[Socket]) -> Result<Spec, String> {
-        let queues = queue::of(&sockets.iter().collect::<Vec<_>>());
+        let backlogs = self.backlogs.get_or_init(|| {
+            let queues = queue::of(&sockets.iter().collect::<Vec<_>>());
+            queues.iter().map(|queue| queue.limit).collect()
+        });
         let offered: Vec<Offered<'_>> = sockets
             .iter()
-            .zip(queues)
-            .map(|(socket, queue)| Offered {
+            .zip(backlogs)
+            .map(|(socket, backlog)| Offered {
                 name: &socket.name,
                 address: socket.address.as_ref(),
-                backlog: queue.limit,
+                backlog: *backlog,
                 can_be_seen: sight::can_be_seen(socket.kind),
             })
             .collect();

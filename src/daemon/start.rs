@@ -29,6 +29,7 @@ use crate::linux::runtime::RuntimeDir;
 use crate::linux::signals::{self, Signals};
 use crate::linux::sockets::{self, Socket};
 use crate::log::{self, Format, Log, Priority};
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
@@ -92,7 +93,12 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         .map_err(|why| Error::system("open the log", why))?;
     let surroundings = Surroundings::of_this_process(&name)
         .map_err(|why| Error::system("find its own program and directory", why))?;
-    let source = Source { file: options.file, overrides: options.overrides, surroundings };
+    let source = Source {
+        file: options.file,
+        overrides: options.overrides,
+        surroundings,
+        backlogs: OnceCell::new(),
+    };
     let settings = source.settings().map_err(Error::Config)?;
     let (handed_over, mut own) = own::split(handed_over);
     let sockets = sockets_for(&settings, handed_over)?;

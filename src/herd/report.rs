@@ -2,6 +2,7 @@
 //!
 //! The text is for people; the shell adds a `MESSAGE_ID` and fields (pid, slot, …) for machines.
 
+use super::slot::PERHAPS;
 use super::{Exit, Generation, SlotId, Span, WorkerId};
 use std::fmt;
 
@@ -231,7 +232,7 @@ impl fmt::Display for Report {
             }
             Report::Ended { worker, slot, exit, manner, lived, why, .. } => {
                 write!(f, "{worker} ({slot}) {exit} {manner}, {lived} old")?;
-                why.iter().try_for_each(|why| write!(f, ": {why}"))
+                why.iter().try_for_each(|why| write!(f, "{PERHAPS}{why}"))
             }
             Report::TimedOut { worker, slot, after, why, .. } => {
                 write!(f, "{worker} ({slot}) was not ready within {after}, stopping it")?;

@@ -73,6 +73,10 @@ pub enum Ending {
     },
 }
 
+/// Before the mistake that a worker was seen making before it ended. A program that starts another, a helper, looks
+/// like one that has lost its socket to it, until it ends for a reason of its own.
+pub const PERHAPS: &str = "; unless it says why itself: ";
+
 /// Without the worker's name: `exited with status 1 before it was ready`.
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,7 +92,7 @@ impl fmt::Display for Ending {
                     Manner::BeforeReady | Manner::Young => write!(f, " {manner}")?,
                     Manner::Ordered | Manner::Crashed | Manner::Retired => {}
                 }
-                why.iter().try_for_each(|why| write!(f, ": {why}"))
+                why.iter().try_for_each(|why| write!(f, "{PERHAPS}{why}"))
             }
         }
     }

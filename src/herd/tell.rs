@@ -244,7 +244,8 @@ impl Herd {
             Some((_, why)) => {
                 let what = match (self.serving, ready) {
                     (false, _) => "starting",
-                    (true, 0) => "not serving, clients wait,",
+                    (true, 0) if self.good.policy.has_socket => "not serving, clients wait,",
+                    (true, 0) => "not working,",
                     (true, _) => "degraded",
                 };
                 Status { text: format!("{what} {ready}/{wanted}: {}", why.text), ..why }

@@ -145,6 +145,14 @@ impl Instance {
         }
     }
 
+    /// What was set becomes something to be used if it fits.
+    pub fn suggest_only(&mut self, key: &str, comment: &str) {
+        if let Some(at) = self.settings.iter().position(|setting| setting.key == key) {
+            let setting = self.settings.remove(at);
+            self.suggest(key, &setting.value, comment);
+        }
+    }
+
     /// Why is in the comment; it can be uncommented as it is.
     pub fn suggest(&mut self, key: &str, value: &str, comment: &str) {
         let (key, value, comment) = (key.to_owned(), value.to_owned(), comment.to_owned());

@@ -172,7 +172,8 @@ impl<'a> App<'a> {
             words.extend(self.interpreter(&script));
             words.extend(if words.is_empty() { Vec::new() } else { self.words("node_args") });
             // pm2 looks in the directory first, herder in PATH.
-            words.push(match script.contains('/') || !words.is_empty() {
+            let is_in_path = server::is_known(&script);
+            words.push(match script.contains('/') || !words.is_empty() || is_in_path {
                 true => script.clone(),
                 false => instance.absolute(&script),
             });

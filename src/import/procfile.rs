@@ -6,8 +6,11 @@
 use super::instance::{Instance, Sockets, Value, instance_name};
 use super::notes::Origin;
 use super::server;
-use super::words::{Mark, Trouble, assignments, split_shell, template};
+use super::words::{Mark, Trouble, assignments, split, split_shell, template};
 use super::{Import, Source};
+
+const DEFAULT: &str = "only a shell would look it up, and the default is written in its place: if .env or the service says \
+                       another value, write that";
 
 /// foreman's first port, and how far those of two lines are apart.
 const FIRST_PORT: usize = 5000;
@@ -67,6 +70,30 @@ fn begins_with_variable(command: &str) -> bool {
     !assignments(&mut vec![first.to_owned()]).is_empty()
 }
 
+/// `A && B` as `A && exec B`, if that is all that has to be said for the shell to become B.
+fn with_exec(script: &str) -> Option<String> {
+    let at = script.rfind("&&").map(|at| at + 2).max(script.rfind(';').map(|at| at + 1))?;
+    let (before, last) = script.split_at(at);
+    let is_simple =
+        !last.contains(['|', '&', '(', ')', '{', '}', '`', '\n']) && !last.trim().is_empty();
+    // Cut inside of quotes, one of the parts has an odd one.
+    let is_whole = split(before).is_ok() && split(last).is_ok();
+    let keyword = last.split_whitespace().next();
+    let is_command =
+        !matches!(keyword, Some("exec" | "fi" | "done" | "esac" | "cd" | "export" | "then" | "do"));
+    (is_simple && is_whole && is_command && !before.contains(['(', '\n']) && !has_keyword(before))
+        .then(|| {
+            let env = if begins_with_variable(last) { "env " } else { "" };
+            format!("{before} exec {env}{}", last.trim())
+        })
+}
+
+/// Whether a script may be in the middle of `if`, `while` and the like.
+fn has_keyword(script: &str) -> bool {
+    let keywords = ["if", "while", "until", "for", "case", "{"];
+    script.split_whitespace().any(|word| keywords.contains(&word))
+}
+
 /// One line.
 struct Process<'a> {
     name: &'a str,
@@ -92,19 +119,30 @@ impl Process<'_> {
                  file .env there: environment-file.",
             ),
         }
-        let mut port = None;
+        let (mut port, mut defaults) = (None, Vec::new());
         let command = self.in_its_directory(&mut instance);
-        let words = split_shell(command, &mut |name| match name {
+        let words = split_shell(command, &mut |name, default| match (name, default) {
             // foreman and Heroku always say it, so that a default has no meaning.
-            "PORT" => {
+            ("PORT", _) => {
                 port = Some(self.port);
                 Some(Mark::PORT.to_owned())
             }
-            "PS" => Some(format!("{}.{}", self.name, Mark::SLOT)),
-            _ => None,
+            ("PS", _) => Some(format!("{}.{}", self.name, Mark::SLOT)),
+            (name, Some(default)) => {
+                defaults.push((name.to_owned(), default.to_owned()));
+                Some(default.to_owned())
+            }
+            (_, None) => None,
         });
         match words {
-            Ok(words) => self.without_shell(words, port, &mut instance),
+            Ok(words) => {
+                for (name, default) in defaults {
+                    let text = format!("${{{name}:-{default}}}");
+                    let origin = Origin { text, name, line: self.origin.line };
+                    instance.lose(&origin, DEFAULT);
+                }
+                self.without_shell(words, port, &mut instance);
+            }
             Err(trouble) => self.with_shell(command, trouble, &mut instance),
         }
         instance
@@ -113,7 +151,7 @@ impl Process<'_> {
     /// `cd DIRECTORY && …`, which is `directory`.
     fn in_its_directory(&self, instance: &mut Instance) -> &str {
         let Some((change, rest)) = self.command.split_once("&&") else { return self.command };
-        let to = change.trim().strip_prefix("cd ").map(|to| split_shell(to, &mut |_| None));
+        let to = change.trim().strip_prefix("cd ").map(|to| split_shell(to, &mut |_, _| None));
         match to {
             Some(Ok(path)) if path.len() == 1 => {
                 let path = instance.absolute(&path[0]);
@@ -160,8 +198,10 @@ impl Process<'_> {
             true if !command.split_whitespace().any(|word| word == "exec") => {
                 format!("exec env {command}")
             }
-            true | false => command.to_owned(),
+            true => command.to_owned(),
+            false => with_exec(command).unwrap_or_else(|| command.to_owned()),
         };
+        let simple = simple || script != command;
         let mut advice = format!(
             "A shell runs it, because {why}. Better is what the shell comes to: the program and its arguments, in \
              `command`, and variables in `environment`."

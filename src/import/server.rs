@@ -4,12 +4,29 @@
 use super::instance::{Instance, Setting, Sockets, Value};
 use super::known::servers::{SERVERS, Server};
 use super::notes::Origin;
-use super::words::Mark;
+use super::words::{Mark, is_name};
 use crate::config::preset;
 
 /// Programs that become the one named after them.
-const WRAPPERS: [&str; 10] =
-    ["bundle", "exec", "env", "nice", "poetry", "pipenv", "run", "python", "python3", "-m"];
+const WRAPPERS: [&str; 17] = [
+    "bundle",
+    "exec",
+    "env",
+    "nice",
+    "ionice",
+    "chrt",
+    "setsid",
+    "poetry",
+    "pipenv",
+    "run",
+    "python",
+    "python3",
+    "-m",
+    "newrelic-admin",
+    "run-program",
+    "ddtrace-run",
+    "opentelemetry-instrument",
+];
 
 fn base(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)
@@ -20,9 +37,19 @@ fn unversioned(name: &str) -> &str {
     name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.')
 }
 
+/// What stands between such a program and the one it becomes: variables of env's, options and their numbers, as
+/// in `nice -n 5`.
+fn is_wrappers_own(word: &str) -> bool {
+    let is_variable = word.split_once('=').is_some_and(|(name, _)| is_name(name));
+    is_variable || word.starts_with('-') || word.parse::<i32>().is_ok()
+}
+
 /// The server that a command line starts, and which of its words names it.
 fn find(words: &[String]) -> Option<(usize, &'static Server)> {
     for (index, word) in words.iter().enumerate() {
+        if index > 0 && is_wrappers_own(word) {
+            continue;
+        }
         let name = base(word);
         let known = |server: &&Server| {
             server.programs.iter().any(|known| *known == name || *known == unversioned(name))
@@ -34,6 +61,11 @@ fn find(words: &[String]) -> Option<(usize, &'static Server)> {
         }
     }
     None
+}
+
+/// Whether a program is one of those known here, and so somewhere in PATH.
+pub fn is_known(program: &str) -> bool {
+    find(&[program.to_owned()]).is_some()
 }
 
 /// Whether a command line starts a server that is told where to listen.
@@ -262,6 +294,21 @@ mod tests {
                 "/srv/app/run/g.sock",
                 "",
             ),
+            ("env A=1 gunicorn -b :8000 site", "env A=1 gunicorn site", "gunicorn", "8000", ""),
+            (
+                "nice -n 5 ddtrace-run gunicorn -b :80 x",
+                "nice -n 5 ddtrace-run gunicorn x",
+                "gunicorn",
+                "80",
+                "",
+            ),
+            (
+                "newrelic-admin run-program gunicorn x",
+                "newrelic-admin run-program gunicorn x",
+                "gunicorn",
+                "127.0.0.1:8000",
+                "",
+            ),
             (
                 "python3 -m gunicorn site",
                 "python3 -m gunicorn site",
@@ -318,7 +365,7 @@ mod tests {
                 lines.map(|setting| setting.value.as_str()).collect()
             };
             assert_eq!(lines("ListenStream"), [listens], "{line}");
-            let deferred = ["hypercorn", "puma", "unicorn", "uwsgi", "starman"].contains(&preset);
+            let deferred = ["puma", "unicorn", "uwsgi"].contains(&preset);
             assert_eq!(!lines("DeferAcceptSec").is_empty(), deferred, "{line}");
             let told = |key: &str| {
                 let setting = instance.settings.iter().find(|setting| setting.key == key);

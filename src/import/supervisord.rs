@@ -177,6 +177,9 @@ impl Program<'_> {
                 instance.advise("It has no command, so herder would run its demonstration worker.")
             }
         }
+        if instance.preset().is_some() {
+            instance.suggest_only("stop-signal", OWN_SIGNAL);
+        }
         self.sockets(&mut instance);
         instance
     }
@@ -282,14 +285,22 @@ impl Program<'_> {
                 text.split_whitespace().map(str::to_owned).collect()
             }
         };
-        let words = server::adopt(&words, None, instance, &origin);
         let exported: Vec<_> =
             values.known.iter().filter(|(_, value)| Mark::has_variable(value)).collect();
-        let words: Vec<_> = match exported.is_empty()
-            && !words.iter().any(|word| Mark::has_variable(word))
-        {
-            true => words.iter().map(|word| template(word)).collect(),
+        let in_shell = !exported.is_empty() || words.iter().any(|word| Mark::has_variable(word));
+        let words: Vec<_> = match in_shell {
             false => {
+                let words = server::adopt(&words, None, instance, &origin);
+                words.iter().map(|word| template(word)).collect()
+            }
+            true => {
+                // A preset cannot add to what a shell runs, so the server stays as it is.
+                if server::listens(&words) {
+                    instance.advise(
+                        "It opens its own port as before. With the values written out, `herder import` gives it a \
+                         socket of systemd's, and a preset.",
+                    );
+                }
                 instance.advise(
                     "A shell runs it, for variables of supervisord's environment: herder has them if its service does \
                      (Environment= or PassEnvironment= in a drop-in), or write out their values.",
@@ -343,6 +354,9 @@ impl Program<'_> {
         }
     }
 }
+
+const OWN_SIGNAL: &str = "The preset says which signal lets requests finish. supervisord sent this one, at which a server \
+                          may drop them:";
 
 const ALWAYS: &str = "a worker that ends is always replaced, also one that ends as `exitcodes` says; a program that \
                       ends when it is done is a service of its own, or a .timer";

@@ -235,6 +235,77 @@ fn variables_before_a_program_that_needs_a_shell_are_for_env() {
     }
 }
 
+#[test]
+fn the_last_command_of_a_script_replaces_the_shell_where_that_is_safe() {
+    for (line, script) in [
+        (
+            "python manage.py migrate && gunicorn site",
+            "python manage.py migrate && exec gunicorn site",
+        ),
+        ("a; A=1 b -c", "a; exec env A=1 b -c"),
+        ("a && exec b", "a && exec b"),
+        ("a && b | c", "a && b | c"),
+        ("a && b &", "a && b &"),
+        ("a && echo \"x && y\"", "a && echo \"x && y\""),
+        ("if a; then b; else c; fi", "if a; then b; else c; fi"),
+        ("while a; do b; sleep 1; done", "while a; do b; sleep 1; done"),
+        ("a | b", "a | b"),
+    ] {
+        let files = of(Kind::Procfile, &format!("work: {line}\n")).files();
+        let toml = settings(file(&files, "/etc/herder/work.toml"));
+        let command: Vec<_> = toml.command.iter().map(ToString::to_string).collect();
+        assert_eq!(command, ["/bin/sh", "-c", script]);
+    }
+}
+
+/// Heroku's own line for Rails.
+#[test]
+fn a_default_takes_the_place_of_a_variable_and_is_named() {
+    let line = "web: bundle exec puma -t 5:5 -p ${PORT:-3000} -e ${RACK_ENV:-development}\n";
+    let import = of(Kind::Procfile, line);
+    let files = import.files();
+    let toml = settings(file(&files, "/etc/herder/web.toml"));
+    let command: Vec<_> = toml.command.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        command[..7],
+        ["bundle", "exec", "puma", "--bind-to-activated-sockets", "only", "-w", "0"]
+    );
+    assert_eq!(command[7..], ["-t", "5:5", "-e", "development"]);
+    assert_eq!(import.count_lost(), 1);
+    assert!(import.text().contains("# - line 1: ${RACK_ENV:-development}\n"), "{}", import.text());
+}
+
+/// To which no preset can add anything.
+#[test]
+fn a_server_that_a_shell_has_to_run_stays_as_it_is() {
+    let text = "[program:a]\ncommand=%(ENV_HOME)s/bin/uvicorn a:b --port 8000 --workers 3\n";
+    let import = of(Kind::Supervisord, text);
+    let files = import.files();
+    let toml = settings(file(&files, "/etc/herder/a.toml"));
+    let script = toml.command[2].to_string();
+    assert!(script.ends_with("/bin/uvicorn a:b --port 8000 --workers 3"), "{script}");
+    assert_eq!((toml.policy.workers, toml.sockets, toml.preset), (1, Some(vec![]), None));
+    assert!(import.text().contains("It opens its own port as before."), "{}", import.text());
+}
+
+#[test]
+fn the_signal_of_a_preset_is_not_replaced() {
+    let text = "[program:a]\ncommand=gunicorn -b :80 x\nstopsignal=QUIT\n";
+    let files = of(Kind::Supervisord, text).files();
+    let toml = file(&files, "/etc/herder/a.toml");
+    assert!(toml.contains("\n#stop-signal = \"QUIT\"\n"), "{toml}");
+    assert_eq!(settings(toml).stop_signal, 15);
+}
+
+/// pm2 looks there, too.
+#[test]
+fn a_script_that_is_a_known_program_is_in_path() {
+    let files =
+        of(Kind::Pm2, "{\"name\": \"a\", \"script\": \"npm\", \"args\": \"start\"}").files();
+    let toml = settings(file(&files, "/etc/herder/a.toml"));
+    assert_eq!(toml.command[0].to_string(), "npm");
+}
+
 /// pm2 goes on when it has waited in vain, herder does not.
 #[test]
 fn a_time_after_which_pm2_goes_on_is_no_limit() {

@@ -63,8 +63,8 @@ pub fn split(text: &str) -> Result<Vec<String>, Trouble> {
     take_apart(text, None)
 }
 
-/// Asks what a variable stands for, whatever its default (`${NAME:-DEFAULT}`).
-pub type Variables<'a> = &'a mut dyn FnMut(&str) -> Option<String>;
+/// Asks what a variable stands for, with its default (`${NAME:-DEFAULT}`) if it has one that is one word.
+pub type Variables<'a> = &'a mut dyn FnMut(&str, Option<&str>) -> Option<String>;
 
 /// Splits what is written for a shell, if none is needed: variables are asked for, anything else that a shell
 /// would do is trouble.
@@ -94,8 +94,8 @@ fn take_apart(text: &str, mut shell: Option<Variables<'_>>) -> Result<Vec<String
                 None => return Err(Trouble::Quote('\\')),
             },
             (_, '$') if in_shell => {
-                let (name, after) = variable(rest.as_str()).ok_or(Trouble::Shell('$'))?;
-                let value = shell.as_mut().and_then(|ask| ask(name));
+                let (name, default, after) = variable(rest.as_str()).ok_or(Trouble::Shell('$'))?;
+                let value = shell.as_mut().and_then(|ask| ask(name, default));
                 word.get_or_insert_default().push_str(&value.ok_or(Trouble::Shell('$'))?);
                 rest = after.chars();
             }
@@ -121,21 +121,25 @@ fn take_apart(text: &str, mut shell: Option<Variables<'_>>) -> Result<Vec<String
     }
 }
 
-/// What follows a `$`: the name, and the rest.
-fn variable(text: &str) -> Option<(&str, &str)> {
+/// What follows a `$`: the name, its default if that is one word, and the rest.
+fn variable(text: &str) -> Option<(&str, Option<&str>, &str)> {
     let name_of = |text: &str| {
         let length = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         length.unwrap_or(text.len())
     };
     let Some(inner) = text.strip_prefix('{') else {
         let (name, after) = text.split_at(name_of(text));
-        return (!name.is_empty()).then_some((name, after));
+        return (!name.is_empty()).then_some((name, None, after));
     };
     let (inner, after) = inner.split_once('}')?;
     let (name, default) = inner.split_at(name_of(inner));
     match default.strip_prefix(":-").or_else(|| default.strip_prefix('-')) {
-        Some(default) if !default.contains(['$', '{', '`']) => Some((name, after)),
-        None if default.is_empty() && !name.is_empty() => Some((name, after)),
+        Some(default) if !default.contains(['$', '{', '`']) => {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=./:,@%".contains(c);
+            let is_word = !default.is_empty() && default.chars().all(plain);
+            Some((name, is_word.then_some(default), after))
+        }
+        None if default.is_empty() && !name.is_empty() => Some((name, None, after)),
         _ => None,
     }
 }
@@ -178,7 +182,7 @@ pub fn for_shell(word: &str) -> String {
 mod tests {
     use super::*;
 
-    fn none(_: &str) -> Option<String> {
+    fn none(_: &str, _: Option<&str>) -> Option<String> {
         None
     }
 
@@ -225,7 +229,7 @@ mod tests {
     #[test]
     fn variables_that_are_known_need_none() {
         let mut asked = Vec::new();
-        let mut ports = |name: &str| {
+        let mut ports = |name: &str, _: Option<&str>| {
             asked.push(name.to_owned());
             (name == "PORT").then(|| Mark::PORT.to_owned())
         };
@@ -233,6 +237,10 @@ mod tests {
         let templates: Vec<_> = words.unwrap().iter().map(|word| template(word)).collect();
         assert_eq!(templates, ["-p", "{port}", "-b", "0.0.0.0:{port}", "{port}", "{{a}}"]);
         assert_eq!(asked, ["PORT"; 3]);
+        let mut defaults = |_: &str, default: Option<&str>| default.map(str::to_owned);
+        let words = split_shell("a ${B:-c} \"${D-e f}\"", &mut defaults);
+        assert_eq!(words, Err(Trouble::Shell('$')), "not one word");
+        assert_eq!(split_shell("a x${B:-c} ${D-4}", &mut defaults).unwrap(), ["a", "xc", "4"]);
     }
 
     #[test]

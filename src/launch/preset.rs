@@ -1,5 +1,6 @@
 //! Whether what a preset needs is there: sockets that its server can serve, and herder's own programs.
 
+use nix::unistd::{AccessFlags, access};
 use std::path::Path;
 
 use super::sockets::Selection;
@@ -50,6 +51,19 @@ pub fn has_its_sockets(
         wrong(
             format!("the server serves the first socket only, and there are {count}"),
             "name one in `sockets`, and run another instance for the others".to_owned(),
+        );
+    }
+    let may_remove = |path: &&Path| {
+        path.parent().is_some_and(|directory| access(directory, AccessFlags::W_OK).is_ok())
+    };
+    if let Some(path) = sockets.paths().find(may_remove).filter(|_| preset.sockets.unlinks) {
+        wrong(
+            format!(
+                "the server removes the file of its socket when it ends, and {} is where it may",
+                path.display()
+            ),
+            "give it a directory that its user may not write to, or a port, such as ListenStream=127.0.0.1:9000"
+                .to_owned(),
         );
     }
     if let Some(why) = preset.sockets.not_unix

@@ -2,6 +2,7 @@
 
 use crate::config::{Problems, Settings, SocketField};
 use crate::wire::address::Address;
+use std::path::Path;
 
 /// A socket at hand.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +130,14 @@ impl Selection {
     /// Their names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.chosen.iter().map(|chosen| chosen.name.as_str())
+    }
+
+    /// The paths of those that are in the file system.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.chosen.iter().filter_map(|chosen| match &chosen.address {
+            Some(Address::Unix(path)) => Some(path.as_path()),
+            Some(Address::Inet(_) | Address::Abstract(_)) | None => None,
+        })
     }
 
     /// Whether one of them is a UNIX socket.

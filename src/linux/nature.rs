@@ -11,6 +11,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// A socket as it is now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +29,8 @@ enum File {
     /// Nowhere, or where herder cannot look.
     #[default]
     Unknown,
-    Gone,
+    /// Nothing has its name. `certain` if it would be seen if it were there.
+    Gone { certain: bool },
     /// Device and inode.
     There(u64, u64),
 }
@@ -49,6 +51,8 @@ pub enum Change {
     },
     /// The file of a UNIX socket is gone.
     Unlinked,
+    /// It was not there from the beginning.
+    Missing,
     /// In its place is another.
     Replaced,
 }
@@ -63,13 +67,22 @@ pub fn of<'a>(sockets: impl IntoIterator<Item = &'a Socket>) -> Vec<Nature> {
         file: match &socket.address {
             Some(Address::Unix(path)) => match fs::symlink_metadata(path) {
                 Ok(data) => File::There(data.dev(), data.ino()),
-                Err(error) if error.kind() == ErrorKind::NotFound => File::Gone,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    File::Gone { certain: would_be_seen(path) }
+                }
                 Err(_) => File::Unknown,
             },
             Some(Address::Inet(_) | Address::Abstract(_)) | None => File::Unknown,
         },
     };
     sockets.iter().zip(queues).map(nature).collect()
+}
+
+/// Whether a file of this name would be seen: its directory is, and is not one of which a service has its own
+/// (`PrivateTmp=`, systemd.exec(5)).
+fn would_be_seen(path: &Path) -> bool {
+    let is_private = ["/tmp", "/var/tmp"].iter().any(|private| path.starts_with(private));
+    !is_private && path.parent().is_some_and(Path::is_dir)
 }
 
 /// Whether `O_NONBLOCK` is set. (systemd opens FIFOs like that, which are nobody's to accept on.)
@@ -80,8 +93,8 @@ pub fn is_nonblocking(socket: &Socket) -> bool {
 }
 
 impl Nature {
-    /// What has changed since it was like that. A file that was not there from the beginning is where this
-    /// process cannot see it: in another's `/tmp`, say.
+    /// What has changed since it was like that. A file that was not there from the beginning may be where this
+    /// process cannot see it, in another's `/tmp`, say; or a worker of an earlier run has removed it.
     pub fn since(&self, before: &Nature) -> Vec<Change> {
         let mut changes = Vec::new();
         match (before.nonblocking, self.nonblocking) {
@@ -95,11 +108,12 @@ impl Nature {
             changes.push(Change::Backlog { was, is });
         }
         match (before.file, self.file) {
-            (File::There(..), File::Gone) => changes.push(Change::Unlinked),
+            (File::There(..), File::Gone { .. }) => changes.push(Change::Unlinked),
+            (File::Gone { certain: true }, File::Gone { .. }) => changes.push(Change::Missing),
             (File::There(..), File::There(..)) if before.file != self.file => {
                 changes.push(Change::Replaced);
             }
-            (File::Unknown | File::Gone | File::There(..), _) => {}
+            (File::Unknown | File::Gone { .. } | File::There(..), _) => {}
         }
         changes
     }

@@ -49,6 +49,24 @@ fn the_file_of_a_unix_socket_is_watched() {
     assert_eq!(now(&socket).since(&gone), []);
 }
 
+/// A service that is started again gets the socket as an earlier run has left it.
+#[test]
+fn a_file_that_is_missing_from_the_beginning_is_missed_where_it_would_be_seen() {
+    let gone = |certain| Nature { file: File::Gone { certain }, ..Nature::default() };
+    assert_eq!(gone(true).since(&gone(true)), [Change::Missing]);
+    assert_eq!(gone(false).since(&gone(false)), []);
+    // A service may have a /tmp of its own.
+    for (path, seen) in [
+        ("/usr/no-such-file", true),
+        ("/no/such/directory/web", false),
+        ("/tmp/web", false),
+        ("/var/tmp/web", false),
+        ("web", false),
+    ] {
+        assert_eq!(would_be_seen(Path::new(path)), seen, "{path}");
+    }
+}
+
 #[test]
 fn a_fifo_is_no_socket() {
     let directory = tempfile::tempdir().unwrap();

@@ -25,7 +25,8 @@ pub struct Queue {
     /// How many may wait. TCP lets in one more.
     pub limit: Option<u64>,
     /// Connections (TCP) or datagrams (UDP) dropped because the queue was full, since the socket was
-    /// made. UNIX sockets drop nothing: who connects or sends has to wait.
+    /// made. UNIX sockets drop nothing: who connects or sends has to wait. With `TCP_DEFER_ACCEPT` nobody can
+    /// tell.
     pub dropped: Option<u64>,
 }
 
@@ -60,7 +61,15 @@ fn tcp(fd: BorrowedFd<'_>) -> Option<(u64, u64)> {
 }
 
 /// `SO_MEMINFO`, of which the last number is `sk_drops` (linux/sock_diag.h).
+///
+/// Where accepting is deferred (tcp(7), `DeferAcceptSec=`), the kernel drops the bare acknowledgement at the end of
+/// every handshake, and counts that too: the number is that of all connections there were.
 fn dropped(fd: BorrowedFd<'_>) -> Option<u64> {
+    let mut seconds = [0];
+    let _ = sys::socket_option(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &mut seconds);
+    if seconds != [0] {
+        return None;
+    }
     const DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
     let mut info = [0; DROPS + 1];
     let length = sys::socket_option(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut info).ok()?;

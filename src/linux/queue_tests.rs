@@ -5,7 +5,10 @@ use super::super::testing::until;
 use super::*;
 use crate::wire::address::Address;
 use nix::errno::Errno;
-use nix::sys::socket::{Backlog, SockFlag, UnixAddr, accept, bind, connect, listen, socket};
+use nix::sys::socket::{
+    Backlog, SockFlag, UnixAddr, accept, bind, connect, listen, setsockopt, socket,
+};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -49,6 +52,19 @@ fn tcp_connections_that_wait_are_counted() {
 }
 
 #[test]
+fn what_is_deferred_is_not_taken_for_dropped() {
+    let (socket, address) = listening(8);
+    sys::defer_accept(socket.as_fd(), 5).unwrap();
+    let mut client = TcpStream::connect(address).unwrap();
+    client.write_all(b"x").unwrap();
+    until("it waits", || queue(&socket).waiting == Some(1));
+    assert_eq!(queue(&socket).dropped, None);
+    // What the kernel would say.
+    sys::defer_accept(socket.as_fd(), 0).unwrap();
+    assert!(queue(&socket).dropped > Some(0));
+}
+
+#[test]
 fn what_does_not_fit_is_counted_as_dropped() {
     let (socket, address) = listening(1);
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
@@ -75,7 +91,7 @@ fn socket_from(family: AddressFamily, kind: SockType, flags: SockFlag) -> OwnedF
 #[test]
 fn datagrams_that_find_no_room_are_counted() {
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-    nix::sys::socket::setsockopt(&receiver, sockopt::RcvBuf, &4096).unwrap();
+    setsockopt(&receiver, sockopt::RcvBuf, &4096).unwrap();
     let address = receiver.local_addr().unwrap();
     let socket = socket_of(receiver, Kind::Datagram);
     assert_eq!(queue(&socket), Queue { waiting: None, limit: None, dropped: Some(0) });

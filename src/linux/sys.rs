@@ -143,6 +143,16 @@ pub fn socket_option(
     Ok(size as usize / size_of::<u32>())
 }
 
+/// `DeferAcceptSec=` of systemd.socket(5): `TCP_DEFER_ACCEPT` (tcp(7)), in seconds.
+#[cfg(test)]
+pub fn defer_accept(fd: BorrowedFd<'_>, seconds: c_int) -> io::Result<()> {
+    let (name, value) = (libc::TCP_DEFER_ACCEPT, (&raw const seconds).cast());
+    let size = size_of_val(&seconds) as libc::socklen_t;
+    // SAFETY: the kernel reads `size` bytes, which is the number.
+    let result = unsafe { libc::setsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, name, value, size) };
+    checked(result.into()).map(drop)
+}
+
 // ---- processes ----
 
 /// How a process ended, as the kernel says it (waitid(2)).

@@ -58,6 +58,7 @@ fn catalog() -> BTreeMap<&'static str, &'static str> {
     for entry in CATALOG.split("\n-- ").skip(1) {
         let (id, text) = entry.split_once('\n').unwrap();
         assert!(entries.insert(id, text).is_none(), "{id} is explained twice");
+        assert!(!text.contains("@@@"), "@FIELD@ behind one @ too many in {id}");
     }
     entries
 }

@@ -93,7 +93,8 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             ChangeKind::Backlog,
             format!(
                 "the backlog of {socket} is {is} and was {was}: a worker has called listen() again. Give its server \
-                 the number, such as `--backlog {was}`; {{backlog}} stands for it in the settings"
+                 the number, such as `--backlog {was}`. {{backlog}} in the settings is what it is now; {}",
+                origin.renewal()
             ),
         ),
         Change::Unlinked => (
@@ -102,6 +103,16 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             format!(
                 "{} is gone, and nobody can connect: a worker has removed it. {}; use a server that leaves it \
                  alone, or a TCP port",
+                file(),
+                origin.renewal()
+            ),
+        ),
+        Change::Missing => (
+            Priority::Warning,
+            ChangeKind::Unlinked,
+            format!(
+                "{} is not there, and nobody can connect, if it is not only hidden from this service: a worker of an \
+                 earlier run has removed it. {}; use a server that leaves it alone, or a TCP port",
                 file(),
                 origin.renewal()
             ),
@@ -121,7 +132,7 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
 }
 
 /// The entry for what was seen after a worker had begun or ended, `when` says which; or when somebody
-/// asked.
+/// asked. It has no HERDER_WORKER=: others may have begun since the last look, and done it.
 pub fn socket_changed(socket: &Socket, effect: &Effect, when: Option<(u64, &str)>) -> Entry {
     let mut text = effect.text.clone();
     if let Some((worker, what)) = when {
@@ -131,9 +142,6 @@ pub fn socket_changed(socket: &Socket, effect: &Effect, when: Option<(u64, &str)
         .with("HERDER_EVENT", KIND)
         .with("HERDER_SOCKET", &socket.name)
         .with("HERDER_CHANGE", effect.kind);
-    if let Some((worker, _)) = when {
-        entry = entry.with("HERDER_WORKER", worker);
-    }
     entry.message_id = Some(ID);
     entry
 }

@@ -174,7 +174,19 @@ fn a_mistake_is_named_also_when_it_ends_the_worker() {
     herder.logs(" exited with status 1 before it was ready, ");
     let log = herder.log();
     let line = log.lines().find(|line| line.contains(" exited with status 1 before")).unwrap();
-    assert!(line.contains(": sh (pid ") && line.contains("passed it on to misbehave"), "{line}");
+    assert!(line.contains("old; unless it says why itself: sh (pid "), "{line}");
+    assert!(line.contains("passed it on to misbehave"), "{line}");
+}
+
+/// As gunicorn does whose application raises while it is imported, or anything in Python and Ruby on its way out.
+#[test]
+fn who_closes_the_socket_on_the_way_out_has_not_made_that_mistake() {
+    let script = "sleep 0.2; exec 3<&-; sleep 0.6; exit 3";
+    let herder = on(listener(), &format!("workers = 1\n{}", shell(script)));
+    herder.logs(" exited with status 3 before it was ready, ");
+    let log = herder.log();
+    let line = log.lines().find(|line| line.contains(" exited with status 3 before")).unwrap();
+    assert!(line.ends_with(" old") && !log.contains("closed descriptor"), "{line}");
 }
 
 #[test]

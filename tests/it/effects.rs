@@ -44,6 +44,10 @@ fn another_backlog_is_named_with_the_one_that_was_asked_for() {
     // Once, however many workers do it and however often somebody asks.
     herder.serves(2);
     assert_eq!(times(&herder, "listen() again"), 1);
+    // Who follows the advice gets the number there was, and not what a worker has made of it.
+    herder.settings(&notify("listen BACKLOG ready").replace("BACKLOG", "{backlog}"));
+    assert_eq!(herder.reload().code, 0);
+    until("all is well again", || changes(&herder).is_empty());
 }
 
 #[test]

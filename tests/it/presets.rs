@@ -83,7 +83,16 @@ fn sockets_that_the_server_cannot_serve_are_refused() {
     let unit = Unit::new("preset = \"php-fpm\"\ncommand = [\"$DIR/php-fpm8.2\"]\n");
     script(&unit.path("php-fpm8.2"), NOTES);
     let socket = UnixListener::bind(unit.path("socket")).unwrap();
-    refused(unit.socket("web", socket), &["removes the socket's file", "ListenStream=127.0.0.1"]);
+    let words =
+        ["removes the file of its socket when it ends", "is where it may", "may not write to"];
+    refused(unit.socket("web", socket), &words);
+    let unit = Unit::new("preset = \"starman\"\ncommand = [\"$DIR/starman\"]\n");
+    script(&unit.path("starman"), NOTES);
+    let socket = UnixListener::bind(unit.path("socket")).unwrap();
+    refused(
+        unit.socket("web", socket),
+        &["fails at the first connection", "ListenStream=127.0.0.1"],
+    );
 
     let unit = Unit::new("preset = \"php-cgi\"\ncommand = [\"$DIR/php-cgi\"]\n");
     script(&unit.path("php-cgi"), NOTES);

@@ -147,7 +147,8 @@ fn what_was_seen_last_is_told_wherever_the_failure_is() {
 #[test]
 fn a_mistake_explains_also_why_a_worker_ends() {
     let loading = Sight::NotYet("it has the socket".to_owned());
-    for (sight, more) in [(not_yet(), ": it listens on [::]:3000"), (loading, "")] {
+    let mistake = "; unless it says why itself: it listens on [::]:3000";
+    for (sight, more) in [(not_yet(), mistake), (loading, "")] {
         let mut story = begin(Ready::Auto);
         story.pass(Span::millis(5));
         see(&mut story, sight);

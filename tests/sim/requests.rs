@@ -65,9 +65,9 @@ fn rules_that_are_changed_hold_for_workers_that_are_there() {
     story.up(3);
     story.up(4);
     let kill = Action::Kill { worker: WorkerId(1) };
-    story.wait(rules.stop_timeout + Span::secs(59));
+    story.pass(rules.stop_timeout + Span::secs(59));
     assert!(!story.actions.contains(&kill));
-    story.wait(Span::secs(1));
+    story.pass(Span::secs(1));
     assert!(story.actions.contains(&kill));
     // Of a generation nobody knows there is nothing to change.
     story.tell(Event::Adjusted { generation: Generation(7), policy: rules });

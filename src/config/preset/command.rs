@@ -3,7 +3,7 @@
 use super::super::problem::{Place, Problems};
 use super::super::read::quote;
 use super::super::template::Template;
-use super::{Argument, Preset, Program};
+use super::{Argument, Preset, Program, Refused};
 
 /// What a preset has added to a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub fn complete(
     for refused in preset.refused {
         let found = refused.options.iter().find_map(|option| value(own, option));
         if let Some((written, value)) = found
-            && (refused.except.is_none() || refused.except != value)
+            && !refused.allows(value)
         {
             let message = format!("`command`: `{}` {}", written.escape_debug(), refused.why);
             problems.advise(at, "command", message, refused.instead);
@@ -58,17 +58,33 @@ impl Program {
         if self.names.is_empty() {
             return (!words.is_empty()).then_some(1);
         }
-        let named = |word: &String| self.names.iter().any(|name| is_program(word, name));
-        if let Some(position) = words.iter().position(named) {
-            return (!self.is_another(words, position)).then_some(position + 1);
+        let server = self.server(words);
+        if let Some(adapter) = self.adapter
+            && let Some(position) = end_of_python(words)
+            // What follows an option of the server's is its value, whatever it is called.
+            && server.is_none_or(|server| server > position)
+        {
+            added.push(Added {
+                words: vec![adapter.to_owned()],
+                reason: "the program that serves, with herder's part done",
+            });
+            return Some(position);
         }
-        let adapter = self.adapter?;
-        let position = end_of_python(words)?;
-        added.push(Added {
-            words: vec![adapter.to_owned()],
-            reason: "the program that serves, with herder's part done",
-        });
-        Some(position)
+        let position = server?;
+        (!self.is_another(words, position)).then_some(position + 1)
+    }
+
+    /// Which word is the server. With several of its name it is the first that is not an option's value, as in
+    /// `uv run --directory /srv/uvicorn uvicorn`.
+    fn server(&self, words: &[String]) -> Option<usize> {
+        let named = |word: &String| self.names.iter().any(|name| is_program(word, name));
+        let is_value = |position: usize| {
+            let before = position.checked_sub(1).map_or("", |before| words[before].as_str());
+            before.starts_with('-') && before != "--" && !runs_a_module(before)
+        };
+        let mut found = (0..words.len()).filter(|&position| named(&words[position]));
+        let first = found.clone().next();
+        found.find(|&position| !is_value(position)).or(first)
     }
 
     /// Those of the arguments that are the server's, and not those of a program that it runs.
@@ -83,38 +99,42 @@ impl Program {
 
     /// It has the name, and is something else: `python -m waitress` for the adapter `waitress`.
     fn is_another(&self, words: &[String], position: usize) -> bool {
-        let module = position > 0 && words[position - 1] == "-m";
+        let module = position > 0 && runs_a_module(&words[position - 1]);
         module && self.not.contains(&words[position].as_str())
     }
+}
+
+/// Python's `-m`, also with others in a word: `-Im`.
+fn runs_a_module(option: &str) -> bool {
+    option.starts_with('-') && !option.starts_with("--") && option.ends_with('m')
 }
 
 /// Whether a word is a path to that program, perhaps with a version: `/usr/bin/php-cgi8.2`.
 fn is_program(word: &str, name: &str) -> bool {
     let last = word.rsplit('/').next().unwrap_or_default();
-    last.strip_prefix(name)
-        .is_some_and(|version| version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+    // `PYTHONPATH=/srv/uvicorn` and `--directory=/srv/uvicorn` are not.
+    !word.contains('=')
+        && last.strip_prefix(name).is_some_and(|version| {
+            version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        })
 }
 
-/// Behind `python` and its own options, if what follows is neither a file, a module nor a program
+/// Behind `python`, wherever it stands (`nice -n 5 python`), and its own options, if what follows is neither a file, a module nor a program
 /// text: then it is for the adapter.
 fn end_of_python(words: &[String]) -> Option<usize> {
-    let (program, arguments) = words.split_first()?;
-    if !["python", "pypy"].iter().any(|name| is_program(program, name)) {
-        return None;
-    }
-    let mut position = 1;
-    for word in arguments {
-        match word.as_str() {
+    let python = |word: &String| ["python", "pypy"].iter().any(|name| is_program(word, name));
+    let mut position = words.iter().position(python)? + 1;
+    loop {
+        position += match words.get(position)?.as_str() {
             "-m" | "-c" | "-" => return None,
-            // Their values may be words of their own.
-            "-X" | "-W" => return None,
+            // Their values are words of their own.
+            "-X" | "-W" => 2,
             option if option.starts_with("--") => return Some(position),
-            option if option.starts_with('-') => position += 1,
+            option if option.starts_with('-') => 1,
             file if file.contains('/') || file.ends_with(".py") => return None,
             _ => return Some(position),
-        }
+        };
     }
-    None
 }
 
 /// The first argument that is this option, and its value: `--fd 3`, `--fd=3`, `-w4`, `-w 4`.
@@ -132,6 +152,15 @@ fn value<'a>(arguments: &'a [String], option: &str) -> Option<(&'a str, Option<&
         }
     }
     None
+}
+
+impl Refused {
+    fn allows(&self, value: Option<&str>) -> bool {
+        self.except.zip(value).is_some_and(|(good, value)| match good.strip_suffix('*') {
+            Some(begin) => value.starts_with(begin),
+            None => value == good,
+        })
+    }
 }
 
 impl Argument {
@@ -166,12 +195,12 @@ fn not_found(preset: &Preset, words: &[String]) -> (String, String) {
     }
     let why = match first.as_str() {
         "npm" | "npx" | "yarn" | "pnpm" => {
-            "; it starts the server as another process, and without the socket"
+            format!("; `{first}` would start it as another process, without the socket")
         }
         "sh" | "bash" | "dash" | "zsh" => {
-            "; a shell is not needed, and the server would not find its own process id in LISTEN_PID"
+            "; a shell is not needed, and the server would not find its own process id in LISTEN_PID".to_owned()
         }
-        _ => "",
+        _ => String::new(),
     };
     let python = match program.adapter {
         Some(_) => {

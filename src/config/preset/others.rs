@@ -2,7 +2,8 @@
 
 use super::python::SLOW_START;
 use super::{
-    Argument, Example, FINISHES_WITH_0, Impossible, Preset, Program, Refused, Setting, Sockets,
+    Argument, Example, FINISHES_WITH_0, Impossible, Preset, Program, Refused, SERVES_WHEN_SEEN,
+    Setting, Sockets,
 };
 
 pub(super) static NODE: Preset = Preset {
@@ -29,7 +30,7 @@ pub(super) static NODE: Preset = Preset {
         why: "runs the program in another process, which is replaced at each change of a file",
         instead: "remove it, and use `herder reload`",
     }],
-    sockets: Sockets { one: false, not_unix: None },
+    sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
         "/usr/lib/herder/node.js is loaded before the program. The first server that listens on a port or a path gets \
          the first socket instead, the second the second; further ones listen as they would without it. A program \
@@ -51,7 +52,7 @@ pub(super) static GO: Preset = Preset {
     settings: &[FINISHES_WITH_0],
     arguments: &[],
     refused: &[],
-    sockets: Sockets { one: false, not_unix: None },
+    sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
         "The program makes its listener with `net.FileListener(os.NewFile(3, \"\"))`, or by the package \
          coreos/go-systemd/activation, and on SIGTERM calls `Shutdown` of its http.Server and waits for that.",
@@ -77,17 +78,25 @@ pub(super) static STARMAN: Preset = Preset {
             reason: "SIGQUIT lets requests finish, SIGTERM drops them",
         },
         FINISHES_WITH_0,
+        SERVES_WHEN_SEEN,
         Setting {
             key: "environment.SERVER_STARTER_PORT",
             value: "\"{addr}={fd}\"",
             reason: "its own way to be told of a socket",
         },
     ],
-    arguments: &[Argument {
-        words: &["--workers", "1"],
-        unless: &["--workers"],
-        reason: "herder runs the workers; it would start 5",
-    }],
+    arguments: &[
+        Argument {
+            words: &["--workers", "1"],
+            unless: &["--workers"],
+            reason: "herder runs the workers; it would start 5",
+        },
+        Argument {
+            words: &["-I", "/usr/lib/herder/", "-M", "HerderStarman"],
+            unless: &[],
+            reason: "at its end it would drop a connection that it has just accepted",
+        },
+    ],
     refused: &[
         Refused {
             options: &["-l", "--listen", "-p", "--port", "-o", "--host", "-S", "--socket"],
@@ -105,18 +114,20 @@ pub(super) static STARMAN: Preset = Preset {
     sockets: Sockets {
         one: true,
         not_unix: Some("fails at the first connection of a UNIX socket that it was given"),
+        unlinks: false,
     },
     notes: &[
         "A worker is Starman's master and one process that serves. With `--preload-app` it ends if it cannot load the \
          application; without, its master tries for ever, and herder gives up after `start-timeout`.",
-        "When it ends it closes connections that it has accepted and not read from: under load one for every few \
-         workers that are replaced, also with DeferAcceptSec=.",
+        "/usr/lib/herder/HerderStarman.pm is loaded into Starman: on SIGQUIT each of its processes answers what it has \
+         accepted. Without, one ends at once that has not noted yet that it has a connection: under load one for every \
+         few workers that are replaced, also with DeferAcceptSec=.",
         "Starlet is one process, takes UNIX sockets too, and drains on SIGTERM: \
          /usr/share/doc/herder/examples/servers/starlet.toml.",
     ],
     example: Example {
-        settings: "directory = \"/srv/site\"\ncommand = [\"starman\", \"app.psgi\"]\n",
-        socket: super::DEFERRED,
+        settings: "directory = \"/srv/site\"\ncommand = [\"starman\", \"--preload-app\", \"app.psgi\"]\n",
+        socket: "ListenStream=127.0.0.1:8000\n",
     },
 };
 

@@ -40,7 +40,7 @@ pub(super) static PHP_CGI: Preset = Preset {
         why: "says where to listen, and the socket is systemd's",
         instead: "remove it, and write ListenStream= in a drop-in of herder@NAME.socket",
     }],
-    sockets: Sockets { one: true, not_unix: None },
+    sockets: Sockets { one: true, not_unix: None, unlinks: false },
     notes: &[
         "The socket has to block: do not let another kind of server have it too, and leave NonBlocking= of the \
          service alone. With one that does not block, php-cgi ends at once.",
@@ -101,19 +101,19 @@ pub(super) static PHP_FPM: Preset = Preset {
         why: "makes the server leave the process herder started",
         instead: "remove it: herder is what runs in the background",
     }],
-    sockets: Sockets {
-        one: true,
-        not_unix: Some("removes the socket's file when it ends, and nobody could connect any more"),
-    },
+    sockets: Sockets { one: true, not_unix: None, unlinks: true },
     notes: &[
         "`listen` of its pool has to be the socket's address, letter for letter, and `process_control_timeout` more \
-         than 0: without it, SIGQUIT drops requests too.",
+         than 0: without it, SIGQUIT drops requests too. /usr/share/doc/herder/examples/php/php-fpm.conf is such a \
+         file, for a socket with a path.",
         "One master with N children shares an opcode cache: `workers = 2` and N children each are as good as many \
          workers, and can still be reloaded without loss.",
         "The socket has to block: do not let another kind of server have it too.",
+        "When it ends it removes the file of a UNIX socket, if the user it runs as may. herder@.service keeps it \
+         from that (ProtectSystem=strict), as long as ReadWritePaths= does not name the directory.",
     ],
     example: Example {
-        settings: "command = [\"/usr/sbin/php-fpm8.2\", \"--fpm-config\", \"/etc/herder/site.fpm.conf\"]\nworkers = 2\n",
+        settings: "command = [\"/usr/sbin/php-fpm8.4\", \"--fpm-config\", \"/etc/herder/site.fpm.conf\"]\nworkers = 2\n",
         socket: "ListenStream=127.0.0.1:9000\n",
     },
 };

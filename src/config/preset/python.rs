@@ -79,7 +79,7 @@ pub(super) static UVICORN: Preset = Preset {
             instead: "remove it, and use `herder reload`",
         },
     ],
-    sockets: Sockets { one: true, not_unix: None },
+    sockets: Sockets { one: true, not_unix: None, unlinks: false },
     notes: &[
         "`[\"…/bin/python\", \"MODULE:APPLICATION\"]` runs /usr/lib/herder/uvicorn, which is uvicorn with all of its \
          options and two things more: READY=1 when it serves; and when it is to end, it stops accepting, and open \
@@ -96,7 +96,12 @@ pub(super) static UVICORN: Preset = Preset {
 pub(super) static HYPERCORN: Preset = Preset {
     name: "hypercorn",
     about: "ASGI and WSGI applications in Python, with HTTP/2",
-    program: Program { names: &["hypercorn"], adapter: None, not: &[], interprets: false },
+    program: Program {
+        names: &["hypercorn"],
+        adapter: Some("/usr/lib/herder/hypercorn"),
+        not: &[],
+        interprets: false,
+    },
     settings: &[SLOW_START, FINISHES_WITH_0],
     arguments: &[
         Argument {
@@ -125,19 +130,23 @@ pub(super) static HYPERCORN: Preset = Preset {
         },
         Refused {
             options: &["-b", "--bind"],
-            except: Some("fd://{fd}"),
+            except: Some("fd://*"),
             why: ADDRESS,
             instead: IN_THE_SOCKET_UNIT,
         },
     ],
-    sockets: Sockets { one: true, not_unix: None },
+    sockets: Sockets { one: true, not_unix: None, unlinks: false },
     notes: &[
-        "When it ends it closes connections that it has accepted and not read from: under load one for every \
-         few workers that are replaced. DeferAcceptSec= only spares clients that are slow to send. Preset uvicorn loses none.",
+        "`[\"…/bin/python\", \"MODULE:APPLICATION\"]` runs /usr/lib/herder/hypercorn, which is hypercorn with all of its \
+         options and two things more: READY=1 when it serves; and when it is to end, it stops accepting, and open \
+         connections have a second for one more request. `--worker-class trio` is as it is without.",
+        "hypercorn itself, `[\"…/bin/hypercorn\", \"MODULE:APPLICATION\"]`, works too, but when it ends it closes \
+         connections that it has accepted and not read from, and forgets some that it accepts meanwhile: under load one \
+         for every few workers that are replaced, also with DeferAcceptSec=.",
     ],
     example: Example {
-        settings: "directory = \"/srv/site\"\ncommand = [\"venv/bin/hypercorn\", \"mysite.asgi:application\"]\n",
-        socket: super::DEFERRED,
+        settings: "directory = \"/srv/site\"\ncommand = [\"venv/bin/python\", \"mysite.asgi:application\"]\n",
+        socket: "ListenStream=127.0.0.1:8000\n",
     },
 };
 
@@ -188,7 +197,7 @@ pub(super) static GUNICORN: Preset = Preset {
         },
         DAEMON,
     ],
-    sockets: Sockets { one: false, not_unix: None },
+    sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
         "A worker is gunicorn's arbiter and one process that serves. To share memory between several, write \
          `--preload` and `-w 8` into `command`, and fewer `workers`.",
@@ -226,7 +235,7 @@ pub(super) static WAITRESS: Preset = Preset {
         why: ADDRESS,
         instead: IN_THE_SOCKET_UNIT,
     }],
-    sockets: Sockets { one: false, not_unix: None },
+    sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
         "`[\"…/bin/python\", \"MODULE:APPLICATION\"]` runs /usr/lib/herder/waitress, which is waitress-serve with all \
          of its options, on the sockets it is given: waitress itself takes these only from a program. On SIGTERM it \
@@ -294,9 +303,12 @@ pub(super) static UWSGI: Preset = Preset {
             instead: "remove it: herder is what runs in the background",
         },
     ],
-    sockets: Sockets { one: false, not_unix: None },
+    sockets: Sockets { one: false, not_unix: None, unlinks: false },
     notes: &[
         "It speaks the uwsgi protocol on the socket it is given, for uwsgi_pass of nginx; `--protocol http` for HTTP.",
+        "When it ends it closes connections that it has accepted and not read from; with DeferAcceptSec= of the socket \
+         there are none. One is lost for every few hundred workers that are replaced, at the very moment when it is \
+         accepted; uWSGI 2.0.28 with `--threads 2`, for applications that can, loses none.",
         "A file of settings is not read here: let it have no `socket`, `http`, `daemonize` or `die-on-term`, and \
          `processes = 1`, or fewer `workers`.",
     ],

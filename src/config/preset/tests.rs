@@ -75,6 +75,29 @@ fn arguments_are_added_behind_the_server_wherever_it_stands() {
         ),
         (
             "uvicorn",
+            "nice -n 5 python -X dev -W error a:b",
+            format!("nice -n 5 python -X dev -W error /usr/lib/herder/uvicorn {uvicorn} a:b"),
+        ),
+        // Directories may be called like the server.
+        (
+            "uvicorn",
+            "/srv/uvicorn/bin/python --app-dir /srv/uvicorn a:b",
+            format!("/srv/uvicorn/bin/python /usr/lib/herder/uvicorn {uvicorn} --app-dir /srv/uvicorn a:b"),
+        ),
+        (
+            "uvicorn",
+            "env PYTHONPATH=/srv/uvicorn uvicorn a:b",
+            format!("env PYTHONPATH=/srv/uvicorn uvicorn {uvicorn} a:b"),
+        ),
+        (
+            "uvicorn",
+            "uv run --directory /srv/uvicorn uvicorn --app-dir /uvicorn a:b",
+            format!("uv run --directory /srv/uvicorn uvicorn {uvicorn} --app-dir /uvicorn a:b"),
+        ),
+        ("uvicorn", "setsid --wait uvicorn a:b", format!("setsid --wait uvicorn {uvicorn} a:b")),
+        ("uvicorn", "python -Im uvicorn a:b", format!("python -Im uvicorn {uvicorn} a:b")),
+        (
+            "uvicorn",
             "pypy3 -O -u --log-config=/etc/x a:b",
             format!("pypy3 -O -u /usr/lib/herder/uvicorn {uvicorn} --log-config=/etc/x a:b"),
         ),
@@ -87,6 +110,12 @@ fn arguments_are_added_behind_the_server_wherever_it_stands() {
             "hypercorn",
             "hypercorn a:b",
             "hypercorn -b fd://{fd} -w 0 --backlog {backlog} --graceful-timeout 86400 a:b".into(),
+        ),
+        (
+            "hypercorn",
+            "python a:b",
+            "python /usr/lib/herder/hypercorn -b fd://{fd} -w 0 --backlog {backlog} --graceful-timeout 86400 a:b"
+                .into(),
         ),
         (
             "gunicorn",
@@ -116,7 +145,7 @@ fn arguments_are_added_behind_the_server_wherever_it_stands() {
         ("php-cgi", "/usr/bin/php-cgi8.2 -d x=1", "/usr/bin/php-cgi8.2 -d x=1".into()),
         ("php-fpm", "php-fpm8.2 -y c", "php-fpm8.2 --nodaemonize -y c".into()),
         ("go", "/srv/server --fast", "/srv/server --fast".into()),
-        ("starman", "starman app.psgi", "starman --workers 1 app.psgi".into()),
+        ("starman", "starman app.psgi", "starman --workers 1 -I /usr/lib/herder/ -M HerderStarman app.psgi".into()),
     ] {
         let words: Vec<_> = command.split(' ').collect();
         let settings = with(preset, &words).unwrap_or_else(|told| panic!("{command}: {told:?}"));
@@ -131,6 +160,7 @@ fn what_is_there_in_any_spelling_is_not_added() {
     for (preset, command) in [
         ("uvicorn", "uvicorn --fd=4 --workers=1 --backlog=9 a:b"),
         ("uvicorn", "uvicorn a:b --fd 4 --workers 1 --backlog 9"),
+        ("hypercorn", "hypercorn -b fd://3 -w0 --backlog 9 --graceful-timeout 9 a:b"),
         ("hypercorn", "hypercorn -bfd://{fd} -w0 --backlog 9 --graceful-timeout 9 a:b"),
         (
             "hypercorn",

@@ -60,14 +60,15 @@ pub enum Diagnosis {
 }
 
 impl Diagnosis {
-    /// Nothing that loads ends like that.
+    /// Nothing that loads ends like that; and who makes it may end because of it.
     pub fn is_a_mistake(&self) -> bool {
         match self {
-            Diagnosis::Idle { .. } => false,
-            Diagnosis::Elsewhere { .. }
-            | Diagnosis::Lost { .. }
-            | Diagnosis::Kept { .. }
-            | Diagnosis::ListenPid { .. } => true,
+            // Lost: whoever is about to end for another reason, such as gunicorn whose application has raised,
+            // closes its sockets before.
+            Diagnosis::Idle { .. } | Diagnosis::Lost { .. } => false,
+            Diagnosis::Elsewhere { .. } | Diagnosis::Kept { .. } | Diagnosis::ListenPid { .. } => {
+                true
+            }
         }
     }
 }

@@ -191,6 +191,10 @@ impl<'a> Look<'a> {
     }
 
     /// What the process has in its memory there; as much of it as can be read.
+    ///
+    /// The one step that can wait: for a page that has to be fetched, or for the lock of an address space. The
+    /// thread's own call has just read the same bytes, so it takes a worker that has them in a file of a hung FUSE,
+    /// or another of its threads stuck in mmap(2), which ps(1) would wait for, too. The service's watchdog answers.
     fn memory(&mut self, pid: i32, address: u64, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         let Ok(base) = usize::try_from(address) else { return Vec::new() };

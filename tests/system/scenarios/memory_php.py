@@ -40,7 +40,7 @@ def php_fpm(masters, children):
     conf = conf.replace("pm.max_children = 8", f"pm.max_children = {children}")
     write(f"/etc/herder/php-fpm-{children}.conf", conf)
     settings = site.settings("php-fpm.toml").replace("php-fpm.conf", f"php-fpm-{children}.conf")
-    return settings.replace("workers = 1", f"workers = {masters}") + 'SOCKET = "{path}"\n'
+    return settings.replace("workers = 1", f"workers = {masters}") + 'environment.SOCKET = "{path}"\n'
 
 
 page = site.files / "README.md"

@@ -24,7 +24,7 @@ def deploy(release, broken=False):
 
 def put(name, seconds):
     """A job, as the page of the example puts one there."""
-    write(QUEUE / ".new", f"{seconds}\n", 0o666)
+    write(QUEUE / ".new", f"{seconds}\n")
     (QUEUE / ".new").rename(QUEUE / name)
 
 

@@ -16,6 +16,7 @@ BROKEN = {
     "no such command": (SETTINGS.replace("./run", "./runn"), None, "No such file or directory"),
     "no such directory": (SETTINGS.replace("/srv/app/current", "/srv/app/nowhere"), None, "No such file or directory"),
     "dies at once": (SETTINGS, "exit 3", "exited with status 3"),
+    "its child knows why": (SETTINGS, "echo starting; sh -c 'echo no such thing; sleep 0.5'; exit 4", "no such thing"),
     "never ready": (SETTINGS, "exec sleep 1000", "not ready"),
 }
 with Load("127.0.0.1:8000") as load:
@@ -34,10 +35,10 @@ with Load("127.0.0.1:8000") as load:
         contains(run("systemctl", "status", web.service).stdout, "reload")
         web.configure(SETTINGS)
         Release.deploy(f"good{number}")
-load.expect_no_failure(1500)
+load.expect_no_failure(1800)
 equal([(pid, started_at(pid)) for pid in web.workers()], before, "the workers")
 web.wait_for_status("4/4 ready")
 equal(get("127.0.0.1:8000").body.split()[0], b"good", "the release")
 web.reload()
 web.wait_for_status("4/4 ready")
-equal(get("127.0.0.1:8000").body.split()[0], b"good4", "the release after mending it")
+equal(get("127.0.0.1:8000").body.split()[0], b"good5", "the release after mending it")
