@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::limits::Memory;
 use super::problem::{Place, Problems};
 use super::settings::{Settings, Stdin};
 use crate::herd::{Amount, Ready};
@@ -13,6 +14,7 @@ pub fn check(settings: &Settings, problems: &mut Problems) {
     listens_once(settings, problems);
     ready_after_counts(settings, problems);
     ready_after_is_in_time(settings, problems);
+    memory_is_bounded_in_order(settings, problems);
 }
 
 fn place<'a>(settings: &'a Settings, keys: &[&str]) -> Option<&'a Place> {
@@ -116,6 +118,24 @@ fn ready_after_counts(settings: &Settings, problems: &mut Problems) {
             "ready-after",
             message,
             "remove it, or write `ready = \"alive\"`",
+        );
+    }
+}
+
+/// A worker is slowed down before it is killed, or not at all.
+fn memory_is_bounded_in_order(settings: &Settings, problems: &mut Problems) {
+    let limits = &settings.limits;
+    let is_beyond = match (limits.memory_high, limits.memory_max) {
+        (Some(Memory::Bytes(high)), Some(Memory::Bytes(max))) => high > max,
+        (Some(Memory::Share(high)), Some(Memory::Share(max))) => high > max,
+        _ => false,
+    };
+    if let (true, Some(high), Some(max)) = (is_beyond, limits.memory_high, limits.memory_max) {
+        problems.advise(
+            place(settings, &["memory-high", "memory-max"]),
+            "memory-high",
+            format!("`memory-high` is {high}, and the kernel ends a worker at `memory-max`, {max}"),
+            "lower `memory-high`, or remove it",
         );
     }
 }

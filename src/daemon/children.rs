@@ -12,6 +12,7 @@ mod memory;
 mod output;
 mod remains;
 
+use super::limits;
 use super::source::Spec;
 use super::token::Token;
 use crate::herd::{Cause, Event, Exit, Generation, SlotId, SpawnFailure, WorkerId};
@@ -187,8 +188,11 @@ impl Children {
             None => Inbox::bind(&self.inboxes).map_err(system("make its notify socket"))?,
         };
         self.next = WorkerId(worker.0 + 1);
-        let home = self.groups.take(worker);
         let launch = &spec.launch;
+        let limits = &spec.limits;
+        let home = self.groups.take(worker, &limits.group).map_err(|(tried, why)| {
+            SpawnFailure { cause: limits::cause(&why), text: format!("cannot {tried}: {why}") }
+        })?;
         let mut rendered = launch.render(slot, worker, generation, inbox.path());
         let identifier = launch.identifier(slot, worker, generation);
         let stream = identifier.and_then(|name| self.output.open(worker, &name));
@@ -207,12 +211,14 @@ impl Children {
             ignore_sigpipe: self.inheritance.ignore_sigpipe,
             reset_oom_score: self.inheritance.reset_oom_score,
             open_files: self.inheritance.open_files,
+            limits: Some(&limits.process),
             cgroup: home.as_ref().map(|home| &home.entrance),
         };
         let fds: Vec<_> = launch.sockets.iter().map(|&index| sockets[index].fd.as_fd()).collect();
         let mut started = spawn::spawn(&program, &fds);
         if let (Err(why), Some(_)) = (&started, program.cgroup)
             && matches!(why.stage, Stage::CreateProcess | Stage::JoinCgroup)
+            && limits.group.is_empty()
         {
             program.cgroup = None;
             let again = spawn::spawn(&program, &fds);
@@ -383,7 +389,9 @@ impl Children {
 /// Whose turn it is after a failure to start.
 fn cause(error: SpawnError) -> Cause {
     let about_files = matches!(error.stage, Stage::Execute | Stage::ChangeDirectory);
+    let about_limits = matches!(error.stage, Stage::Nice(_) | Stage::OomScore(_) | Stage::Limit(_));
     match error.errno {
+        libc::EPERM | libc::EACCES | libc::EINVAL if about_limits => Cause::Settings,
         libc::ENOENT | libc::EACCES | libc::ENOEXEC | libc::ENOTDIR | libc::ELOOP
             if about_files =>
         {

@@ -16,6 +16,7 @@ mod effects;
 mod figures;
 mod generations;
 mod http;
+mod limits;
 mod looks;
 mod own;
 mod precheck;

@@ -1,5 +1,6 @@
 //! Where settings come from, and what becomes of them: read, checked, and bound to the sockets.
 
+use super::limits::Limits;
 use crate::config::{self, Machine, Overrides, Settings};
 use crate::launch::{self, Launch, Offered, Surroundings};
 use crate::linux::queue;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 pub struct Spec {
     pub settings: Settings,
     pub launch: Launch,
+    pub limits: Limits,
 }
 
 /// A settings file, or none, and the command line that goes with it.
@@ -61,7 +63,8 @@ impl Source {
         let launch = Launch::new(&settings, &offered, &self.surroundings)
             .map_err(|problems| problems.to_string())?;
         settings.policy.has_socket = launch.can_be_seen;
-        Ok(Spec { settings, launch })
+        let limits = Limits::of(&settings.limits);
+        Ok(Spec { settings, launch, limits })
     }
 }
 

@@ -35,6 +35,7 @@ mod report;
 mod request;
 mod rollout;
 mod settle;
+mod size;
 mod slot;
 mod tell;
 mod time;
@@ -47,6 +48,7 @@ pub use exit::{Exit, ExitSet, signal_name, signal_number};
 pub use ids::{Generation, RequestId, SlotId, WorkerId};
 pub use policy::{Amount, Policy, Ready, ReadyWhen, ServiceWatchdog};
 pub use report::{Evidence, Manner, Report};
+pub use size::Size;
 pub use slot::{Ending, PastLife};
 pub use time::{Span, Time};
 pub use view::{
