@@ -10,6 +10,8 @@
 //! last (`cross`). A preset ([`preset`]) is a source like a file, and completes the command.
 
 mod cross;
+#[cfg(test)]
+mod elastic_tests;
 mod foreign;
 mod key;
 mod keys;

@@ -73,6 +73,8 @@ struct Child {
     stop_signal: i32,
     reopen_signal: Option<i32>,
     status: Option<String>,
+    /// The CPU time it had used when it was last weighed.
+    weighed_at_cpu: Option<u64>,
     /// Not listened to before this time, in microseconds.
     muted_until: Option<u64>,
     state: Life,
@@ -258,6 +260,7 @@ impl Children {
             stop_signal: spec.settings.stop_signal.into(),
             reopen_signal: spec.settings.reopen_signal.map(i32::from),
             status: None,
+            weighed_at_cpu: None,
             muted_until: None,
             state: Life::Running,
         };
@@ -372,6 +375,18 @@ impl Children {
             let mut children = self.children.iter();
             children.find(|(_, child)| child.process.pid == leader).map(|(&worker, _)| worker)
         })
+    }
+
+    /// The CPU time the worker had used when it was last weighed, in microseconds.
+    pub fn cpu_when_weighed(&self, worker: WorkerId) -> Option<u64> {
+        self.children.get(&worker)?.weighed_at_cpu
+    }
+
+    /// The worker was weighed, and has used so much CPU time by now.
+    pub fn was_weighed(&mut self, worker: WorkerId, cpu_usec: Option<u64>) {
+        if let Some(child) = self.children.get_mut(&worker) {
+            child.weighed_at_cpu = cpu_usec;
+        }
     }
 
     /// What somebody should know of how workers are started.

@@ -148,6 +148,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         _own: own,
         children,
         looks: Looks::default(),
+        weights: Looks::default(),
         effects,
         figures: Figures::default(),
         calendar: Calendar::now(),

@@ -31,6 +31,7 @@ mod notify;
 mod presets;
 mod quiet;
 mod readiness;
+mod recycling;
 mod reload;
 mod respawn;
 mod rollback;

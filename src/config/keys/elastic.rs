@@ -1,11 +1,44 @@
-//! What one worker may use.
+//! When a worker is replaced that serves, and what one may use.
 
 use super::super::key::Key;
-use super::NO_DEFAULT;
+use super::super::read::{POSITIVE, quote};
+use super::super::{show, size};
+use super::{NO_DEFAULT, SPAN};
+use crate::herd::Span;
 
 const MEMORY: &str = "a size, or a share of the machine's memory such as \"10%\"";
 
 pub const KEYS: &[Key] = &[
+    Key {
+        name: "max-age",
+        kind: SPAN,
+        default: NO_DEFAULT,
+        since: "0.1",
+        reloadable: true,
+        help: "How long a worker may serve before it is replaced by a new one; each has up to a tenth less.",
+        example: "\"6h\"",
+        read: |draft, reader| {
+            let mut age = Span::ZERO;
+            reader.span(POSITIVE, &mut age);
+            draft.settings.policy.max_age = Some(age).filter(|&age| age != Span::ZERO);
+        },
+        show: |settings| settings.policy.max_age.and_then(show::span),
+    },
+    Key {
+        name: "max-memory",
+        kind: "a size",
+        default: NO_DEFAULT,
+        since: "0.1",
+        reloadable: true,
+        help: "How much memory a worker may come to use before it is replaced by a new one; each has up to a tenth less.",
+        example: "\"300M\"",
+        read: |draft, reader| {
+            if let Some(size) = reader.size() {
+                draft.settings.policy.max_memory = Some(size);
+            }
+        },
+        show: |settings| settings.policy.max_memory.map(|size| quote(size::exact(size))),
+    },
     Key {
         name: "memory-high",
         kind: MEMORY,
