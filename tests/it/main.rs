@@ -26,6 +26,7 @@ mod endings;
 mod escalation;
 mod figures;
 mod http;
+mod limits;
 mod logs;
 mod notify;
 mod presets;
