@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::config::{Machine, Overrides, Place, Settings, assess, effective};
+use crate::config::{Limits, Machine, Overrides, Place, Settings, assess, effective};
 use crate::error::Error;
 use crate::herd::{Generation, SlotId, WorkerId};
 use crate::launch::{Launch, Rendered, Surroundings};
@@ -45,6 +45,7 @@ pub fn check(file: &Path, overrides: &Overrides, machine: &Machine) -> Result<St
     }
     report.push_str(&sockets(&settings, service.as_ref()));
     report.push_str(&processes(&settings));
+    report.push_str(&limits(&settings.limits, service.as_ref()));
     Ok(report)
 }
 
@@ -145,6 +146,26 @@ fn sockets(settings: &Settings, service: Option<&Service>) -> String {
     text
 }
 
+/// Whether workers can be limited as the settings want it, as far as that can be seen from here.
+fn limits(limits: &Limits, service: Option<&Service>) -> String {
+    let memory = limits.memory_high.or(limits.memory_max).or(limits.memory_swap_max);
+    let mut controllers = Vec::new();
+    controllers.extend(memory.map(|_| "memory"));
+    controllers.extend(limits.cpu_weight.map(|_| "cpu").or(limits.cpu_quota.map(|_| "cpu")));
+    controllers.extend(limits.tasks_max.map(|_| "pids"));
+    let mut text = String::new();
+    for controller in controllers {
+        let verdict = match service.map(|service| service.withholds(controller)) {
+            Some(None) => "yes".to_owned(),
+            Some(Some(why)) => format!("NO, {why}"),
+            None => "if systemd hands the controller over (Delegate=)".to_owned(),
+        };
+        let begin = if text.is_empty() { "# limits:   " } else { "#           " };
+        let _ = writeln!(text, "{begin} workers can be held to them, {controller}: {verdict}");
+    }
+    text
+}
+
 fn processes(settings: &Settings) -> String {
     let policy = &settings.policy;
     format!(
@@ -209,6 +230,23 @@ mod tests {
         }
         let again = load(Some(("again", &report)), &Overrides::default(), &MACHINE).unwrap();
         assert_eq!((again.command.len(), again.added.len()), (6, 0));
+    }
+
+    #[test]
+    fn limits_are_shown_with_what_they_need() {
+        let text =
+            "memory-max = \"512M\"\ncpu-quota = \"150%\"\nlimits.nofile = \"64:128\"\nnice = 5\n";
+        let report = checked(text).1.unwrap();
+        for part in [
+            "memory-max = \"512M\" ",
+            "limits.nofile = \"64:128\" ",
+            "# limits.core is not set\n",
+            "# limits:    workers can be held to them, memory: if systemd hands the controller over",
+            "#            workers can be held to them, cpu: if systemd hands",
+        ] {
+            assert!(report.contains(part), "{part} in:\n{report}");
+        }
+        assert!(!report.contains("pids: "), "{report}");
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Service {
         let mut systemctl = Command::new("systemctl");
         systemctl.args(["show", "--property"]).arg(
             "LoadState,User,Group,SupplementaryGroups,DynamicUser,ProtectHome,PrivateTmp,TriggeredBy,\
-             NonBlocking",
+             NonBlocking,Delegate,DelegateControllers,ProtectControlGroups",
         );
         let answer = bounded_output(systemctl.arg("--").arg(&name))?;
         Service::from_show(name, &answer)
@@ -76,6 +76,21 @@ impl Service {
     pub fn makes_nonblocking(&self) -> Option<String> {
         let is_set = self.property("NonBlocking") == "yes";
         is_set.then(|| format!("NonBlocking=yes of {} sets O_NONBLOCK on its sockets", self.name))
+    }
+
+    /// Why its workers' cgroups have no such controller, if they have not (systemd.resource-control(5)).
+    pub fn withholds(&self, controller: &str) -> Option<String> {
+        let name = &self.name;
+        // `private` since 257, which hides them; `strict` is that and more.
+        let hidden = self.property("ProtectControlGroups");
+        let mut controllers = self.property("DelegateControllers").split(' ');
+        match self.property("Delegate") {
+            "yes" if !["", "no"].contains(&hidden) => {
+                Some(format!("ProtectControlGroups={hidden} of {name} hides it"))
+            }
+            "yes" if controllers.any(|one| one == controller) => None,
+            _ => Some(format!("Delegate= of {name} does not name it")),
+        }
     }
 
     /// Why the service does not see this path although it exists (systemd.exec(5)).
@@ -140,6 +155,21 @@ mod tests {
         assert!(why.starts_with("NonBlocking=yes of herder@php.service"), "{why}");
         assert_eq!(service.hides(Path::new("/tmp/app")), None);
         assert!(Service::from_show("x".into(), "LoadState=not-found\n").is_none());
+        let delegates = "LoadState=loaded\nDelegate=yes\nDelegateControllers=cpu memory\n";
+        for (answer, controller, why) in [
+            (delegates.to_owned(), "cpu", None),
+            (delegates.to_owned(), "pids", Some("Delegate= of x does not name it")),
+            (answer.to_owned(), "cpu", Some("Delegate= of x does not name it")),
+            (
+                format!("{delegates}ProtectControlGroups=yes\n"),
+                "cpu",
+                Some("ProtectControlGroups=yes of x hides it"),
+            ),
+            (format!("{delegates}ProtectControlGroups=no\n"), "cpu", None),
+        ] {
+            let service = Service::from_show("x".into(), &answer).unwrap();
+            assert_eq!(service.withholds(controller).as_deref(), why);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::limits::Memory;
 use super::problem::{Place, Problems};
 use super::settings::{Settings, Stdin};
 use crate::herd::{Amount, Ready};
@@ -13,6 +14,9 @@ pub fn check(settings: &Settings, problems: &mut Problems) {
     listens_once(settings, problems);
     ready_after_counts(settings, problems);
     ready_after_is_in_time(settings, problems);
+    memory_is_bounded_in_order(settings, problems);
+    recycling_has_room(settings, problems);
+    recycling_comes_first(settings, problems);
 }
 
 fn place<'a>(settings: &'a Settings, keys: &[&str]) -> Option<&'a Place> {
@@ -116,6 +120,64 @@ fn ready_after_counts(settings: &Settings, problems: &mut Problems) {
             "ready-after",
             message,
             "remove it, or write `ready = \"alive\"`",
+        );
+    }
+}
+
+/// A worker is slowed down before it is killed, or not at all.
+fn memory_is_bounded_in_order(settings: &Settings, problems: &mut Problems) {
+    let limits = &settings.limits;
+    let is_beyond = match (limits.memory_high, limits.memory_max) {
+        (Some(Memory::Bytes(high)), Some(Memory::Bytes(max))) => high > max,
+        (Some(Memory::Share(high)), Some(Memory::Share(max))) => high > max,
+        _ => false,
+    };
+    if let (true, Some(high), Some(max)) = (is_beyond, limits.memory_high, limits.memory_max) {
+        problems.advise(
+            place(settings, &["memory-high", "memory-max"]),
+            "memory-high",
+            format!("`memory-high` is {high}, and the kernel ends a worker at `memory-max`, {max}"),
+            "lower `memory-high`, or remove it",
+        );
+    }
+}
+
+/// The new worker is ready before the old one stops, so there have to be two.
+fn recycling_has_room(settings: &Settings, problems: &mut Problems) {
+    let policy = &settings.policy;
+    let key = match (policy.max_age, policy.max_memory) {
+        (Some(_), _) => "max-age",
+        (None, Some(_)) => "max-memory",
+        (None, None) => return,
+    };
+    let wanted = policy.workers.max(1);
+    if policy.most_processes(wanted) <= wanted {
+        problems.advise(
+            place(settings, &[key]),
+            key,
+            format!(
+                "`{key}` starts a new worker before the old one stops, and `max-surge` and `max-draining`, \
+                 both 0, leave no room for it"
+            ),
+            "set one of them to 1",
+        );
+    }
+}
+
+/// What the kernel ends first is not replaced in time.
+fn recycling_comes_first(settings: &Settings, problems: &mut Problems) {
+    let most = settings.limits.memory_max;
+    if let (Some(recycled), Some(Memory::Bytes(most))) = (settings.policy.max_memory, most)
+        && recycled >= most
+    {
+        problems.advise(
+            place(settings, &["max-memory", "memory-max"]),
+            "max-memory",
+            format!(
+                "`max-memory` is {recycled}, and the kernel ends a worker at `memory-max`, {most}: none \
+                 would be replaced before"
+            ),
+            "lower `max-memory`, or raise `memory-max`",
         );
     }
 }

@@ -11,15 +11,19 @@
 
 mod adjust;
 mod cross;
+#[cfg(test)]
+mod elastic_tests;
 mod foreign;
 mod key;
 mod keys;
+mod limits;
 mod load;
 pub mod preset;
 mod problem;
 mod read;
 mod settings;
 mod show;
+mod size;
 mod sockets;
 mod span;
 mod status;
@@ -32,6 +36,7 @@ mod value;
 pub use adjust::{SETTABLE, adjust};
 pub use key::Key;
 pub use keys::{KEYS, MOST_WORKERS};
+pub use limits::{Limits, Memory, Percent, Resource, ResourceLimit};
 pub use load::{assess, key, load};
 pub use problem::{Place, Problem, Problems};
 pub use read::{is_set_by_herder, quote};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::limits::Limits;
 use super::preset::{Added, Preset};
 use super::problem::Place;
 use super::template::Template;
@@ -49,6 +50,8 @@ pub struct Settings {
     pub control_group: Option<String>,
     /// `syslog-identifier`: the name of each worker's own journal stream, if it has one.
     pub syslog_identifier: Option<Template>,
+    /// What one worker may use.
+    pub limits: Limits,
     /// Where each setting that is no default was written, by key (`environment.NAME` for each variable).
     pub origins: BTreeMap<String, Place>,
 }
@@ -73,6 +76,7 @@ impl Default for Settings {
             check: None,
             control_group: None,
             syslog_identifier: None,
+            limits: Limits::default(),
             origins: BTreeMap::new(),
         }
     }

@@ -233,6 +233,8 @@ fn so_far(counters: &Counters) -> String {
         (counters.oom_kills, "killed for want of memory"),
         (counters.retired, "retired"),
         (counters.recycled, "recycled"),
+        (counters.recycled_for_age, "of them for age"),
+        (counters.recycled_for_memory, "of them for memory"),
         (counters.notify_dropped, "foreign notify messages dropped"),
         (counters.notify_lost, "messages to systemd lost"),
         (counters.log_lost, "log entries lost"),

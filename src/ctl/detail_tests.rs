@@ -27,7 +27,7 @@ web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
   reloads  2026-11-23 07:59:00 UTC, 1min ago: to generation 4, failed after 1.5s: worker 9 exited with status 1
            2026-11-23 07:59:00 UTC, 1min ago: to generation 3, done after 1.5s
   starting worker 100: it listens on [::]:3000
-  so far   12 respawns, 1 crash, 11 failures (1 not started, 5 died before ready, 2 timed out, 3 died young), 6 killed for want of memory, 4 retired, 2 recycled, degraded for 1min 1s
+  so far   12 respawns, 1 crash, 11 failures (1 not started, 5 died before ready, 2 timed out, 3 died young), 6 killed for want of memory, 4 retired, 2 recycled, 1 of them for memory, degraded for 1min 1s
 
 SLOT  WORKER   PID  STATE     GEN  READY BY      AGE    CPU  CPU TIME  MEMORY   PEAK  TASKS  FDS  OOM  RESPAWNS  LAST EXIT                           STATUS
    0     100     -  starting    3  -              0s      -         -       -      -      -    -    -        12  out of memory, 1min ago, lived 20s  evil \\u{1b}[2J<script>alert(1)</script>
@@ -58,7 +58,7 @@ web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
   so far   12 respawns, 1 crash, 11 failures (1 not started,
            5 died before ready, 2 timed out, 3 died young),
            6 killed for want of memory, 4 retired, 2 recycled,
-           degraded for 1min 1s
+           1 of them for memory, degraded for 1min 1s
 
 SLOT  WORKER   PID  STATE         AGE    CPU  MEMORY  LAST EXIT
    0     100     -  starting       0s      -       -  out of memory, 1min ago,…

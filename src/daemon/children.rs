@@ -12,6 +12,7 @@ mod memory;
 mod output;
 mod remains;
 
+use super::limits;
 use super::source::Spec;
 use super::token::Token;
 use crate::herd::{Cause, Event, Exit, Generation, SlotId, SpawnFailure, WorkerId};
@@ -72,6 +73,8 @@ struct Child {
     stop_signal: i32,
     reopen_signal: Option<i32>,
     status: Option<String>,
+    /// The CPU time it had used when it was last weighed.
+    weighed_at_cpu: Option<u64>,
     /// Not listened to before this time, in microseconds.
     muted_until: Option<u64>,
     state: Life,
@@ -187,8 +190,11 @@ impl Children {
             None => Inbox::bind(&self.inboxes).map_err(system("make its notify socket"))?,
         };
         self.next = WorkerId(worker.0 + 1);
-        let home = self.groups.take(worker);
         let launch = &spec.launch;
+        let limits = &spec.limits;
+        let home = self.groups.take(worker, &limits.group).map_err(|(tried, why)| {
+            SpawnFailure { cause: limits::cause(&why), text: format!("cannot {tried}: {why}") }
+        })?;
         let mut rendered = launch.render(slot, worker, generation, inbox.path());
         let identifier = launch.identifier(slot, worker, generation);
         let stream = identifier.and_then(|name| self.output.open(worker, &name));
@@ -207,12 +213,14 @@ impl Children {
             ignore_sigpipe: self.inheritance.ignore_sigpipe,
             reset_oom_score: self.inheritance.reset_oom_score,
             open_files: self.inheritance.open_files,
+            limits: Some(&limits.process),
             cgroup: home.as_ref().map(|home| &home.entrance),
         };
         let fds: Vec<_> = launch.sockets.iter().map(|&index| sockets[index].fd.as_fd()).collect();
         let mut started = spawn::spawn(&program, &fds);
         if let (Err(why), Some(_)) = (&started, program.cgroup)
             && matches!(why.stage, Stage::CreateProcess | Stage::JoinCgroup)
+            && limits.group.is_empty()
         {
             program.cgroup = None;
             let again = spawn::spawn(&program, &fds);
@@ -252,6 +260,7 @@ impl Children {
             stop_signal: spec.settings.stop_signal.into(),
             reopen_signal: spec.settings.reopen_signal.map(i32::from),
             status: None,
+            weighed_at_cpu: None,
             muted_until: None,
             state: Life::Running,
         };
@@ -368,6 +377,18 @@ impl Children {
         })
     }
 
+    /// The CPU time the worker had used when it was last weighed, in microseconds.
+    pub fn cpu_when_weighed(&self, worker: WorkerId) -> Option<u64> {
+        self.children.get(&worker)?.weighed_at_cpu
+    }
+
+    /// The worker was weighed, and has used so much CPU time by now.
+    pub fn was_weighed(&mut self, worker: WorkerId, cpu_usec: Option<u64>) {
+        if let Some(child) = self.children.get_mut(&worker) {
+            child.weighed_at_cpu = cpu_usec;
+        }
+    }
+
     /// What somebody should know of how workers are started.
     pub fn notes(&mut self) -> Vec<(Priority, String)> {
         let warning = self.groups.warning().map(|text| (Priority::Warning, text));
@@ -383,7 +404,9 @@ impl Children {
 /// Whose turn it is after a failure to start.
 fn cause(error: SpawnError) -> Cause {
     let about_files = matches!(error.stage, Stage::Execute | Stage::ChangeDirectory);
+    let about_limits = matches!(error.stage, Stage::Nice(_) | Stage::OomScore(_) | Stage::Limit(_));
     match error.errno {
+        libc::EPERM | libc::EACCES | libc::EINVAL if about_limits => Cause::Settings,
         libc::ENOENT | libc::EACCES | libc::ENOEXEC | libc::ENOTDIR | libc::ELOOP
             if about_files =>
         {

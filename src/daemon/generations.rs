@@ -5,6 +5,7 @@
 
 use super::Daemon;
 use super::calls::Caller;
+use super::limits;
 use super::source::Spec;
 use crate::herd::{Event, Generation};
 use crate::log::Priority;
@@ -62,7 +63,11 @@ impl Daemon {
     /// waits for how it goes.
     pub(super) fn reload(&mut self, previous: bool, caller: Option<Caller>) {
         let spec = if previous { self.spec_before() } else { self.read_again().map(Rc::new) };
-        let spec = spec.and_then(|spec| self.keeps_apart(&spec).map(|()| spec));
+        let spec = spec.and_then(|spec| {
+            self.keeps_apart(&spec)?;
+            self.can_limit(&spec)?;
+            Ok(spec)
+        });
         match spec {
             Ok(spec) => {
                 let policy = spec.settings.policy.clone();
@@ -125,6 +130,13 @@ impl Daemon {
             );
             self.log.say(Priority::Notice, text);
         }
+    }
+
+    /// Whether there is what the limits of these settings need.
+    fn can_limit(&self, spec: &Spec) -> Result<(), Failure> {
+        let under_systemd = self.recovery.is_some();
+        limits::can_be_set(spec, self.children.tree(), &self.name, under_systemd)
+            .map_err(|reason| Failure::ReloadRefused { reason })
     }
 
     fn spec_before(&self) -> Result<Rc<Spec>, Failure> {

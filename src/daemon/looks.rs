@@ -31,8 +31,14 @@ impl Looks {
         self.ordered.front().map(|_| self.not_before)
     }
 
-    fn take(&mut self, now: u64) -> Option<WorkerId> {
+    /// The next one, if it is due.
+    pub fn take(&mut self, now: u64) -> Option<WorkerId> {
         if now < self.not_before { None } else { self.ordered.pop_front() }
+    }
+
+    /// After a look that took from then to then.
+    pub fn rest(&mut self, begin: u64, end: u64) {
+        self.not_before = end + REST * (end - begin);
     }
 }
 
@@ -52,8 +58,7 @@ impl Daemon {
             None => Sight::NotYet("it is gone".to_owned()),
         };
         self.events.push_back(Event::Seen { worker, sight });
-        let end = poll::now();
-        self.looks.not_before = end + REST * (end - begin);
+        self.looks.rest(begin, poll::now());
     }
 }
 

@@ -16,6 +16,7 @@ mod effects;
 mod figures;
 mod generations;
 mod http;
+mod limits;
 mod looks;
 mod own;
 mod precheck;
@@ -25,6 +26,7 @@ mod start;
 mod streams;
 mod systemd;
 mod token;
+mod weights;
 
 pub use source::machine;
 pub use start::{Options, run};
@@ -71,6 +73,7 @@ struct Daemon {
     _own: Vec<Socket>,
     children: Children,
     looks: Looks,
+    weights: Looks,
     effects: Effects,
     figures: Figures,
     calendar: Calendar,
@@ -132,6 +135,7 @@ impl Daemon {
     fn settle(&mut self) {
         self.feed();
         self.look_at_one();
+        self.weigh_some();
         self.feed();
         self.serve_clients();
         self.serve_http_if_due();
@@ -181,8 +185,9 @@ impl Daemon {
         let clients = self.server.deadline().and_then(|at| u64::try_from(at.as_micros()).ok());
         let streams = self.streams.deadline(self.calls.want_news());
         let told = [herd, clients, streams, self.http_deadline(), self.looks.deadline()];
-        let effects = self.effects.deadline();
-        let deadlines = [self.children.deadline(), self.systemd.deadline(), effects];
+        let later = [self.effects.deadline(), self.weights.deadline()];
+        let deadlines =
+            [self.children.deadline(), self.systemd.deadline()].into_iter().chain(later);
         let next = told.into_iter().chain(deadlines).flatten().min()?;
         Some(Duration::from_micros(next.saturating_sub(now)))
     }
@@ -263,7 +268,9 @@ impl Daemon {
     fn carry_out(&mut self, action: Action) {
         let shows = !matches!(
             action,
-            Action::Look { .. } | Action::Notify(Notice::Watchdog | Notice::Extend)
+            Action::Look { .. }
+                | Action::Weigh { .. }
+                | Action::Notify(Notice::Watchdog | Notice::Extend)
         );
         if shows {
             self.streams.note_change();
@@ -281,6 +288,7 @@ impl Daemon {
                 self.events.push_back(event);
             }
             Action::Look { worker } => self.looks.order(worker),
+            Action::Weigh { worker } => self.weights.order(worker),
             Action::Drain { worker } => self.children.drain(worker),
             Action::Kill { worker } => self.events.extend(self.children.kill(worker)),
             Action::Sweep { worker, kill } => {

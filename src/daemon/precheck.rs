@@ -66,6 +66,7 @@ impl Precheck {
             ignore_sigpipe: inheritance.ignore_sigpipe,
             reset_oom_score: true,
             open_files: inheritance.open_files,
+            limits: None,
             cgroup: None,
         };
         let process = spawn::spawn(&program, &[]).map_err(|error| error.explain(&program))?;

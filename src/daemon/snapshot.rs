@@ -130,6 +130,8 @@ impl Daemon {
             died_young: counters.died_young,
             retired: counters.retired,
             recycled: counters.recycled,
+            recycled_for_age: counters.recycled_for_age,
+            recycled_for_memory: counters.recycled_for_memory,
             oom_kills: counters.oom_kills,
             reloads_done: counters.reloads_done,
             reloads_failed: counters.reloads_failed,

@@ -1,5 +1,6 @@
 //! Where settings come from, and what becomes of them: read, checked, and bound to the sockets.
 
+use super::limits::Limits;
 use crate::config::{self, Machine, Overrides, Settings};
 use crate::launch::{self, Launch, Offered, Surroundings};
 use crate::linux::queue;
@@ -15,6 +16,7 @@ use std::rc::Rc;
 pub struct Spec {
     pub settings: Settings,
     pub launch: Launch,
+    pub limits: Limits,
     /// What was accepted, where settings have been changed since, at run time.
     pub accepted: Option<Rc<Spec>>,
 }
@@ -27,8 +29,10 @@ impl Spec {
     /// Every problem there is, a line each.
     pub fn adjust(self: &Rc<Spec>, assignments: &[String]) -> Result<Spec, String> {
         let settings = config::adjust(&self.settings, assignments, &machine());
+        let settings = settings.map_err(|problems| problems.to_string())?;
         Ok(Spec {
-            settings: settings.map_err(|problems| problems.to_string())?,
+            limits: Limits::of(&settings.limits),
+            settings,
             launch: self.launch.clone(),
             accepted: Some(Rc::clone(self.accepted.as_ref().unwrap_or(self))),
         })
@@ -103,7 +107,8 @@ impl Source {
         let launch = Launch::new(&settings, &offered, &self.surroundings)
             .map_err(|problems| problems.to_string())?;
         settings.policy.has_socket = launch.can_be_seen;
-        Ok(Spec { settings, launch, accepted: None })
+        let limits = Limits::of(&settings.limits);
+        Ok(Spec { settings, launch, limits, accepted: None })
     }
 }
 

@@ -9,6 +9,7 @@ use super::children::{Children, Inheritance};
 use super::effects::{self, Effects};
 use super::figures::Figures;
 use super::generations::Generations;
+use super::limits;
 use super::looks::Looks;
 use super::own;
 use super::source::{Source, Spec};
@@ -129,6 +130,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         open_files: OpenFiles::raise().ok(),
     };
     let tree = tree(&mut log, &name, under_systemd);
+    limits::can_be_set(&spec, tree.as_ref(), &name, under_systemd).map_err(Error::Config)?;
     let children = Children::new(runtime.notify().to_owned(), inheritance, tree, &poll);
     announce(&mut log, &name, &spec, &sockets, &control);
 
@@ -152,6 +154,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         _own: own,
         children,
         looks: Looks::default(),
+        weights: Looks::default(),
         effects,
         figures: Figures::default(),
         calendar: Calendar::now(),

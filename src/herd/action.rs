@@ -21,6 +21,11 @@ pub enum Action {
         /// Which worker.
         worker: WorkerId,
     },
+    /// See what memory a worker uses. Answered by `Weighed`.
+    Weigh {
+        /// Which worker.
+        worker: WorkerId,
+    },
     /// Send the worker's process its `stop-signal`. Answered by `Exited`, in time.
     Drain {
         /// Which worker.
@@ -143,6 +148,7 @@ impl fmt::Display for Action {
                 write!(f, "spawn {worker} {slot} {generation}")
             }
             Action::Look { worker } => write!(f, "look at {worker}"),
+            Action::Weigh { worker } => write!(f, "weigh {worker}"),
             Action::Drain { worker } => write!(f, "drain {worker}"),
             Action::Kill { worker } => write!(f, "kill {worker}"),
             Action::Sweep { worker, kill: false } => write!(f, "sweep {worker}"),

@@ -1,6 +1,6 @@
 //! What the shell tells the core: facts, in the order they happened.
 
-use super::{Exit, Generation, Policy, RequestId, SlotId, Span, WorkerId};
+use super::{Exit, Generation, Policy, RequestId, SlotId, Span, Weight, WorkerId};
 use std::fmt;
 
 /// Something that happened. An event that comes too late (its worker is gone, its reload is over) is a no-op.
@@ -31,6 +31,13 @@ pub enum Event {
         worker: WorkerId,
         /// What was to be seen.
         sight: Sight,
+    },
+    /// Somebody has seen what memory a worker uses: the outcome of [`Action::Weigh`](super::Action::Weigh).
+    Weighed {
+        /// Which worker.
+        worker: WorkerId,
+        /// What it uses.
+        weight: Weight,
     },
     /// The worker sent STOPPING=1.
     Stopping {
@@ -183,6 +190,15 @@ impl fmt::Display for Event {
             }
             Event::Seen { worker, sight: Sight::Unreadable(why) } => {
                 write!(f, "{worker} not to be seen: {why}")
+            }
+            Event::Weighed { worker, weight: Weight::Is(size) } => {
+                write!(f, "{worker} weighs {size}")
+            }
+            Event::Weighed { worker, weight: Weight::Same } => {
+                write!(f, "{worker} weighs the same")
+            }
+            Event::Weighed { worker, weight: Weight::Unknown } => {
+                write!(f, "{worker} is not to be weighed")
             }
             Event::Stopping { worker } => write!(f, "{worker} says stopping"),
             Event::Extend { worker, by } => write!(f, "{worker} asks for {by}"),

@@ -9,7 +9,7 @@
 //!
 //! 1. `record`: the event and every deadline that has come become *facts*; nothing is started.
 //! 2. `rollout` and `request`: a reload under way takes its next step, or is over, and what operators
-//!    asked for is there. A herd that is in trouble for too long ends (`ending`).
+//!    asked for is there; who is worn without having been asked after is `recycle`'s. A herd that is in trouble for too long ends (`ending`).
 //! 3. `settle`: compares what is wanted with what is there and orders the difference. The one
 //!    place where a worker is started, and the one where a serving worker is drained.
 //!
@@ -32,10 +32,12 @@ mod ids;
 mod jitter;
 mod policy;
 mod record;
+mod recycle;
 mod report;
 mod request;
 mod rollout;
 mod settle;
+mod size;
 mod slot;
 mod tell;
 mod time;
@@ -47,7 +49,9 @@ pub use event::{Cause, Event, Request, Sight, SpawnFailure};
 pub use exit::{Exit, ExitSet, signal_name, signal_number};
 pub use ids::{Generation, RequestId, SlotId, WorkerId};
 pub use policy::{Amount, Policy, Ready, ReadyWhen, ServiceWatchdog};
+pub use recycle::{Wear, Weight};
 pub use report::{Evidence, Manner, Report};
+pub use size::Size;
 pub use slot::{Ending, PastLife};
 pub use time::{Span, Time};
 pub use view::{
@@ -87,6 +91,7 @@ pub struct Herd {
     ever_ready: bool,
     trouble: Option<ending::Trouble>,
     degraded_since: Option<Time>,
+    recycler: recycle::Recycler,
     ending: Option<ending::Ending>,
     counters: Counters,
     past_reloads: VecDeque<PastReload>,
@@ -121,6 +126,7 @@ impl Herd {
             ever_ready: false,
             trouble: None,
             degraded_since: None,
+            recycler: recycle::Recycler::default(),
             ending: None,
             counters: Counters::default(),
             past_reloads: VecDeque::new(),

@@ -1,8 +1,8 @@
 //! What the settings file says about *when* things happen: the part of a generation's
 //! settings the core decides by. Values are final: defaults are filled in, `auto` is a number.
 
-use super::Span;
 use super::exit::ExitSet;
+use super::{Size, Span};
 
 /// One generation's rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,10 @@ pub struct Policy {
     pub max_unavailable: Amount,
     /// `max-draining`: draining workers a reload may leave behind; `None` means as many as wanted.
     pub max_draining: Option<u32>,
+    /// `max-age`: a worker that has been ready for so long is replaced.
+    pub max_age: Option<Span>,
+    /// `max-memory`: one that uses more is replaced.
+    pub max_memory: Option<Size>,
     /// `stop-timeout`: from the stop signal to SIGKILL.
     pub stop_timeout: Span,
     /// `stop-delay`: from SIGTERM to the first stop signal.
@@ -131,6 +135,8 @@ impl Default for Policy {
             max_surge: Amount::Number(1),
             max_unavailable: Amount::Number(0),
             max_draining: None,
+            max_age: None,
+            max_memory: None,
             stop_timeout: Span::secs(30),
             stop_delay: Span::ZERO,
             success: ExitSet::default(),

@@ -24,6 +24,7 @@ impl Herd {
             Event::SpawnFailed { worker, failure } => self.spawn_failed(worker, failure),
             Event::Ready { worker } => self.said_ready(worker),
             Event::Seen { worker, sight } => self.seen(worker, sight),
+            Event::Weighed { worker, weight } => self.weighed(worker, weight),
             Event::Stopping { worker } => self.said_stopping(worker),
             Event::Extend { worker, by } => self.asked_for_time(worker, by),
             Event::Exited { worker, exit } => self.exited(worker, exit),
@@ -57,7 +58,8 @@ impl Herd {
         let Some((slot, worker)) = self.find(id) else { return };
         let (generation, stop_timeout) = (worker.generation(), worker.policy().stop_timeout);
         match worker.state {
-            State::Spawning | State::Ready => {}
+            State::Spawning => {}
+            State::Ready => self.wear_on(id),
             State::Starting { since, until, extended, looking } => {
                 let assumed = worker.assumed_at().filter(|&assumed| assumed <= now);
                 match (assumed, looking) {
@@ -211,6 +213,7 @@ impl Herd {
         self.slot(slot).attempted = true;
         self.ever_ready = true;
         self.done_in(slot, generation);
+        self.put_to_use(id, slot);
         self.report(Report::Ready { worker: id, slot, generation, evidence, after: now - since });
     }
 

@@ -2,6 +2,7 @@
 //!
 //! The text is for people; the shell adds a `MESSAGE_ID` and fields (pid, slot, …) for machines.
 
+use super::recycle::Wear;
 use super::slot::PERHAPS;
 use super::{Exit, Generation, SlotId, Span, WorkerId};
 use std::fmt;
@@ -57,9 +58,9 @@ pub enum Report {
     RemainderKilled { worker: WorkerId, slot: SlotId, generation: Generation },
     /// The kernel killed processes of a worker for want of memory.
     OutOfMemory { worker: WorkerId, slot: SlotId, generation: Generation, processes: u64 },
-    /// A worker was replaced on request: `by` serves, and it is told to stop.
-    Recycled { worker: WorkerId, slot: SlotId, generation: Generation, by: WorkerId },
-    /// A worker was not replaced on request, because the new one failed; it serves on.
+    /// A worker was replaced, on request or because it is worn: `by` serves, and it is told to stop.
+    Recycled { worker: WorkerId, slot: SlotId, generation: Generation, by: WorkerId, why: Wear },
+    /// A worker was not replaced, because the new one failed; it serves on.
     NotRecycled { worker: WorkerId, slot: SlotId, generation: Generation, why: String },
     /// A worker is told to stop on request.
     StopRequested { worker: WorkerId, slot: SlotId, generation: Generation },
@@ -267,8 +268,16 @@ impl fmt::Display for Report {
                     "the kernel killed {processes} processes of {worker} ({slot}) for want of memory"
                 )
             }
-            Report::Recycled { worker, slot, by, .. } => {
-                write!(f, "{worker} ({slot}) is recycled, {by} serves in its place")
+            Report::Recycled { worker, slot, by, why, .. } => {
+                write!(f, "{worker} ({slot}) {why}, {by} serves in its place")?;
+                match why {
+                    Wear::Memory { soon: soon @ 2.., .. } => write!(
+                        f,
+                        "; {soon} workers there in a row have needed less than a minute for that: \
+                         is max-memory too low?"
+                    ),
+                    Wear::Asked | Wear::Age { .. } | Wear::Memory { .. } => Ok(()),
+                }
             }
             Report::NotRecycled { worker, slot, why, .. } => {
                 write!(f, "{worker} ({slot}) is not recycled and serves on: {why}")

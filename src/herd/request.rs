@@ -6,12 +6,13 @@
 //! failed. So nothing is ever busy: who asks for what is under way already joins.
 //!
 //! Recycling waits while a reload is under way. Whatever that replaces counts as recycled, and the
-//! rest goes on when it is over.
+//! rest goes on when it is over. Workers that are worn without anybody's asking (`recycle`) go the same way.
 //!
 //! Each request is answered once: with its outcome; with `Stopped` when herder is to end; or, when
 //! nothing has moved for longer than any start may take, with where things stand.
 
 use super::record::{MOST_EXTENSION, MOST_WORKERS};
+use super::recycle::Wear;
 use super::report::Report;
 use super::rollout::{Phase, trial_over};
 use super::slot::Slot;
@@ -133,6 +134,11 @@ impl Herd {
 
     /// The same, whether now or after the reload that is under way.
     fn pending(&self, slot: SlotId) -> Option<WorkerId> {
+        self.requested(slot).max(self.worn_out(slot).map(|worker| worker.id))
+    }
+
+    /// The same, because somebody asked for it.
+    fn requested(&self, slot: SlotId) -> Option<WorkerId> {
         self.open.iter().find_map(|open| match &open.wish {
             Wish::Recycle { left, .. } => left.get(&slot).copied(),
             Wish::Scale { .. } | Wish::Stop(_) | Wish::Abort => None,
@@ -141,7 +147,9 @@ impl Herd {
 
     /// The slots with a worn worker, now or after the reload that is under way.
     fn pending_slots(&self) -> BTreeSet<SlotId> {
-        let mut slots = BTreeSet::new();
+        let slots = (0..self.slots.len() as u32).map(SlotId);
+        let mut slots: BTreeSet<SlotId> =
+            slots.filter(|&slot| self.worn_out(slot).is_some()).collect();
         for open in &self.open {
             match &open.wish {
                 Wish::Recycle { left, .. } => slots.extend(left.keys()),
@@ -152,12 +160,21 @@ impl Herd {
     }
 
     /// The slot whose worn worker is to get its replacement next; `None` while one of them is getting
-    /// it.
+    /// it. Those somebody has asked for come first, of the others the one that was last tried longest ago.
     pub(super) fn next_to_recycle(&self) -> Option<SlotId> {
         let mut slots = self.pending_slots();
         slots.retain(|&slot| slot.0 < self.wanted() && self.worn_serving(slot).is_some());
-        let under_way = slots.iter().any(|&slot| self.newcomer(slot).is_some());
-        slots.first().copied().filter(|_| !under_way)
+        if slots.iter().any(|&slot| self.newcomer(slot).is_some()) {
+            return None;
+        }
+        let may_be_tried = |slot: SlotId| {
+            let asked = self.requested(slot).is_some();
+            let place = self.slots.get(slot.0 as usize)?;
+            let due = asked || self.recycler.not_before <= self.now;
+            let last = if asked { Time(0) } else { place.renewed_at };
+            (due && place.not_before <= self.now).then_some((!asked, last, slot))
+        };
+        slots.into_iter().filter_map(may_be_tried).min().map(|(.., slot)| slot)
     }
 
     /// The worn worker of these settings that serves in this slot.
@@ -169,7 +186,11 @@ impl Herd {
 
     /// Who is to serve in a worn worker's place.
     fn newcomer(&self, slot: SlotId) -> Option<&Worker> {
-        let (old, right) = (self.pending(slot)?, self.spec().generation);
+        self.newcomer_after(self.pending(slot)?, slot)
+    }
+
+    fn newcomer_after(&self, old: WorkerId, slot: SlotId) -> Option<&Worker> {
+        let right = self.spec().generation;
         let mut active = self.slots.get(slot.0 as usize)?.active();
         active.find(|w| w.id > old && w.generation() == right && !w.unwanted)
     }
@@ -186,9 +207,9 @@ impl Herd {
                 continue;
             };
             if trial_over(new).is_some_and(|over| over <= now) {
-                let (worker, generation, by) = (old.id, old.generation(), new.id);
-                self.counters.recycled += 1;
-                self.report(Report::Recycled { worker, slot, generation, by });
+                let (old, new, worn) = (old.id, new.id, old.wear.worn);
+                let asked = self.requested(slot).map(|_| Wear::Asked);
+                self.replaced(old, slot, new, asked.or(worn).unwrap_or(Wear::Asked));
                 self.recycled(slot);
             }
         }
@@ -198,10 +219,10 @@ impl Herd {
     /// Slots in which somebody new serves, and nobody old, however that has come about.
     fn note_successors(&mut self) {
         for slot in self.pending_slots() {
-            let Some(old) = self.pending(slot) else { continue };
+            let Some(old) = self.requested(slot) else { continue };
             let there = self.slots.get(slot.0 as usize).map_or(&[][..], |slot| &slot.workers);
             let old_serves = there.iter().any(|worker| worker.is_ready() && worker.id <= old);
-            if !old_serves && self.newcomer(slot).is_some_and(Worker::is_ready) {
+            if !old_serves && self.newcomer_after(old, slot).is_some_and(Worker::is_ready) {
                 self.recycled(slot);
             }
         }
@@ -247,6 +268,7 @@ impl Herd {
         let (worker, generation) = (old.id, old.generation());
         let because = format!("{id} {why}");
         self.report(Report::NotRecycled { worker, slot, generation, why: because });
+        self.put_off_recycling(slot);
         self.requests_suffer(id, slot, why);
         true
     }
@@ -364,7 +386,7 @@ impl Herd {
     }
 
     pub(super) fn requests_deadline(&self) -> Option<Time> {
-        if self.open.is_empty() || self.rollout.is_some() {
+        if self.rollout.is_some() {
             return None;
         }
         let patience = self.patience();
@@ -374,7 +396,8 @@ impl Herd {
             self.worn_serving(slot)?;
             trial_over(self.newcomer(slot)?)
         });
-        impatient.into_iter().chain(trial).filter(|&time| time != Time(u64::MAX)).min()
+        let again = self.recycler_deadline();
+        impatient.into_iter().chain(trial).chain(again).filter(|&time| time != Time(u64::MAX)).min()
     }
 
     /// How long a request may get nowhere: longer than the slowest stop, start and trial.

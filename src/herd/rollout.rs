@@ -8,6 +8,7 @@
 //!
 //! A phase only says which generation a slot is to have; starting and draining is `settle`'s work.
 
+use super::recycle::Recycler;
 use super::report::Report;
 use super::view::{Outcome, PastReload};
 use super::worker::{Spec, State, Worker};
@@ -360,6 +361,7 @@ impl Herd {
 
     fn finish(&mut self, verdict: Verdict) {
         let Some(rollout) = self.rollout.take() else { return };
+        self.recycler = Recycler::default();
         self.remember(&rollout, &verdict);
         // The line first: who waits for READY=1, or for the answer, looks at it next.
         self.tell_status_now();

@@ -234,14 +234,13 @@ impl Herd {
         }
     }
 
-    /// Starts the replacement of a worker that serves and is to be replaced on request: one at a time,
-    /// one more than wanted.
+    /// Starts the replacement of a worker that serves and is worn, or to be replaced on request: one at a
+    /// time, one more than wanted.
     fn recycle(&mut self) {
         let Some(id) = self.next_to_recycle() else { return };
-        let now = self.now;
-        let due = self.slot(id).not_before <= now;
-        if due && self.active() <= self.wanted() && self.may_start() {
-            let spec = self.spec();
+        if self.active() <= self.wanted() && self.may_start() {
+            let (spec, now) = (self.spec(), self.now);
+            self.slot(id).renewed_at = now;
             self.spawn(id, spec);
         }
     }

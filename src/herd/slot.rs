@@ -25,6 +25,10 @@ pub(super) struct Slot {
     hurried: u32,
     /// No worker is started here before this.
     pub not_before: Time,
+    /// Workers here in a row that were too heavy soon after they were first weighed.
+    pub too_heavy_soon: u32,
+    /// When a worn worker here was last to be replaced.
+    pub renewed_at: Time,
     /// Some worker here was ready or failed: READY=1 need not wait for this slot.
     pub attempted: bool,
     /// Its last worker ended without having been told to.
@@ -156,6 +160,7 @@ impl Slot {
     pub fn try_afresh(&mut self, now: Time) {
         self.failures = 0;
         self.hurried = 0;
+        self.too_heavy_soon = 0;
         self.not_before = now;
     }
 }

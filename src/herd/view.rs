@@ -1,5 +1,6 @@
 //! What others may see of a herd: for the control socket, status and tests.
 
+use super::recycle::Wear;
 use super::report::Manner;
 use super::rollout::Phase;
 use super::slot::PastLife;
@@ -38,8 +39,12 @@ pub struct Counters {
     pub died_young: u64,
     /// Workers that left of their own accord, normally.
     pub retired: u64,
-    /// Workers replaced on request, and not because they had ended.
+    /// Workers replaced although they served: on request, or because they were worn, as the next two.
     pub recycled: u64,
+    /// Workers replaced because of `max-age`.
+    pub recycled_for_age: u64,
+    /// Workers replaced because of `max-memory`.
+    pub recycled_for_memory: u64,
     /// Processes of workers that the kernel killed for want of memory.
     pub oom_kills: u64,
     /// Reloads that replaced every worker.
@@ -67,6 +72,15 @@ impl Counters {
             Manner::Young => self.died_young += 1,
             Manner::Crashed => self.crashes += 1,
             Manner::Retired => self.retired += 1,
+        }
+    }
+
+    pub(super) fn recycled(&mut self, why: Wear) {
+        self.recycled += 1;
+        match why {
+            Wear::Asked => {}
+            Wear::Age { .. } => self.recycled_for_age += 1,
+            Wear::Memory { .. } => self.recycled_for_memory += 1,
         }
     }
 
@@ -173,6 +187,8 @@ pub struct WorkerView {
     pub diagnosis: Option<String>,
     /// When it was started.
     pub born: Time,
+    /// Why it is to be replaced although it serves and nobody asked for it, if it is.
+    pub worn: Option<Wear>,
     /// How often its slot was given a new worker.
     pub respawns: u64,
     /// The last worker of its slot that ended without having been told to.
@@ -207,6 +223,7 @@ impl Herd {
                 | State::Burying { .. } => None,
             },
             born: worker.born,
+            worn: worker.wear.worn,
             respawns: self.slots[slot.0 as usize].respawns,
             last: self.slots[slot.0 as usize].last.clone(),
             oom_kills: worker.oom_kills,

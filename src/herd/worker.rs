@@ -12,6 +12,7 @@
 //! state it ends.
 
 use super::policy::Ready;
+use super::recycle::Use;
 use super::report::Evidence;
 use super::slot::{Ending, PastLife};
 use super::{Generation, Policy, Sight, Span, Time, WorkerId};
@@ -35,6 +36,8 @@ pub(super) struct Worker {
     pub ready: Option<(Time, Evidence)>,
     /// What was seen of it when it was last looked at, while it was starting.
     pub sight: Option<Sight>,
+    /// While it serves: how worn it is.
+    pub wear: Use,
     /// It was ready for `min-lifetime`.
     pub proved: bool,
     /// Somebody asked that it stops.
@@ -113,6 +116,7 @@ impl Worker {
             born,
             ready: None,
             sight: None,
+            wear: Use::default(),
             proved: false,
             unwanted: false,
             oom_kills: 0,
@@ -140,6 +144,11 @@ impl Worker {
 
     pub fn is_ready(&self) -> bool {
         self.state == State::Ready
+    }
+
+    /// For how long it has been ready.
+    pub fn served(&self, now: Time) -> Span {
+        self.ready.map_or(Span::ZERO, |(since, _)| now - since)
     }
 
     /// Between the order to start it and ready.
@@ -195,7 +204,8 @@ impl Worker {
     /// When something has to happen to it at the latest.
     pub fn deadline(&self) -> Option<Time> {
         match self.state {
-            State::Spawning | State::Ready => None,
+            State::Spawning => None,
+            State::Ready => self.wear.deadline(),
             State::Starting { until, looking, .. } => {
                 [Some(until), self.assumed_at(), looking.next()].into_iter().flatten().min()
             }

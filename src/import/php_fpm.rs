@@ -13,6 +13,9 @@ use super::server::{self, as_systemd_writes};
 use super::words::template;
 use super::{Import, Source};
 
+/// systemd's hard limit of open files, beyond which the unit has to say more.
+const SYSTEMDS_FILES: u64 = 524_288;
+
 pub fn import(source: &Source<'_>) -> Result<Import, String> {
     let ini = ini::php(source.text);
     let (global, pools): (Vec<_>, Vec<_>) =
@@ -138,18 +141,26 @@ fn limit(entry: &Entry, instance: &mut Instance) {
     match (entry.name.as_str(), number) {
         // Niceness ends at 19, for php-fpm at 20, where 64 is “not set”.
         ("process.priority", Some(64)) => instance.need_not(&origin, UNSET),
+        // herder may not give workers more than it has.
+        ("process.priority", Some(nice)) if nice < 0 => {
+            instance.in_service("Nice", &nice.max(-20).to_string(), Some(&origin));
+        }
         ("process.priority", Some(nice)) => {
-            instance.in_service("Nice", &nice.clamp(-20, 19).to_string(), Some(&origin));
+            instance.set("nice", Value::Number(&nice.min(19).to_string()), Some(&origin));
         }
         ("rlimit_files" | "rlimit_core", Some(0)) => instance.need_not(&origin, UNSET),
         ("rlimit_files", Some(number)) => {
-            instance.in_service("LimitNOFILE", &number.to_string(), Some(&origin));
+            let number = number.to_string();
+            if number.parse().is_ok_and(|number: u64| number > SYSTEMDS_FILES) {
+                instance.in_service("LimitNOFILE", &number, Some(&origin));
+            }
+            instance.set("limits.nofile", Value::Number(&number), Some(&origin));
         }
         ("rlimit_core", Some(number)) => {
-            instance.in_service("LimitCORE", &number.to_string(), Some(&origin));
+            instance.set("limits.core", Value::Number(&number.to_string()), Some(&origin));
         }
         ("rlimit_core", None) if entry.value.eq_ignore_ascii_case("unlimited") => {
-            instance.in_service("LimitCORE", "infinity", Some(&origin));
+            instance.set("limits.core", Value::Text("infinity"), Some(&origin));
         }
         _ => instance.lose(&origin, "no number"),
     }

@@ -259,6 +259,8 @@ impl<'a> App<'a> {
                 false => instance.set("min-lifetime", Value::Milliseconds(&text), from),
             },
             "max_restarts" => instance.set("crash-limit.burst", Value::Number(&text), from),
+            "max_memory_restart" if is_off(&text) => instance.need_not(origin, OFF),
+            "max_memory_restart" => instance.set("max-memory", Value::Text(&text), from),
             "uid" => instance.runs_as("User", &text, from),
             "gid" => instance.runs_as("Group", &text, from),
             "autostart" => {

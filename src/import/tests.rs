@@ -336,6 +336,41 @@ fn a_stock_pool_of_debians() {
 }
 
 #[test]
+fn what_a_worker_may_use_is_carried_over() {
+    let text = "[global]\nrlimit_core = unlimited\n[www]\nlisten = 9000\nprocess.priority = 5\n\
+                rlimit_files = 1000000\nrlimit_core = 0\n";
+    let files = of(Kind::PhpFpm, text).files();
+    let limits = settings(file(&files, "/etc/herder/www.toml")).limits;
+    use crate::config::{Resource, ResourceLimit};
+    let both = |number| ResourceLimit { soft: number, hard: number };
+    assert_eq!(limits.nice, Some(5));
+    // 0 is php-fpm's word for what was before.
+    assert_eq!(
+        limits.resources,
+        [(Resource::Core, both(u64::MAX)), (Resource::Nofile, both(1_000_000))].into()
+    );
+    let service = file(&files, "/etc/systemd/system/herder@www.service.d/service.conf");
+    assert!(service.contains("\nLimitNOFILE=1000000\n"), "{service}");
+
+    let negative = "[www]\nlisten = 9000\nprocess.priority = -5\nrlimit_files = 9\n";
+    let files = of(Kind::PhpFpm, negative).files();
+    let service = file(&files, "/etc/systemd/system/herder@www.service.d/service.conf");
+    assert!(service.contains("\nNice=-5\n") && !service.contains("LimitNOFILE"), "{service}");
+
+    for (value, bytes) in
+        [("\"300M\"", Some(300 << 20)), ("5000000", Some(5_000_000)), ("false", None)]
+    {
+        let import =
+            of(Kind::Pm2, &format!("{{\"script\": \"x\", \"max_memory_restart\": {value}}}"));
+        let policy = settings(file(&import.files(), "/etc/herder/x.toml")).policy;
+        assert_eq!(policy.max_memory.map(|size| size.0), bytes, "{value}");
+        assert_eq!(import.count_lost(), 0, "{}", import.text());
+    }
+    let import = of(Kind::Pm2, "{\"script\": \"x\", \"max_memory_restart\": \"300 MB\"}");
+    assert_eq!(import.count_lost(), 1, "{}", import.text());
+}
+
+#[test]
 fn names_are_kept_apart_and_prefixed() {
     let text = "[program:web]\ncommand=a\n[fcgi-program:web]\ncommand=b\nsocket=tcp://:80\n";
     let source = Source { name: "x", directory: None, text, prefix: "shop-" };

@@ -1,7 +1,7 @@
 //! The part of the cgroup tree that systemd hands over (`Delegate=`, systemd.resource-control(5)), and a
 //! [`Group`] in it for each worker.
 //!
-//! Knows cgroup v2 only, and sets no limits. The non-obvious fact: processes may sit only in the
+//! Knows cgroup v2 only. The non-obvious fact: processes may sit only in the
 //! leaves once controllers are on for a directory's children (cgroups(7), “no internal
 //! processes”), so herder first moves itself out of the directory it was given into one below it.
 //! Of what is systemd's there, it writes to `cgroup.subtree_control` alone; `.control` is systemd's, too.
@@ -10,7 +10,7 @@ mod find;
 mod group;
 
 pub use find::NoTree;
-pub use group::{Entrance, Group, Watch};
+pub use group::{Entrance, Group, Limit, Watch};
 
 use find::Place;
 use std::fs::{self, File};

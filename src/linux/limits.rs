@@ -1,4 +1,6 @@
-//! How many descriptors this process may have open (`RLIMIT_NOFILE`, getrlimit(2)).
+//! What a process is held to: limits of setrlimit(2), its niceness, its place in the OOM killer's order.
+//!
+//! And how many descriptors this process itself may have open (`RLIMIT_NOFILE`):
 //!
 //! systemd starts services with a soft limit of 1024, because select(2) knows no more, and a hard one of
 //! half a million. herder uses no select(2) and has some descriptors for each worker; workers may use
@@ -6,6 +8,45 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
+
+/// What a worker is held to from before its program runs; what is not set is herder's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// -20 to 19, setpriority(2).
+    pub nice: Option<i32>,
+    /// What is written to `oom_score_adj` (proc(5)).
+    pub oom_score: Option<OomScore>,
+    /// In this order.
+    pub resources: Vec<ResourceLimit>,
+}
+
+/// A number from -1000 to 1000, and its digits: nothing can be formatted once it is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OomScore {
+    /// The number.
+    pub value: i32,
+    pub(super) digits: String,
+}
+
+impl OomScore {
+    /// Of this number.
+    pub fn new(value: i32) -> OomScore {
+        OomScore { value, digits: value.to_string() }
+    }
+}
+
+/// A limit, and what to call it when it cannot be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResourceLimit {
+    /// Which one.
+    pub resource: Resource,
+    /// Its name in the settings.
+    pub name: &'static str,
+    /// What is in force; `u64::MAX` is without a limit.
+    pub soft: u64,
+    /// What it may be raised to.
+    pub hard: u64,
+}
 
 /// A limit of open descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

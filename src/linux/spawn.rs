@@ -7,9 +7,10 @@
 //! hangs.
 
 use super::cgroup::Entrance;
-use super::limits::OpenFiles;
+use super::limits::{Limits, OpenFiles, ResourceLimit};
 use super::sys::vfork::{InChild, Method, PidSlot, Strings, vfork};
 use super::sys::{Wait, waitid};
+use nix::sys::resource::{Resource, getrlimit};
 use std::borrow::Cow;
 use std::ffi::CStr;
 use std::fmt;
@@ -19,6 +20,8 @@ use std::path::Path;
 
 /// The number of the first socket (`SD_LISTEN_FDS_START`, sd_listen_fds(3)).
 const FIRST_SOCKET: RawFd = 3;
+
+const OOM_SCORE: &CStr = c"/proc/self/oom_score_adj";
 
 /// What a worker is started with, but for its sockets.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub struct Program<'a> {
     pub reset_oom_score: bool,
     /// Its limit of open descriptors; herder's own without one.
     pub open_files: Option<OpenFiles>,
+    /// What it is held to besides, which overrides the two before.
+    pub limits: Option<&'a Limits>,
     /// The cgroup it starts in; herder's own without one.
     pub cgroup: Option<&'a Entrance>,
 }
@@ -70,6 +75,12 @@ pub enum Stage {
     NewSession,
     /// PR_SET_PDEATHSIG(2const).
     DieWithHerder,
+    /// setpriority(2), of this niceness.
+    Nice(i32),
+    /// `oom_score_adj`, of this number.
+    OomScore(i32),
+    /// setrlimit(2).
+    Limit(ResourceLimit),
     /// chdir(2).
     ChangeDirectory,
     /// Descriptor 0.
@@ -85,6 +96,16 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Stage::Nice(nice) => return write!(f, "set its nice value to {nice}"),
+            Stage::OomScore(score) => return write!(f, "set its OOM score adjustment to {score}"),
+            Stage::Limit(limit) => {
+                let number = |number| match number {
+                    u64::MAX => "infinity".to_owned(),
+                    number => number.to_string(),
+                };
+                let (soft, hard) = (number(limit.soft), number(limit.hard));
+                return write!(f, "set {} to {soft}:{hard}", limit.name);
+            }
             Stage::CreateProcess => "create a process",
             Stage::JoinCgroup => "put it into its cgroup",
             Stage::NewSession => "start a session",
@@ -116,7 +137,9 @@ impl SpawnError {
             Stage::ChangeDirectory => (program.directory.as_deref(), " to"),
             _ => (None, ""),
         };
-        let Some(about) = about.map(CStr::to_string_lossy) else { return self.to_string() };
+        let Some(about) = about.map(CStr::to_string_lossy) else {
+            return format!("{self}{}", self.remedy());
+        };
         let why = nix::errno::Errno::from_raw(self.errno).desc();
         let exists = self.stage == Stage::Execute && Path::new(&*about).exists();
         let more = match self.errno {
@@ -127,6 +150,27 @@ impl SpawnError {
             _ => "",
         };
         format!("cannot {}{to} {about}: {why}{more}", self.stage)
+    }
+
+    /// What to change where herder may not do what the settings ask for.
+    fn remedy(&self) -> String {
+        let is_denied = matches!(self.errno, libc::EPERM | libc::EACCES);
+        match self.stage {
+            Stage::Nice(_) if is_denied => {
+                "; herder may do that with LimitNICE= or CAP_SYS_NICE in its unit".to_owned()
+            }
+            Stage::OomScore(_) if is_denied => {
+                "; herder may go no lower than OOMScoreAdjust= in its unit".to_owned()
+            }
+            Stage::Limit(limit) if is_denied => {
+                let hard = getrlimit(limit.resource).map(|(_, hard)| hard);
+                let hard =
+                    hard.map_or_else(|_| String::new(), |hard| format!("; the most is {hard}"));
+                let name = limit.name.rsplit('.').next().unwrap_or_default().to_uppercase();
+                format!("{hard}, unless Limit{name}= in herder's unit says more")
+            }
+            _ => String::new(),
+        }
     }
 }
 
@@ -143,7 +187,7 @@ impl std::error::Error for SpawnError {}
 ///
 /// The worker leads a session and a process group of its own, blocks no signal, and has no other
 /// descriptor than 0, the sockets, and herder's 1 and 2. Its umask, other limits and scheduling
-/// are herder's.
+/// are herder's, but for what `limits` says.
 ///
 /// # Errors
 ///
@@ -222,10 +266,18 @@ fn prepare(
     if program.die_with_herder {
         me.die_with(herder).map_err(at(Stage::DieWithHerder))?;
     }
-    if program.reset_oom_score {
+    let limits = program.limits;
+    if let Some(nice) = limits.and_then(|limits| limits.nice) {
+        me.be_nice(nice).map_err(at(Stage::Nice(nice)))?;
+    }
+    if let Some(score) = limits.and_then(|limits| limits.oom_score.as_ref()) {
+        let file = me.open(OOM_SCORE, libc::O_WRONLY);
+        let written = file.and_then(|file| me.write(file, score.digits.as_bytes()));
+        written.map_err(at(Stage::OomScore(score.value)))?;
+    } else if program.reset_oom_score {
         // A worker that keeps some of herder's protection still serves, so this may fail. The kernel
         // spares the memory's other user, herder, because this process is a vfork's (proc(5)).
-        if let Ok(file) = me.open(c"/proc/self/oom_score_adj", libc::O_WRONLY) {
+        if let Ok(file) = me.open(OOM_SCORE, libc::O_WRONLY) {
             let _ = me.write(file, b"0");
         }
     }
@@ -239,7 +291,10 @@ fn prepare(
     arrange_descriptors(me, program.stdin, sockets)?;
     if let Some(limit) = program.open_files {
         // The last thing: no descriptor can be put at a number beyond it. To lower it is always allowed.
-        let _ = me.limit_open_files(limit.soft, limit.hard);
+        let _ = me.limit(Resource::RLIMIT_NOFILE, limit.soft, limit.hard);
+    }
+    for limit in limits.iter().flat_map(|limits| &limits.resources) {
+        me.limit(limit.resource, limit.soft, limit.hard).map_err(at(Stage::Limit(*limit)))?;
     }
     Ok(())
 }

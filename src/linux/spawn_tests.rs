@@ -1,5 +1,6 @@
 //! Real processes: each tells through a pipe, which it gets as a descriptor, what it was given.
 
+use super::super::limits::OomScore;
 use super::super::testing::alone;
 use super::*;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -26,6 +27,7 @@ fn shell(script: &str) -> Program<'static> {
         ignore_sigpipe: false,
         reset_oom_score: false,
         open_files: None,
+        limits: None,
         cgroup: None,
     }
 }
@@ -221,6 +223,98 @@ fn the_worker_gets_the_limit_of_descriptors_that_herder_was_given() {
             let line = text.lines().find(|line| line.starts_with("Max open files")).unwrap();
             assert_eq!(line.split_whitespace().nth(3), Some("40"));
             assert_eq!(OpenFiles::now().unwrap(), raised, "herder's own is as it was");
+        }
+    });
+}
+
+/// What `/proc` says of a limit: soft and hard.
+fn limit_of(limits: &str, name: &str) -> (String, String) {
+    let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let mut words = line.split_whitespace().map(str::to_owned);
+    (words.next().unwrap(), words.next().unwrap())
+}
+
+#[test]
+fn the_worker_is_held_to_its_limits_and_herder_is_not() {
+    let name = "linux::spawn::tests::the_worker_is_held_to_its_limits_and_herder_is_not";
+    alone(name, "ulimit -S -n 40; exec \"$@\"", || {
+        let resource = |resource, name, soft, hard| ResourceLimit { resource, name, soft, hard };
+        let limits = Limits {
+            nice: Some(7),
+            oom_score: Some(OomScore::new(123)),
+            resources: vec![
+                resource(Resource::RLIMIT_CORE, "limits.core", 0, 4096),
+                resource(Resource::RLIMIT_NOFILE, "limits.nofile", 50, 60),
+            ],
+        };
+        let mine = || {
+            ["limits", "oom_score_adj"]
+                .map(|file| std::fs::read_to_string(format!("/proc/self/{file}")).unwrap())
+        };
+        let before = mine();
+        for method in METHODS {
+            let mut program = show("limits");
+            program.limits = Some(&limits);
+            // The explicit ones count.
+            program.open_files = OpenFiles::now().ok();
+            program.reset_oom_score = true;
+            let (text, _) = run(method, &program, &[]);
+            let pair = |soft: &str, hard: &str| (soft.to_owned(), hard.to_owned());
+            assert_eq!(limit_of(&text, "Max open files"), pair("50", "60"));
+            assert_eq!(limit_of(&text, "Max core file size"), pair("0", "4096"));
+            program = Program { limits: Some(&limits), ..show("oom_score_adj") };
+            assert_eq!(run(method, &program, &[]).0, "123\n");
+            program = Program { limits: Some(&limits), ..show("stat") };
+            let stat = run(method, &program, &[]).0;
+            let niceness = stat.rsplit(')').next().unwrap().split_whitespace().nth(16);
+            assert_eq!(niceness, Some("7"), "{stat}");
+        }
+        assert_eq!(mine(), before);
+    });
+}
+
+/// As user nobody, who may neither raise a hard limit nor be less nice.
+#[test]
+fn a_limit_that_is_not_allowed_says_which_and_what_to_change() {
+    let name = "linux::spawn::tests::a_limit_that_is_not_allowed_says_which_and_what_to_change";
+    let script = "ulimit -n 40; echo 0 > /proc/self/oom_score_adj; exec setpriv --reuid 65534 --clear-groups --regid 65534 \"$@\"";
+    alone(name, script, || {
+        let limit = ResourceLimit {
+            resource: Resource::RLIMIT_NOFILE,
+            name: "limits.nofile",
+            soft: 10,
+            hard: 4096,
+        };
+        for (limits, stage, errno, sentence) in [
+            (
+                Limits { nice: Some(-5), ..Limits::default() },
+                Stage::Nice(-5),
+                libc::EACCES,
+                "cannot set its nice value to -5: Permission denied; herder may do that with \
+                 LimitNICE= or CAP_SYS_NICE in its unit",
+            ),
+            (
+                Limits { oom_score: Some(OomScore::new(-900)), ..Limits::default() },
+                Stage::OomScore(-900),
+                libc::EACCES,
+                "cannot set its OOM score adjustment to -900: Permission denied; herder may go no \
+                 lower than OOMScoreAdjust= in its unit",
+            ),
+            (
+                Limits { resources: vec![limit], ..Limits::default() },
+                Stage::Limit(limit),
+                libc::EPERM,
+                "cannot set limits.nofile to 10:4096: Operation not permitted; the most is 40, \
+                 unless LimitNOFILE= in herder's unit says more",
+            ),
+        ] {
+            for method in METHODS {
+                let mut program = shell("");
+                program.limits = Some(&limits);
+                let error = spawn_by(method, &program, &[]).unwrap_err();
+                assert_eq!(error, SpawnError { stage, errno });
+                assert_eq!(error.explain(&program), sentence);
+            }
         }
     });
 }

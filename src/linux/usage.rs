@@ -55,6 +55,46 @@ pub fn of_workers(workers: &[Subject]) -> Vec<Usage> {
     usages
 }
 
+/// A worker to be weighed.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Which one.
+    pub subject: Subject,
+    /// The CPU time it had used when it was last weighed.
+    pub cpu_usec: Option<u64>,
+}
+
+/// What a worker weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weight {
+    /// The CPU time it has used.
+    pub cpu_usec: Option<u64>,
+    /// Its memory; `None` if nobody can tell, or it has used no CPU time since it was last weighed.
+    pub memory_bytes: Option<u64>,
+}
+
+/// What memory each worker needs, in their order: that of its cgroup without the files the kernel keeps
+/// there and has not used for a while, which it gives back when it is asked to. Where the cgroup counts no
+/// memory, and without one, the resident memory of its processes.
+///
+/// One that has used no CPU time since it was last weighed is passed over after a look at one small file.
+pub fn weigh(workers: &[Load]) -> Vec<Weight> {
+    let mut look = Look::default();
+    let mut all: Vec<Option<Weight>> = workers.iter().map(|load| look.weigh(load)).collect();
+    let without: Vec<usize> = (0..all.len()).filter(|&index| all[index].is_none()).collect();
+    let subjects: Vec<Subject> =
+        without.iter().map(|&index| workers[index].subject.clone()).collect();
+    for (index, usage) in without.into_iter().zip(of_workers(&subjects)) {
+        let cpu_usec = usage.cpu_usec;
+        let is_idle = cpu_usec.is_some() && cpu_usec == workers[index].cpu_usec;
+        let memory_bytes = usage.memory_bytes.filter(|_| !is_idle);
+        all[index] = Some(Weight { cpu_usec, memory_bytes });
+    }
+    all.into_iter()
+        .map(|weight| weight.unwrap_or(Weight { cpu_usec: None, memory_bytes: None }))
+        .collect()
+}
+
 /// What this process costs. `cpu_share` is left out.
 pub fn of_herder() -> Usage {
     let mut look = Look::default();
@@ -116,6 +156,20 @@ impl Look {
             tasks: tasks.or(sum.tasks),
             file_descriptors: sum.file_descriptors,
         })
+    }
+
+    /// What a worker weighs by its cgroup; `None` if that counts no memory, or cannot be read.
+    fn weigh(&mut self, load: &Load) -> Option<Weight> {
+        let path = load.subject.cgroup.as_deref()?;
+        let mut buffer = [0; FILE];
+        let cpu_usec = field(read(path.join("cpu.stat"), &mut buffer)?, "usage_usec");
+        if cpu_usec.is_some() && cpu_usec == load.cpu_usec {
+            return Some(Weight { cpu_usec, memory_bytes: None });
+        }
+        let memory = self.number(path, "memory.current")?;
+        let idle_files = field(read(path.join("memory.stat"), &mut buffer)?, "inactive_file ");
+        let memory_bytes = Some(memory.saturating_sub(idle_files.unwrap_or(0)));
+        Some(Weight { cpu_usec, memory_bytes })
     }
 
     /// The number in a cgroup's file.

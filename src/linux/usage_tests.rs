@@ -158,3 +158,33 @@ fn one_walk_serves_all() {
     assert!(walked.abs_diff(one) < 100, "{walked} processes for twenty, {one} for one");
     assert!(sessions.values().all(|(_, sum)| sum.threads == Some(1)));
 }
+
+/// A directory with the files a cgroup has.
+#[test]
+fn the_weight_of_a_worker_leaves_out_files_that_are_not_used() {
+    let group = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| std::fs::write(group.path().join(name), text).unwrap();
+    file("cpu.stat", "usage_usec 500\nuser_usec 400\n");
+    file("memory.current", "3000\n");
+    file(
+        "memory.stat",
+        "anon 100\nfile 2000\ninactive_anon 7\ninactive_file 1200\nactive_file 800\n",
+    );
+    let subject = Subject { pid: 1, cgroup: Some(group.path().to_owned()) };
+    let load = |cpu_usec| [Load { subject: subject.clone(), cpu_usec }];
+    let weight = |memory_bytes| [Weight { cpu_usec: Some(500), memory_bytes }];
+    assert_eq!(weigh(&load(None)), weight(Some(1800)));
+    assert_eq!(weigh(&load(Some(499))), weight(Some(1800)));
+    // It has done nothing since: nobody looks any further.
+    assert_eq!(weigh(&load(Some(500))), weight(None));
+}
+
+#[test]
+fn the_weight_of_a_worker_without_a_cgroup_is_that_of_its_session() {
+    let session = nix::unistd::getsid(None).unwrap().as_raw();
+    let load = |cpu_usec| Load { subject: Subject { pid: session, cgroup: None }, cpu_usec };
+    let [weight] = weigh(&[load(None)])[..] else { panic!("one for one") };
+    assert!(weight.memory_bytes.is_some_and(|bytes| bytes > 100_000), "{weight:?}");
+    assert!(weight.cpu_usec.is_some());
+    assert_eq!(weigh(&[]), []);
+}

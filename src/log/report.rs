@@ -4,7 +4,7 @@
 //! runs `journalctl -x`. A test holds the two together.
 
 use super::{Entry, Priority};
-use crate::herd::{Exit, Generation, Manner, Report, SlotId, Span, WorkerId, signal_name};
+use crate::herd::{Exit, Generation, Manner, Report, SlotId, Span, Wear, WorkerId, signal_name};
 
 /// The entry for a report. A message about a failed instance ends with the `recovery` command.
 pub fn entry(report: &Report, pid: Option<u32>, recovery: Option<&str>) -> Entry {
@@ -113,8 +113,10 @@ fn with_fields(entry: Entry, report: &Report) -> Entry {
         Report::OutOfMemory { worker, slot, generation, processes } => {
             about(entry, *worker, *slot, *generation).with("HERDER_PROCESSES", processes)
         }
-        Report::Recycled { worker, slot, generation, by } => {
-            about(entry, *worker, *slot, *generation).with("HERDER_REPLACEMENT", by.0)
+        Report::Recycled { worker, slot, generation, by, why } => {
+            about(entry, *worker, *slot, *generation)
+                .with("HERDER_REPLACEMENT", by.0)
+                .with("HERDER_CAUSE", wear_word(*why))
         }
         Report::BackingOff { slot, failures, delay } => {
             time(entry, *delay).with("HERDER_SLOT", slot.0).with("HERDER_FAILURES", failures)
@@ -173,6 +175,15 @@ fn exit_word(exit: Exit) -> String {
         Exit::Code(code) => code.to_string(),
         Exit::Signal { number, core: _ } => signal_name(number),
         Exit::OutOfMemory => "SIGKILL".to_owned(),
+    }
+}
+
+/// What was the reason to replace a worker that served.
+fn wear_word(wear: Wear) -> &'static str {
+    match wear {
+        Wear::Asked => "requested",
+        Wear::Age { .. } => "max-age",
+        Wear::Memory { .. } => "max-memory",
     }
 }
 

@@ -31,7 +31,7 @@ fn reports() -> Vec<Report> {
         Report::Unkillable { worker, slot, generation },
         Report::RemainderKilled { worker, slot, generation },
         Report::OutOfMemory { worker, slot, generation, processes: 2 },
-        Report::Recycled { worker, slot, generation, by: WorkerId(9) },
+        Report::Recycled { worker, slot, generation, by: WorkerId(9), why: Wear::Asked },
         Report::NotRecycled { worker, slot, generation, why: text() },
         Report::StopRequested { worker, slot, generation },
         Report::Serving { ready: 3, wanted: 4 },

@@ -212,8 +212,12 @@ pub struct Counters {
     pub died_young: u64,
     /// Workers that left of their own accord, normally.
     pub retired: u64,
-    /// Workers replaced on request.
+    /// Workers replaced although they served: on request, or because they were worn, as the next two.
     pub recycled: u64,
+    /// Workers replaced because of `max-age`.
+    pub recycled_for_age: u64,
+    /// Workers replaced because of `max-memory`.
+    pub recycled_for_memory: u64,
     /// Processes of workers that the kernel killed for want of memory.
     pub oom_kills: u64,
     /// Reloads that replaced every worker.

@@ -95,6 +95,8 @@ pub fn example(slots: u32) -> Status {
             died_young: 3,
             retired: 4,
             recycled: 2,
+            recycled_for_age: 0,
+            recycled_for_memory: 1,
             oom_kills: 6,
             reloads_done: 2,
             reloads_failed: 1,

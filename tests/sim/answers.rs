@@ -3,7 +3,7 @@
 
 use herder::herd::{
     Action, Condition, Counters, Event, Herd, Manner, Outcome, Report, Request, RequestId,
-    RequestOutcome, SlotId, Span, Time, Verdict, WorkerId, WorkerState,
+    RequestOutcome, SlotId, Span, Time, Verdict, Wear, WorkerId, WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,6 +59,11 @@ impl Answers {
             .before
             .iter()
             .filter(|(_, (slot, state))| *state == WorkerState::Ready && covered(*slot));
+        // Who has come in place of a worn worker is new already.
+        let is_new = |id: WorkerId, slot: SlotId| {
+            herd.view().any(|one| one.slot == slot && one.id < id && one.worn.is_some())
+        };
+        let ready = ready.filter(|(id, (slot, _))| !is_new(**id, *slot));
         let ready = ready.map(|(id, (slot, _))| (*id, *slot)).collect();
         let joins = is_recycling(*what) && self.open.values().any(|asked| is_recycling(asked.what));
         assert!(self.asked.insert(*request), "the simulator numbers requests");
@@ -120,14 +125,15 @@ impl Answers {
             );
         }
         for action in actions {
-            let Action::Report(Report::Recycled { worker, slot, by, .. }) = action else {
+            let Action::Report(Report::Recycled { worker, slot, by, why, .. }) = action else {
                 continue;
             };
             let wanted = |asked: &Asked| match asked.what {
                 Request::Recycle { slot: one } => one.is_none_or(|one| one == *slot),
                 _ => false,
             };
-            assert!(self.open.values().any(wanted), "nobody wanted {worker} recycled");
+            let wanted = *why != Wear::Asked || self.open.values().any(wanted);
+            assert!(wanted, "nobody wanted {worker} recycled");
             assert!(by > worker && actions.contains(&Action::Drain { worker: *worker }));
             // Or nobody wants it any more, as of this very turn.
             let dropped =
@@ -157,7 +163,8 @@ impl Answers {
             let beside = active.get(slot).is_some_and(|count| *count > 1);
             let others = active.iter().filter(|(other, count)| *other != slot && **count > 1);
             assert!(!beside || others.count() == 0, "two slots are recycled at once");
-            assert!(!beside || self.open.values().any(|asked| is_recycling(asked.what)));
+            let worn = herd.view().any(|worker| worker.slot == *slot && worker.worn.is_some());
+            assert!(!beside || worn || self.open.values().any(|asked| is_recycling(asked.what)));
         }
     }
 
@@ -223,7 +230,14 @@ impl Answers {
                     Manner::Crashed => own.crashes += 1,
                     Manner::Retired => own.retired += 1,
                 },
-                Action::Report(Report::Recycled { .. }) => own.recycled += 1,
+                Action::Report(Report::Recycled { why, .. }) => {
+                    own.recycled += 1;
+                    match why {
+                        Wear::Asked => {}
+                        Wear::Age { .. } => own.recycled_for_age += 1,
+                        Wear::Memory { .. } => own.recycled_for_memory += 1,
+                    }
+                }
                 Action::Report(Report::OutOfMemory { processes, .. }) => own.oom_kills += processes,
                 Action::Report(Report::ReloadRefused { .. }) => {
                     own.reloads_refused += 1;

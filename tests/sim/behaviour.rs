@@ -40,6 +40,9 @@ pub struct Behaviour {
     pub obeys: Option<Span>,
     /// SIGKILL does not end it.
     pub unkillable: bool,
+    /// Its memory at the beginning, of 1,000 allowed, and what it grows by in a second.
+    pub weight: u64,
+    pub leak: u64,
     /// What it leaves behind.
     pub leaves: Option<Leftover>,
 }
@@ -99,6 +102,8 @@ impl Behaviour {
             asks_for_time: dice.below(8) == 0,
             obeys,
             unkillable: !calm && dice.below(200) == 0,
+            weight: [100, 100, 800, 1_100][dice.below(4) as usize],
+            leak: [0, 0, 1, 30][dice.below(4) as usize],
             leaves: match dice.below(24) {
                 0 | 1 => Some(Leftover::Obeys),
                 2 => Some(Leftover::Clings),

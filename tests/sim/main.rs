@@ -11,6 +11,7 @@ mod properties;
 mod requests;
 mod scenarios;
 mod story;
+mod wear;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

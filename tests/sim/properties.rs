@@ -3,6 +3,7 @@
 
 use super::answers::Answers;
 use super::behaviour::{Fault, Quality};
+use super::wear::Wears;
 use super::world::has_process;
 use herder::herd::{
     Action, Condition, Event, Evidence, Generation, Herd, Manner, Notice, Policy, Ready, Report,
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 pub struct Watch {
     answers: Answers,
+    wears: Wears,
     before: BTreeMap<WorkerId, (SlotId, WorkerState)>,
     /// The most slots wanted since no worker was on its way out and no reload under way.
     peak: u32,
@@ -99,6 +101,7 @@ impl Watch {
         self.the_end(now, event, actions, policies);
         self.trust(now, herd, actions, policies);
         self.looks(herd, event, actions, policies);
+        self.wears.after(now, herd, event, actions, policies);
         // A deadline that has come and stays would have the loop turn for ever.
         let deadline = herd.deadline();
         self.ticks = match (event, self.ticks) {
@@ -424,6 +427,16 @@ impl Watch {
     /// Asked for in peace, and done.
     pub fn was_done(&self, herd: &Herd, what: Request) {
         self.answers.was_done(herd, what);
+    }
+
+    /// The trouble is over for long, and every worker works: whoever is worn was replaced.
+    pub fn nobody_is_forgotten(
+        &self,
+        now: Time,
+        herd: &Herd,
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
+        self.wears.at_the_end(now, herd, policies);
     }
 
     /// The trouble is over for long: the herd is whole, or as whole as its files allow.

@@ -5,8 +5,8 @@ use super::behaviour::{Behaviour, Fault, Leftover, Quality};
 use super::properties::Watch;
 use herder::herd::{
     Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Policy, Ready, ReadyWhen,
-    Request, RequestId, ServiceWatchdog, Sight, SlotId, Span, SpawnFailure, Time, WorkerId,
-    WorkerState,
+    Request, RequestId, ServiceWatchdog, Sight, Size, SlotId, Span, SpawnFailure, Time, Weight,
+    WorkerId, WorkerState,
 };
 use std::collections::BTreeMap;
 
@@ -112,6 +112,11 @@ impl World {
         // Workers take up to 3 s; with less time than that they are ready only now and then.
         let patient = self.policies[&generation].start_timeout >= Span::secs(5);
         if patient && !matches!(self.qualities[&generation], Quality::Broken(_)) {
+            // The settings refuse what has no room for a second worker in a slot.
+            let wanted = herd.strength().0;
+            if self.policies[&generation].most_processes(wanted) > wanted {
+                self.watch.nobody_is_forgotten(self.now, herd, &self.policies);
+            }
             self.ask_in_peace(Request::Recycle { slot: None });
             self.ask_in_peace(Request::Scale { workers: 3 });
             self.ask_in_peace(Request::Recycle { slot: Some(SlotId(2)) });
@@ -159,6 +164,7 @@ impl World {
                 Event::Seen { worker: self.any_worker(), sight }
             }
             36 => Event::Stopping { worker: self.any_worker() },
+            57 => Event::Weighed { worker: self.any_worker(), weight: Weight::Is(Size::MAX) },
             37 => Event::Extend { worker: self.any_worker(), by: Span::MAX },
             38..=50 => self.any_request(),
             51..=54 => {
@@ -285,6 +291,7 @@ impl World {
             | Event::SpawnFailed { .. }
             | Event::Ready { .. }
             | Event::Seen { .. }
+            | Event::Weighed { .. }
             | Event::Stopping { .. }
             | Event::Extend { .. }
             | Event::Exited { .. }
@@ -338,6 +345,7 @@ impl World {
             match action {
                 Action::Spawn { worker, generation, .. } => self.spawn(worker, generation),
                 Action::Look { worker } => self.look(worker),
+                Action::Weigh { worker } => self.weigh(worker),
                 Action::Drain { worker } => self.drain(worker),
                 Action::Kill { worker } => self.kill(worker),
                 Action::Sweep { worker, kill } => self.sweep(worker, kill),
@@ -396,6 +404,20 @@ impl World {
         };
         let takes = Span::millis(self.dice.below(10));
         self.later(takes, Event::Seen { worker, sight });
+    }
+
+    /// Workers grow at their own pace, and some begin too large.
+    fn weigh(&mut self, worker: WorkerId) {
+        let process = &self.processes[&worker];
+        let age = (self.now - process.born).0 / 1_000_000;
+        let bytes = process.behaviour.weight + age * process.behaviour.leak;
+        let weight = match self.dice.below(8) {
+            0 => Weight::Same,
+            1 if !self.calm => Weight::Unknown,
+            _ => Weight::Is(Size(bytes)),
+        };
+        let takes = Span::millis(self.dice.below(10));
+        self.later(takes, Event::Weighed { worker, weight });
     }
 
     fn drain(&mut self, worker: WorkerId) {
@@ -481,6 +503,8 @@ fn any_policy(dice: &mut Dice) -> Policy {
         max_surge,
         max_unavailable: unavailable[dice.below(choices) as usize],
         max_draining: [None, None, Some(0), Some(1)][dice.below(4) as usize],
+        max_age: [None, None, None, Some(60), Some(500)][dice.below(5) as usize].map(Span::secs),
+        max_memory: [None, None, Some(Size(1_000))][dice.below(3) as usize],
         stop_timeout: Span::secs([1, 5, 30][dice.below(3) as usize]),
         stop_delay: Span::secs([0, 0, 5][dice.below(3) as usize]),
         success: ExitSet { codes: success, signals: [].into() },

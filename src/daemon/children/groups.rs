@@ -1,9 +1,10 @@
 //! The workers' cgroups: made before they are needed, and removed when nobody waits.
 //!
-//! A worker is worth more than its cgroup: what cannot be made is said once, and workers go without.
+//! A worker is worth more than its cgroup: what cannot be made is said once, and workers go without. Unless
+//! the settings limit what is in it: then there is no worker without.
 
 use crate::herd::WorkerId;
-use crate::linux::cgroup::{Entrance, Group, PREFIX, Tree};
+use crate::linux::cgroup::{Entrance, Group, Limit, PREFIX, Tree};
 use crate::linux::spawn::SpawnError;
 use std::fmt::Display;
 use std::io;
@@ -45,21 +46,53 @@ impl Groups {
         Some(WorkerId(name.strip_prefix(PREFIX)?.parse().ok()?))
     }
 
-    /// One for this worker, if there can be one.
-    pub fn take(&mut self, worker: WorkerId) -> Option<Home> {
+    /// One for this worker, if there can be one, with these limits.
+    ///
+    /// # Errors
+    ///
+    /// That it cannot be limited so, and the kernel's answer.
+    pub fn take(
+        &mut self,
+        worker: WorkerId,
+        limits: &[Limit],
+    ) -> Result<Option<Home>, (String, io::Error)> {
+        let home = match self.unlimited(worker) {
+            Ok(home) => home,
+            Err(why) if limits.is_empty() => {
+                self.warn(format_args!("cannot make a cgroup for {worker}: {why}"));
+                return Ok(None);
+            }
+            Err(why) => {
+                return Err((format!("make its cgroup, which {} needs", limits[0].name), why));
+            }
+        };
+        let Some(home) = home else {
+            // Refused where settings are accepted; here only so that nothing is silently without limits.
+            return match limits.first() {
+                None => Ok(None),
+                Some(limit) => {
+                    Err((format!("set {}", limit.name), io::ErrorKind::Unsupported.into()))
+                }
+            };
+        };
+        let refused = limits.iter().find_map(|limit| Some((limit, home.group.limit(limit).err()?)));
+        match refused {
+            None => Ok(Some(home)),
+            Some((limit, why)) => {
+                self.leave(home.group);
+                Err((format!("set {} of its cgroup to {}", limit.name, limit.value), why))
+            }
+        }
+    }
+
+    fn unlimited(&mut self, worker: WorkerId) -> io::Result<Option<Home>> {
         if let Some((id, home)) = self.spare.take() {
             if id == worker {
-                return Some(home);
+                return Ok(Some(home));
             }
             self.leave(home.group);
         }
-        match make(self.tree.as_ref()?, worker) {
-            Ok(home) => Some(home),
-            Err(why) => {
-                self.warn(format_args!("cannot make a cgroup for {worker}: {why}"));
-                None
-            }
-        }
+        self.tree.as_ref().map(|tree| make(tree, worker)).transpose()
     }
 
     /// Makes the one that will be asked for next, and removes what is empty.

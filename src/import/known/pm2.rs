@@ -30,6 +30,7 @@ pub const APP: &[Directive] = &[
             "listen_timeout",
             "min_uptime",
             "max_restarts",
+            "max_memory_restart",
             "uid",
             "gid",
             "autostart",
@@ -64,13 +65,6 @@ pub const APP: &[Directive] = &[
         fate: JOURNAL,
     },
     Directive { names: &["pid_file"], fate: PID_FILE },
-    Directive {
-        names: &["max_memory_restart"],
-        fate: Fate::Lost(
-            "herder does not replace a worker for its memory yet; MemoryHigh= in a drop-in of the service bounds all \
-             of them together",
-        ),
-    },
     Directive {
         names: &["cron_restart"],
         fate: Fate::Lost(

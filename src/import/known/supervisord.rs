@@ -88,7 +88,7 @@ pub const DAEMON: &[Directive] = &[
     Directive {
         names: &["minfds", "minprocs"],
         fate: Fate::Lost(
-            "if workers need that many: LimitNOFILE= or LimitNPROC= in a drop-in of the service",
+            "it is what supervisord itself needs; a worker's own are limits.nofile and tasks-max",
         ),
     },
     Directive {

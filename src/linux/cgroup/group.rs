@@ -26,6 +26,24 @@ pub struct Entrance {
     pub(in crate::linux) procs: CString,
 }
 
+/// A number in a file of a group's, cgroups(7) and Documentation/admin-guide/cgroup-v2.rst of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Its name in the settings.
+    pub name: &'static str,
+    /// `memory.max`: the controller's name, and what of it.
+    pub file: &'static str,
+    /// As it is written.
+    pub value: String,
+}
+
+impl Limit {
+    /// The controller that has to be on for it.
+    pub fn controller(&self) -> &'static str {
+        self.file.split('.').next().unwrap_or(self.file)
+    }
+}
+
 /// A cgroup for one worker and all its processes, however far they went from its session.
 #[derive(Debug)]
 pub struct Group {
@@ -54,6 +72,16 @@ impl Group {
         let directory = fs::OpenOptions::new().read(true).custom_flags(options).open(&self.path)?;
         let procs = CString::new(self.path.join("cgroup.procs").as_os_str().as_bytes())?;
         Ok(Entrance { directory: directory.into(), procs })
+    }
+
+    /// Sets a limit: of all processes in it together, from now on.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the controller is off, or the kernel has no such limit; `InvalidInput` and the like if
+    /// it does not take the value.
+    pub fn limit(&self, limit: &Limit) -> io::Result<()> {
+        put(&self.path.join(limit.file), &limit.value)
     }
 
     /// Whether a process that still runs is in it, or in a group below it.

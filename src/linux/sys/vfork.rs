@@ -5,6 +5,7 @@
 //! may do to its own process is offered by [`InChild`], which exists nowhere else.
 
 use super::{LAST_SIGNAL, SIGSET_SIZE, checked, set_signal_mask};
+use nix::sys::resource::{Resource, setrlimit};
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::io;
@@ -305,12 +306,15 @@ impl InChild {
             .map(drop)
     }
 
-    /// Limits the descriptors that this process may open from now on (setrlimit(2)).
-    pub fn limit_open_files(&self, soft: u64, hard: u64) -> io::Result<()> {
-        let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
-        // SAFETY: `limit` is a valid rlimit that outlives the call; limits are not part of the memory
-        // that is shared with herder, but of the process.
-        checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }.into()).map(drop)
+    /// setrlimit(2). Limits are not part of the memory that is shared with herder, but of the process.
+    pub fn limit(&self, resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+        Ok(setrlimit(resource, soft, hard)?)
+    }
+
+    /// setpriority(2) of this process.
+    pub fn be_nice(&self, nice: c_int) -> io::Result<()> {
+        // SAFETY: takes integers; 0 is whoever calls.
+        checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }.into()).map(drop)
     }
 
     /// The pid of this process.

@@ -111,8 +111,8 @@ series! {
         |status| failures(&status.counters);
     Counter herder_worker_retired_total "Workers that left of their own accord, normally."
         |status| one(status.counters.retired);
-    Counter herder_worker_recycled_total "Workers replaced on request."
-        |status| one(status.counters.recycled);
+    Counter herder_worker_recycled_total "Workers replaced although they served, by reason."
+        |status| recycled(&status.counters);
     Counter herder_worker_oom_kills_total "Processes of workers that the kernel killed for want of memory."
         |status| one(status.counters.oom_kills);
 
@@ -207,6 +207,15 @@ fn failures(counters: &Counters) -> Vec<Sample> {
         of("reason", "died_before_ready", counters.died_before_ready),
         of("reason", "timed_out", counters.timed_out),
         of("reason", "died_young", counters.died_young),
+    ]
+}
+
+fn recycled(counters: &Counters) -> Vec<Sample> {
+    let worn = counters.recycled_for_age + counters.recycled_for_memory;
+    vec![
+        of("reason", "requested", counters.recycled.saturating_sub(worn)),
+        of("reason", "max_age", counters.recycled_for_age),
+        of("reason", "max_memory", counters.recycled_for_memory),
     ]
 }
 

@@ -120,6 +120,7 @@ equal(owner_of("/run/php/www.sock"), ("www-data", "app", "660"), "the owner of t
 shown = systemctl("show", "herder@local.socket", "--property=IPAddressAllow,IPAddressDeny").stdout
 for part in ("IPAddressAllow=127.0.0.1/32", "0.0.0.0/0", "::/0"):
     contains(shown, part)
-shown = systemctl("show", "herder@local.service", "--property=LimitNOFILE,Nice,User").stdout
-for line in ("LimitNOFILE=4321", "Nice=5", "User=www-data"):
-    contains(shown, line)
+contains(systemctl("show", "herder@local.service", "--property=User").stdout, "User=www-data")
+pool = pathlib.Path("/etc/herder/local.toml").read_text()
+for line in ("limits.nofile = 4321", "nice = 5"):
+    contains(pool, line)

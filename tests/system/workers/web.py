@@ -28,6 +28,8 @@ from systemd import daemon
 
 NAMES = daemon.listen_fds_with_names(unset_environment=False)
 TEXT = os.environ.get("WEB_TEXT", "hello")
+# In KiB, at each request.
+LEAK = int(os.environ.get("WEB_LEAK", "0"))
 
 
 def info():
@@ -73,6 +75,8 @@ class Connections:
         request = self.receive(connection)
         if not request:
             return False
+        if LEAK:
+            KEPT.append(os.urandom(LEAK << 10))
         target = request.split(" ", 2)[1]
         path, _, query = target.partition("?")
         if path == "/slow":
