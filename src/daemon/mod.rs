@@ -168,7 +168,7 @@ impl Daemon {
             if self.log.wants(Priority::Debug) {
                 self.log.say(Priority::Debug, format_args!("event: {event}"));
             }
-            if event != Event::Tick {
+            if !matches!(event, Event::Tick | Event::Alive { .. } | Event::Listened { .. }) {
                 self.streams.note_change();
             }
             self.herd.handle(Time(poll::now()), event, &mut actions);
@@ -265,7 +265,9 @@ impl Daemon {
     fn carry_out(&mut self, action: Action) {
         let shows = !matches!(
             action,
-            Action::Look { .. } | Action::Notify(Notice::Watchdog | Notice::Extend)
+            Action::Look { .. }
+                | Action::Listen { .. }
+                | Action::Notify(Notice::Watchdog | Notice::Extend)
         );
         if shows {
             self.streams.note_change();
@@ -283,7 +285,9 @@ impl Daemon {
                 self.events.push_back(event);
             }
             Action::Look { worker } => self.looks.order(worker),
+            Action::Listen { worker } => self.events.extend(self.children.listen(worker)),
             Action::Drain { worker } => self.children.drain(worker),
+            Action::Abort { worker } => self.children.abort(worker),
             Action::Kill { worker } => self.events.extend(self.children.kill(worker)),
             Action::Sweep { worker, kill } => {
                 self.events.extend(self.children.sweep(&self.poll, worker, kill));

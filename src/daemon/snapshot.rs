@@ -127,6 +127,7 @@ impl Daemon {
             died_before_ready: counters.died_before_ready,
             timed_out: counters.timed_out,
             died_young: counters.died_young,
+            hung: counters.hung,
             retired: counters.retired,
             recycled: counters.recycled,
             oom_kills: counters.oom_kills,
@@ -177,6 +178,7 @@ impl Daemon {
         let (cause, exit_status, signal) = match last.ending {
             Ending::NotStarted(_) => (status::ExitCause::NotStarted, None, None),
             Ending::TimedOut { .. } => (status::ExitCause::TimedOut, None, None),
+            Ending::Hung(_) => (status::ExitCause::Hung, None, None),
             Ending::Exited { exit: Exit::Code(code), .. } => {
                 (status::ExitCause::Exited, Some(code), None)
             }

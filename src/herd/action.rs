@@ -21,8 +21,18 @@ pub enum Action {
         /// Which worker.
         worker: WorkerId,
     },
+    /// Tell all that a worker has sent by now, however much that is. Answered by `Listened`, after it.
+    Listen {
+        /// Which worker.
+        worker: WorkerId,
+    },
     /// Send the worker's process its `stop-signal`. Answered by `Exited`, in time.
     Drain {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// Send the worker's process SIGABRT, and SIGCONT, in case it was stopped. Answered by `Exited`, in time.
+    Abort {
         /// Which worker.
         worker: WorkerId,
     },
@@ -143,7 +153,9 @@ impl fmt::Display for Action {
                 write!(f, "spawn {worker} {slot} {generation}")
             }
             Action::Look { worker } => write!(f, "look at {worker}"),
+            Action::Listen { worker } => write!(f, "listen to {worker}"),
             Action::Drain { worker } => write!(f, "drain {worker}"),
+            Action::Abort { worker } => write!(f, "abort {worker}"),
             Action::Kill { worker } => write!(f, "kill {worker}"),
             Action::Sweep { worker, kill: false } => write!(f, "sweep {worker}"),
             Action::Sweep { worker, kill: true } => write!(f, "sweep {worker} with SIGKILL"),

@@ -44,6 +44,29 @@ pub enum Event {
         /// From now.
         by: Span,
     },
+    /// The worker sent WATCHDOG=1.
+    Alive {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// The worker sent WATCHDOG=trigger: it is to be treated as one that hangs.
+    Stuck {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// The worker sent WATCHDOG_USEC: its WATCHDOG=1 will be that far apart.
+    Interval {
+        /// Which worker.
+        worker: WorkerId,
+        /// 0 for no watchdog.
+        interval: Span,
+    },
+    /// Everything that a worker has sent by now has been told: the outcome of
+    /// [`Action::Listen`](super::Action::Listen).
+    Listened {
+        /// Which worker.
+        worker: WorkerId,
+    },
     /// The worker's process ended. Its number stays taken until [`Action::Sweep`](super::Action::Sweep).
     Exited {
         /// Which worker.
@@ -179,6 +202,10 @@ impl fmt::Display for Event {
             }
             Event::Stopping { worker } => write!(f, "{worker} says stopping"),
             Event::Extend { worker, by } => write!(f, "{worker} asks for {by}"),
+            Event::Alive { worker } => write!(f, "{worker} says alive"),
+            Event::Stuck { worker } => write!(f, "{worker} says stuck"),
+            Event::Interval { worker, interval } => write!(f, "{worker} pings every {interval}"),
+            Event::Listened { worker } => write!(f, "{worker} was listened to"),
             Event::Exited { worker, exit } => write!(f, "{worker} {exit}"),
             Event::Gone { worker } => write!(f, "{worker} gone"),
             Event::Checked { generation, outcome: Ok(()) } => write!(f, "{generation} checked"),

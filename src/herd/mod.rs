@@ -17,8 +17,9 @@
 //!
 //! 4. `tell`: what systemd should know of it ([`Herd::tell`]).
 //!
-//! `ending` is the way out: a stop, or an escalation when the workers keep dying. The words are
-//! those of herder(8); the states of a worker are drawn in `worker`.
+//! `hang` is about workers that run and do nothing, `ending` the way out: a stop, or an escalation when
+//! the workers keep dying. The words are those of herder(8); the states of a worker are drawn in
+//! `worker`.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
@@ -27,6 +28,7 @@ mod action;
 mod ending;
 mod event;
 mod exit;
+mod hang;
 mod ids;
 mod jitter;
 mod policy;
@@ -44,6 +46,7 @@ mod worker;
 pub use action::{Action, Notice, RequestOutcome, Verdict};
 pub use event::{Cause, Event, Request, Sight, SpawnFailure};
 pub use exit::{Exit, ExitSet, signal_name, signal_number};
+pub use hang::Hang;
 pub use ids::{Generation, RequestId, SlotId, WorkerId};
 pub use policy::{Amount, Policy, Ready, ReadyWhen, ServiceWatchdog};
 pub use report::{Evidence, Manner, Report};

@@ -1,5 +1,6 @@
 //! Step 1: events and deadlines that have come, as facts. Nothing is started here.
 
+use super::hang::Hang;
 use super::policy::Ready;
 use super::report::{Evidence, Manner, Report};
 use super::request::stopped;
@@ -26,6 +27,10 @@ impl Herd {
             Event::Seen { worker, sight } => self.seen(worker, sight),
             Event::Stopping { worker } => self.said_stopping(worker),
             Event::Extend { worker, by } => self.asked_for_time(worker, by),
+            Event::Alive { worker } => self.said_alive(worker),
+            Event::Stuck { worker } => self.hangs(worker, Hang::Triggered),
+            Event::Interval { worker, interval } => self.said_interval(worker, interval),
+            Event::Listened { worker } => self.listened(worker),
             Event::Exited { worker, exit } => self.exited(worker, exit),
             Event::Gone { worker } => self.gone(worker),
             Event::Checked { generation, outcome } => self.checked(generation, outcome),
@@ -54,9 +59,11 @@ impl Herd {
     fn expired(&mut self, id: WorkerId) {
         let now = self.now;
         let Some((slot, worker)) = self.find(id) else { return };
-        let (generation, stop_timeout) = (worker.generation(), worker.policy().stop_timeout);
+        let (generation, policy) = (worker.generation(), worker.policy());
+        let (stop_timeout, abort_timeout) = (policy.stop_timeout, policy.abort_timeout());
         match worker.state {
-            State::Spawning | State::Ready => {}
+            State::Spawning => {}
+            State::Ready => self.doubt(id),
             State::Starting { since, until, extended, looking } => {
                 let assumed = worker.assumed_at().filter(|&assumed| assumed <= now);
                 match (assumed, looking) {
@@ -73,9 +80,11 @@ impl Herd {
                     }
                 }
             }
-            State::Retiring { .. } | State::Draining { .. } => {
+            State::Retiring { .. } | State::Draining { .. } | State::Aborting { .. } => {
+                let aborted = matches!(worker.state, State::Aborting { .. });
+                let after = if aborted { abort_timeout } else { stop_timeout };
                 worker.state = Worker::killing(now);
-                self.report(Report::Killed { worker: id, slot, generation, after: stop_timeout });
+                self.report(Report::Killed { worker: id, slot, generation, after });
                 self.order(Action::Kill { worker: id });
             }
             State::Sweeping { .. } => {
@@ -107,14 +116,17 @@ impl Herd {
             let mut proved = false;
             for worker in &mut slot.workers {
                 let Some((since, _)) = worker.ready else { continue };
-                if worker.is_ready() && since + worker.policy().min_lifetime <= now {
-                    proved |= !worker.proved;
+                let over = since + worker.policy().min_lifetime;
+                if worker.is_ready() && over <= now {
+                    trusted |= !worker.proved;
                     worker.proved = true;
+                    let vouched_for = worker.watchdog.vouches_for(over);
+                    proved |= vouched_for && !worker.vouched_for;
+                    worker.vouched_for |= vouched_for;
                 }
             }
             if proved {
                 slot.proved();
-                trusted = true;
             }
         }
         // Nothing woke the core when it happened: this may be the turn in which that worker dies.
@@ -179,6 +191,7 @@ impl Herd {
             | State::Ready
             | State::Retiring { .. }
             | State::Draining { .. }
+            | State::Aborting { .. }
             | State::Killing { .. }
             | State::Sweeping { .. }
             | State::Burying { .. } => {}
@@ -206,6 +219,7 @@ impl Herd {
         worker.state = State::Ready;
         worker.ready = Some((now, evidence));
         worker.sight = None;
+        worker.watchdog.hear(now);
         let generation = worker.generation();
         self.slot(slot).attempted = true;
         self.ever_ready = true;
@@ -266,6 +280,7 @@ impl Herd {
         let normal = worker.policy().success.contains(exit);
         let manner = match worker.state {
             State::Draining { .. }
+            | State::Aborting { .. }
             | State::Killing { .. }
             | State::Sweeping { .. }
             | State::Burying { .. } => Manner::Ordered,
@@ -286,9 +301,9 @@ impl Herd {
         let past = worker.past(ending.clone(), now);
         worker.state = match worker.state {
             // The remainder of a worker that was told to stop has no more time than the worker had.
-            State::Draining { kill_at } | State::Retiring { kill_at } => {
-                State::Sweeping { kill_at }
-            }
+            State::Draining { kill_at }
+            | State::Aborting { kill_at }
+            | State::Retiring { kill_at } => State::Sweeping { kill_at },
             State::Killing { .. } => Worker::burying(now),
             State::Spawning
             | State::Starting { .. }
@@ -368,7 +383,13 @@ impl Herd {
     }
 
     /// A worker was not ready, or not for long, and nobody had asked for its end.
-    fn failed(&mut self, id: WorkerId, slot: SlotId, generation: Generation, ending: &Ending) {
+    pub(super) fn failed(
+        &mut self,
+        id: WorkerId,
+        slot: SlotId,
+        generation: Generation,
+        ending: &Ending,
+    ) {
         if self.ending.is_some() {
             return;
         }

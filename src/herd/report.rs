@@ -2,7 +2,7 @@
 //!
 //! The text is for people; the shell adds a `MESSAGE_ID` and fields (pid, slot, …) for machines.
 
-use super::{Exit, Generation, SlotId, Span, WorkerId};
+use super::{Exit, Generation, Hang, SlotId, Span, WorkerId};
 use std::fmt;
 
 /// A line for the journal. Numbers of workers are `ready` of `wanted`; spans are how long it `took`,
@@ -44,6 +44,8 @@ pub enum Report {
         after: Span,
         why: Option<String>,
     },
+    /// A worker runs and does nothing: it is sent SIGABRT.
+    Hung { worker: WorkerId, slot: SlotId, generation: Generation, lived: Span, why: Hang },
     /// A worker could not be started.
     NotStarted { worker: WorkerId, slot: SlotId, generation: Generation, why: String },
     /// The next try in a slot has to wait.
@@ -103,6 +105,7 @@ impl Report {
             | Report::Retiring { worker, .. }
             | Report::Ended { worker, .. }
             | Report::TimedOut { worker, .. }
+            | Report::Hung { worker, .. }
             | Report::NotStarted { worker, .. }
             | Report::Killed { worker, .. }
             | Report::Unkillable { worker, .. }
@@ -138,6 +141,7 @@ impl Report {
             Report::Retiring { .. } => "worker_retiring",
             Report::Ended { .. } => "worker_ended",
             Report::TimedOut { .. } => "worker_timed_out",
+            Report::Hung { .. } => "worker_hung",
             Report::NotStarted { .. } => "worker_not_started",
             Report::BackingOff { .. } => "slot_backing_off",
             Report::Killed { .. } => "worker_killed",
@@ -236,6 +240,9 @@ impl fmt::Display for Report {
             Report::TimedOut { worker, slot, after, why, .. } => {
                 write!(f, "{worker} ({slot}) was not ready within {after}, stopping it")?;
                 why.iter().try_for_each(|why| write!(f, ": {why}"))
+            }
+            Report::Hung { worker, slot, lived, why, .. } => {
+                write!(f, "{worker} ({slot}) hangs, {lived} old, aborting it: {why}")
             }
             Report::NotStarted { worker, slot, why, .. } => write!(f, "{worker} ({slot}): {why}"),
             Report::BackingOff { slot, failures, delay } => {

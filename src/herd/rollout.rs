@@ -200,6 +200,7 @@ impl Herd {
                 slot,
                 State::Retiring { .. }
                 | State::Draining { .. }
+                | State::Aborting { .. }
                 | State::Killing { .. }
                 | State::Sweeping { .. }
                 | State::Burying { .. },

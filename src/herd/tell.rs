@@ -271,6 +271,7 @@ impl Herd {
             | State::Ready
             | State::Retiring { .. }
             | State::Draining { .. }
+            | State::Aborting { .. }
             | State::Killing { .. }
             | State::Sweeping { .. }
             | State::Burying { .. } => None,
@@ -324,7 +325,10 @@ impl Herd {
                     State::Spawning => false,
                     State::Starting { until, .. } => now <= until,
                     State::Retiring { kill_at } | State::Draining { kill_at } => now <= kill_at,
-                    State::Killing { .. } | State::Sweeping { .. } | State::Burying { .. } => false,
+                    State::Aborting { .. }
+                    | State::Killing { .. }
+                    | State::Sweeping { .. }
+                    | State::Burying { .. } => false,
                 };
                 self.wanted() == 0
                     || self.workers().any(|(_, worker)| on_its_way(worker))

@@ -47,6 +47,7 @@ fn identity(report: &Report) -> (Priority, &'static str) {
             (priority, "822bf6189fec44ddb6f605ef22136af3")
         }
         Report::TimedOut { .. } => (Warning, "0f170551085443a997ac142c755d46a3"),
+        Report::Hung { .. } => (Warning, "ae0dfca17eea4689bf173810663dcfd8"),
         Report::NotStarted { .. } => (Warning, "39f3cf2fc4e6410b8d31ba0961fcaf5b"),
         Report::BackingOff { .. } => (Warning, "fe62d4ebf76f466bbd8ea637f7ca7e21"),
         Report::Killed { .. } => (Warning, "b5f941c0a36641d6b99a31f2f8199a10"),
@@ -105,6 +106,10 @@ fn with_fields(entry: Entry, report: &Report) -> Entry {
         }
         Report::Killed { worker, slot, generation, after } => {
             time(about(entry, *worker, *slot, *generation), *after)
+        }
+        Report::Hung { worker, slot, generation, lived, why } => {
+            let entry = time(about(entry, *worker, *slot, *generation), *lived);
+            entry.with("HERDER_REASON", why)
         }
         Report::NotStarted { worker, slot, generation, why }
         | Report::NotRecycled { worker, slot, generation, why } => {

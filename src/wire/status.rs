@@ -196,6 +196,8 @@ pub struct Counters {
     pub timed_out: u64,
     /// Workers that ended soon after they were ready.
     pub died_young: u64,
+    /// Workers that ran and did nothing: no WATCHDOG=1 for longer than `watchdog` allows.
+    pub hung: u64,
     /// Workers that left of their own accord, normally.
     pub retired: u64,
     /// Workers replaced on request.
@@ -259,7 +261,8 @@ pub struct Worker {
     pub generation: u64,
     /// Why it counts as ready.
     pub evidence: Option<Evidence>,
-    /// While it is starting: what it was seen doing when herder last looked, and what to change.
+    /// While it is starting: what it was seen doing when herder last looked, and what to change. Of one
+    /// that hangs: why that is believed.
     pub diagnosis: Option<String>,
     /// Since it was started, in microseconds.
     #[serde(rename = "ageUSec")]
@@ -344,6 +347,8 @@ pub enum ExitCause {
     OutOfMemory,
     /// It was not ready in time.
     TimedOut,
+    /// It ran and did nothing.
+    Hung,
     /// There never was a process.
     NotStarted,
 }

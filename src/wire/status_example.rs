@@ -88,6 +88,7 @@ pub fn example(slots: u32) -> Status {
             died_before_ready: 5,
             timed_out: 2,
             died_young: 3,
+            hung: 0,
             retired: 4,
             recycled: 2,
             oom_kills: 6,

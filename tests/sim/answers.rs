@@ -223,6 +223,7 @@ impl Answers {
                     Manner::Crashed => own.crashes += 1,
                     Manner::Retired => own.retired += 1,
                 },
+                Action::Report(Report::Hung { .. }) => own.hung += 1,
                 Action::Report(Report::Recycled { .. }) => own.recycled += 1,
                 Action::Report(Report::OutOfMemory { processes, .. }) => own.oom_kills += processes,
                 Action::Report(Report::ReloadRefused { .. }) => {
@@ -256,6 +257,11 @@ impl Answers {
         assert!(past.windows(2).all(|pair| pair[0].at >= pair[1].at), "the newest first");
         let without = past.iter().filter(|past| past.took.is_none());
         assert!(without.into_iter().all(|past| past.outcome == Outcome::Refused));
+    }
+
+    /// Nobody who was stopped himself can answer.
+    pub fn stood_still(&mut self, span: Span) {
+        self.open.values_mut().for_each(|asked| asked.at = asked.at + span);
     }
 
     fn in_time(&self, now: Time, herd: &Herd) {

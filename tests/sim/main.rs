@@ -6,6 +6,7 @@
 
 mod answers;
 mod behaviour;
+mod hangs;
 mod looks;
 mod properties;
 mod requests;

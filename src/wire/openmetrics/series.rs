@@ -113,6 +113,8 @@ series! {
         |status| one(status.counters.retired);
     Counter herder_worker_recycled_total "Workers replaced on request."
         |status| one(status.counters.recycled);
+    Counter herder_worker_hung_total "Workers that ran and did nothing, and were aborted, by what has shown it."
+        |status| vec![of("reason", "watchdog", status.counters.hung)];
     Counter herder_worker_oom_kills_total "Processes of workers that the kernel killed for want of memory."
         |status| one(status.counters.oom_kills);
 
