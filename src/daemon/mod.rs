@@ -21,6 +21,7 @@ mod own;
 mod precheck;
 mod snapshot;
 mod source;
+mod stalls;
 mod start;
 mod streams;
 mod systemd;
@@ -49,6 +50,7 @@ use generations::Generations;
 use looks::Looks;
 use precheck::Precheck;
 use source::{Source, Spec};
+use stalls::Stalls;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -71,6 +73,7 @@ struct Daemon {
     _own: Vec<Socket>,
     children: Children,
     looks: Looks,
+    stalls: Stalls,
     effects: Effects,
     figures: Figures,
     calendar: Calendar,
@@ -168,7 +171,7 @@ impl Daemon {
             if self.log.wants(Priority::Debug) {
                 self.log.say(Priority::Debug, format_args!("event: {event}"));
             }
-            if !matches!(event, Event::Tick | Event::Alive { .. } | Event::Listened { .. }) {
+            if !is_routine(&event) {
                 self.streams.note_change();
             }
             self.herd.handle(Time(poll::now()), event, &mut actions);
@@ -196,6 +199,7 @@ impl Daemon {
             Token::Control => self.accept_clients(),
             Token::Client(id) => self.client_ready(id, event),
             Token::Http => self.serve_http(),
+            Token::Knock => self.knocked(),
             Token::Process(worker) => self.events.extend(self.children.ended(worker, now)),
             Token::Inbox(worker) => {
                 let said = |daemon: &Daemon| {
@@ -267,6 +271,8 @@ impl Daemon {
             action,
             Action::Look { .. }
                 | Action::Listen { .. }
+                | Action::Sample
+                | Action::Watch
                 | Action::Notify(Notice::Watchdog | Notice::Extend)
         );
         if shows {
@@ -285,6 +291,8 @@ impl Daemon {
                 self.events.push_back(event);
             }
             Action::Look { worker } => self.looks.order(worker),
+            Action::Sample => self.sample(),
+            Action::Watch => self.watch_sockets(),
             Action::Listen { worker } => self.events.extend(self.children.listen(worker)),
             Action::Drain { worker } => self.children.drain(worker),
             Action::Abort { worker } => self.children.abort(worker),
@@ -340,6 +348,18 @@ impl Daemon {
         self.precheck = None;
         self.children.helper = None;
     }
+}
+
+/// What changes nothing that anybody is shown, unless there is a report of it.
+fn is_routine(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Tick
+            | Event::Alive { .. }
+            | Event::Listened { .. }
+            | Event::Sampled(_)
+            | Event::Knocked
+    )
 }
 
 /// Watches what is there from the beginning.

@@ -146,6 +146,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         _own: own,
         children,
         looks: Looks::default(),
+        stalls: Default::default(),
         effects,
         figures: Figures::default(),
         calendar: Calendar::now(),

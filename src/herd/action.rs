@@ -21,6 +21,11 @@ pub enum Action {
         /// Which worker.
         worker: WorkerId,
     },
+    /// See what waits in the sockets, and what the workers use. Answered by `Sampled`.
+    Sample,
+    /// Say so once when something waits in a socket that workers are given, also if it does already.
+    /// Answered by `Knocked`, whenever that is. Replaces the watch before.
+    Watch,
     /// Tell all that a worker has sent by now, however much that is. Answered by `Listened`, after it.
     Listen {
         /// Which worker.
@@ -153,6 +158,8 @@ impl fmt::Display for Action {
                 write!(f, "spawn {worker} {slot} {generation}")
             }
             Action::Look { worker } => write!(f, "look at {worker}"),
+            Action::Sample => f.write_str("sample"),
+            Action::Watch => f.write_str("watch"),
             Action::Listen { worker } => write!(f, "listen to {worker}"),
             Action::Drain { worker } => write!(f, "drain {worker}"),
             Action::Abort { worker } => write!(f, "abort {worker}"),

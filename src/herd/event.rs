@@ -1,6 +1,6 @@
 //! What the shell tells the core: facts, in the order they happened.
 
-use super::{Exit, Generation, Policy, RequestId, SlotId, Span, WorkerId};
+use super::{Exit, Generation, Load, Policy, RequestId, SlotId, Span, WorkerId};
 use std::fmt;
 
 /// Something that happened. An event that comes too late (its worker is gone, its reload is over) is a no-op.
@@ -120,6 +120,11 @@ pub enum Event {
         /// How many since this was last said.
         processes: u64,
     },
+    /// What the sockets and the workers are like: the outcome of [`Action::Sample`](super::Action::Sample).
+    Sampled(Load),
+    /// Something waits in a socket that workers are given: the watch that
+    /// [`Action::Watch`](super::Action::Watch) has set is over.
+    Knocked,
     /// SIGTERM and the like. A second one kills.
     Stop,
 }
@@ -221,6 +226,13 @@ impl fmt::Display for Event {
             Event::OutOfMemory { worker, processes } => {
                 write!(f, "{worker} lost {processes} processes for want of memory")
             }
+            Event::Sampled(load) => {
+                f.write_str("sampled:")?;
+                let mut queues = load.queues.iter();
+                queues.try_for_each(|queue| write!(f, " {}", queue.waiting))?;
+                f.write_str(" waiting")
+            }
+            Event::Knocked => f.write_str("knocked"),
             Event::Stop => f.write_str("stop"),
         }
     }

@@ -11,7 +11,7 @@
 //! ping among it the worker is given up.
 
 use super::record::Blame;
-use super::report::Report;
+use super::report::{Report, connections};
 use super::slot::Ending;
 use super::worker::State;
 use super::{Action, Herd, Span, Time, WorkerId};
@@ -29,6 +29,9 @@ pub enum Hang {
     Silent(Span),
     /// It said WATCHDOG=trigger.
     Triggered,
+    /// So many connections wait in its own sockets, and it has accepted none for so long.
+    #[expect(missing_docs, reason = "the fields are told above")]
+    Stalled { waiting: u32, after: Span },
 }
 
 /// What follows “hung: ”.
@@ -37,6 +40,9 @@ impl fmt::Display for Hang {
         match self {
             Hang::Silent(interval) => write!(f, "no WATCHDOG=1 for {interval}"),
             Hang::Triggered => f.write_str("it said WATCHDOG=trigger"),
+            Hang::Stalled { waiting, after } => {
+                write!(f, "{}, none accepted for {after}", connections(*waiting))
+            }
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Policy {
     pub service_watchdog: ServiceWatchdog,
     /// `watchdog`: how far apart a ready worker's WATCHDOG=1 may be.
     pub watchdog: Option<Span>,
+    /// `stall-timeout`: how long connections may wait without one being accepted.
+    pub stall_timeout: Option<Span>,
     /// `check` is set: a command has to succeed before a canary is started.
     pub check: bool,
 }
@@ -141,6 +143,7 @@ impl Default for Policy {
             success: ExitSet::default(),
             service_watchdog: ServiceWatchdog::Loop,
             watchdog: None,
+            stall_timeout: None,
             check: false,
         }
     }

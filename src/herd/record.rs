@@ -39,6 +39,8 @@ impl Herd {
             Event::Scale { by } => self.scale(by),
             Event::Asked { request, what } => self.take_request(request, what),
             Event::OutOfMemory { worker, processes } => self.out_of_memory(worker, processes),
+            Event::Sampled(load) => self.sampled(&load),
+            Event::Knocked => self.knocked(),
             Event::Stop => self.stop(),
         }
     }

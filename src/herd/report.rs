@@ -72,6 +72,10 @@ pub enum Report {
     Recovered { wanted: u32, after: Span },
     /// The number of wanted workers was changed at run time.
     Scaled { from: u32, to: u32 },
+    /// Connections wait in a socket that all workers have, and none has accepted one for so long.
+    Stalled { waiting: u32, after: Span },
+    /// One has accepted again, or there is none to do it.
+    StallOver { after: Span },
     /// A reload began.
     ReloadStarted { from: Generation, to: Generation },
     /// The first worker of the new generation proved itself.
@@ -120,6 +124,8 @@ impl Report {
             | Report::Degraded { .. }
             | Report::Recovered { .. }
             | Report::Scaled { .. }
+            | Report::Stalled { .. }
+            | Report::StallOver { .. }
             | Report::ReloadStarted { .. }
             | Report::Reloaded { .. }
             | Report::ReloadFailed { .. }
@@ -155,6 +161,8 @@ impl Report {
             Report::Degraded { .. } => "degraded",
             Report::Recovered { .. } => "recovered",
             Report::Scaled { .. } => "scaled",
+            Report::Stalled { .. } => "stalled",
+            Report::StallOver { .. } => "stall_over",
             Report::ReloadStarted { .. } => "reload_started",
             Report::CanaryPassed { .. } => "reload_canary_passed",
             Report::Reloaded { .. } => "reload_done",
@@ -290,6 +298,13 @@ impl fmt::Display for Report {
                 write!(f, "recovered: {wanted}/{wanted} workers ready again after {after}")
             }
             Report::Scaled { from, to } => write!(f, "scaling {from} → {to} workers"),
+            Report::Stalled { waiting, after } => write!(
+                f,
+                "stalled: {}, and no worker has accepted one for {after}; see what the workers do: \
+                 they hang, or each is busy for longer than that",
+                connections(*waiting)
+            ),
+            Report::StallOver { after } => write!(f, "no longer stalled, after {after}"),
             Report::ReloadStarted { from, to } => write!(f, "reloading: {from} → {to}"),
             Report::CanaryPassed { worker, to, .. } => {
                 write!(f, "{worker} is the first good worker of {to}, replacing the others")
@@ -317,5 +332,13 @@ impl fmt::Display for Report {
             Report::Stopping { workers } => write!(f, "stopping, draining {workers} workers"),
             Report::Stopped { code, took } => write!(f, "stopped with status {code} after {took}"),
         }
+    }
+}
+
+/// `1 connection waits`, `37 connections wait`
+pub(super) fn connections(waiting: u32) -> String {
+    match waiting {
+        1 => "1 connection waits".to_owned(),
+        _ => format!("{waiting} connections wait"),
     }
 }

@@ -38,6 +38,8 @@ pub struct Counters {
     pub died_young: u64,
     /// Workers that said nothing for longer than their watchdog allows.
     pub hung: u64,
+    /// Workers that let connections wait in sockets of their own for longer than `stall-timeout`.
+    pub stalled: u64,
     /// Workers that left of their own accord, normally.
     pub retired: u64,
     /// Workers replaced on request, and not because they had ended.
@@ -75,6 +77,7 @@ impl Counters {
     pub(super) fn hung(&mut self, why: &Hang) {
         match why {
             Hang::Silent(_) | Hang::Triggered => self.hung += 1,
+            Hang::Stalled { .. } => self.stalled += 1,
         }
     }
 

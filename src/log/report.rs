@@ -61,6 +61,8 @@ fn identity(report: &Report) -> (Priority, &'static str) {
         Report::Degraded { .. } => (Warning, "140269122ee347f7b4e0e6d9b7aeea89"),
         Report::Recovered { .. } => (Notice, "1aea76b45f884497a42888e56ecdc00f"),
         Report::Scaled { .. } => (Notice, "4b2d71e8130848a187daca3b22508d7c"),
+        Report::Stalled { .. } => (Warning, "329ccfe7e8c94315bd7e2127e3fb69c9"),
+        Report::StallOver { .. } => (Notice, "e8b9700dee084d2698b2ec0e87630171"),
         Report::ReloadStarted { .. } => (Notice, "0dc80a7ca92b407e8693b44293b16927"),
         Report::CanaryPassed { .. } => (Info, "1e222a02cce34859873e9d5fcbce4154"),
         Report::Reloaded { .. } => (Notice, "ca1d84c87aa340c89071fdd92be85fc1"),
@@ -135,6 +137,8 @@ fn with_fields(entry: Entry, report: &Report) -> Entry {
         Report::Scaled { from, to } => {
             entry.with("HERDER_WANTED_BEFORE", from).with("HERDER_WANTED", to)
         }
+        Report::Stalled { waiting, after } => time(entry, *after).with("HERDER_WAITING", waiting),
+        Report::StallOver { after } => time(entry, *after),
         Report::ReloadStarted { from, to } => {
             entry.with("HERDER_GENERATION_BEFORE", from.0).with("HERDER_GENERATION", to.0)
         }

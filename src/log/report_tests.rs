@@ -39,6 +39,8 @@ fn reports() -> Vec<Report> {
         Report::Degraded { ready: 3, wanted: 4, why: text() },
         Report::Recovered { wanted: 4, after: span },
         Report::Scaled { from: 4, to: 5 },
+        Report::Stalled { waiting: 3, after: span },
+        Report::StallOver { after: span },
         Report::ReloadStarted { from: old, to: new },
         Report::CanaryPassed { worker, slot, to: new },
         Report::Reloaded { to: new, took: span },

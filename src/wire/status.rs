@@ -37,6 +37,10 @@ pub struct Status {
     pub draining: u32,
     /// What the workers serve on.
     pub sockets: Vec<Socket>,
+    /// Since when no worker has accepted one of the connections that wait, in microseconds since 1970, if
+    /// that is longer than `stall-timeout`.
+    #[serde(rename = "stalledSinceUSec")]
+    pub stalled_since_usec: Option<u64>,
     /// The reload under way.
     pub reload: Option<Progress>,
     /// The last reloads that are over, the newest first.
@@ -198,6 +202,8 @@ pub struct Counters {
     pub died_young: u64,
     /// Workers that ran and did nothing: no WATCHDOG=1 for longer than `watchdog` allows.
     pub hung: u64,
+    /// Workers that let connections wait in sockets of their own for longer than `stall-timeout`.
+    pub stalled: u64,
     /// Workers that left of their own accord, normally.
     pub retired: u64,
     /// Workers replaced on request.

@@ -78,6 +78,7 @@ pub fn example(slots: u32) -> Status {
                 changes: Vec::new(),
             },
         ],
+        stalled_since_usec: None,
         reload: None,
         reloads: vec![reload(Some(4), Verdict::Failed), reload(Some(3), Verdict::Done)],
         counters: Counters {
@@ -89,6 +90,7 @@ pub fn example(slots: u32) -> Status {
             timed_out: 2,
             died_young: 3,
             hung: 0,
+            stalled: 0,
             retired: 4,
             recycled: 2,
             oom_kills: 6,

@@ -1,10 +1,12 @@
-//! Workers that run and do nothing, found by their watchdog.
+//! Workers that run and do nothing, found by their watchdog, or by what waits for them.
 
 use crate::systemd::{Herder, Unit};
-use crate::workers::{REPORT, kill, misbehave};
-use herder::wire::status::{ExitCause, Status, Worker};
+use crate::workers::{REPORT, kill, listener, misbehave};
+use herder::wire::status::{ExitCause, State, Status, Worker};
 use nix::sys::signal::Signal;
 use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -145,4 +147,56 @@ fn a_worker_is_told_its_watchdog() {
     // herder's own is its own.
     let (usec, pid, _) = told("watchdog = 0\n");
     assert_eq!((usec, pid), (None, None));
+}
+
+const STALLING: &str = "workers = 2\nready = \"notify\"\nstall-timeout = \"1s\"\n";
+
+#[test]
+fn connections_that_nobody_takes_are_spoken_of_until_somebody_does() {
+    let socket = listener();
+    let address = socket.local_addr().unwrap();
+    let unit = Unit::new(&format!("{STALLING}{}", misbehave("ready spin")));
+    let mut herder = unit.socket("web", socket).start();
+    herder.hears("READY=1");
+    let mut clients: Vec<TcpStream> =
+        (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+    herder.hears("STATUS=2/2 ready, generation 1, stalled");
+    herder.logs("stalled: 3 connections wait, and no worker has accepted one for 1s");
+    let status = herder.status();
+    assert_eq!((status.state, status.ready), (State::Degraded, 2));
+    assert!(status.stalled_since_usec.is_some());
+    assert_eq!((status.counters.stalled, status.counters.respawns), (0, 0), "nobody is touched");
+    // Workers that serve, and nothing that waited is lost.
+    herder.settings(&format!("{STALLING}{}", misbehave("ready accept")));
+    assert_eq!(herder.reload().code, 0);
+    for client in &mut clients {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.parse::<u32>().is_ok(), "{answer}");
+    }
+    herder.logs("no longer stalled");
+    let status = herder.is("it serves", |status| status.state == State::Serving);
+    assert_eq!(status.stalled_since_usec, None);
+}
+
+#[test]
+fn a_queue_that_moves_is_no_stall() {
+    let socket = listener();
+    let address = socket.local_addr().unwrap();
+    let unit = Unit::new(&format!("{STALLING}{}", misbehave("ready accept")));
+    let mut herder = unit.socket("web", socket).start();
+    herder.hears("READY=1");
+    let begin = Instant::now();
+    let mut answers = 0;
+    while begin.elapsed() < Duration::from_secs(3) {
+        // Several at a time, so that some always wait.
+        let clients = [(); 8].map(|()| TcpStream::connect(address).unwrap());
+        for mut client in clients {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            answers += u32::from(!answer.is_empty());
+        }
+    }
+    assert!(answers > 100, "{answers}");
+    assert!(!herder.log().contains("stalled"), "{}", herder.log());
 }

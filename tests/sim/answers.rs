@@ -2,7 +2,7 @@
 //! `properties`, this looks from outside: at what was asked, ordered, reported and answered.
 
 use herder::herd::{
-    Action, Condition, Counters, Event, Herd, Manner, Outcome, Report, Request, RequestId,
+    Action, Condition, Counters, Event, Hang, Herd, Manner, Outcome, Report, Request, RequestId,
     RequestOutcome, SlotId, Span, Time, Verdict, WorkerId, WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -223,6 +223,7 @@ impl Answers {
                     Manner::Crashed => own.crashes += 1,
                     Manner::Retired => own.retired += 1,
                 },
+                Action::Report(Report::Hung { why: Hang::Stalled { .. }, .. }) => own.stalled += 1,
                 Action::Report(Report::Hung { .. }) => own.hung += 1,
                 Action::Report(Report::Recycled { .. }) => own.recycled += 1,
                 Action::Report(Report::OutOfMemory { processes, .. }) => own.oom_kills += processes,

@@ -11,6 +11,7 @@ mod looks;
 mod properties;
 mod requests;
 mod scenarios;
+mod stalls;
 mod story;
 mod world;
 

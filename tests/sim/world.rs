@@ -4,9 +4,9 @@
 use super::behaviour::{Behaviour, Fault, Leftover, Quality};
 use super::properties::Watch;
 use herder::herd::{
-    Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Policy, Ready, ReadyWhen,
-    Request, RequestId, ServiceWatchdog, Sight, SlotId, Span, SpawnFailure, Time, WorkerId,
-    WorkerState,
+    Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Load, Policy, Queue, QueueId,
+    Ready, ReadyWhen, Request, RequestId, ServiceWatchdog, Sight, SlotId, Span, SpawnFailure, Time,
+    WorkerId, WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -341,6 +341,8 @@ impl World {
             | Event::Stuck { .. }
             | Event::Interval { .. }
             | Event::Listened { .. }
+            | Event::Sampled(_)
+            | Event::Knocked
             | Event::Extend { .. }
             | Event::Exited { .. }
             | Event::Checked { .. }
@@ -392,6 +394,11 @@ impl World {
             match action {
                 Action::Spawn { worker, generation, .. } => self.spawn(worker, generation),
                 Action::Look { worker } => self.look(worker),
+                Action::Sample => self.sample(),
+                Action::Watch => {
+                    let soon = Span::millis(self.dice.below(60_000));
+                    self.later(soon, Event::Knocked);
+                }
                 Action::Listen { worker } => self.listen(worker),
                 Action::Drain { worker } => self.drain(worker),
                 Action::Abort { worker } => self.abort(worker),
@@ -456,6 +463,28 @@ impl World {
         };
         let takes = Span::millis(self.dice.below(10));
         self.later(takes, Event::Seen { worker, sight });
+    }
+
+    /// One socket is everybody's, and nothing waits there or others come and go; one is slot 1's, where
+    /// some wait as long as its worker hangs. CPU time is what a worker has lived, while it did not hang.
+    fn sample(&mut self) {
+        let Some(herd) = &self.herd else { return };
+        let view: Vec<_> = herd.view().filter(|w| w.state == WorkerState::Ready).collect();
+        let own = view.iter().find(|worker| worker.slot == SlotId(1));
+        let hangs = |id: &WorkerId| self.processes[id].hangs(self.now);
+        let waits = own.is_some_and(|worker| hangs(&worker.id));
+        let used = |id: WorkerId| {
+            let process = &self.processes[&id];
+            let end = process.behaviour.hangs.map(|after| process.born + after);
+            (end.unwrap_or(self.now).min(self.now) - process.born).0
+        };
+        let cpu = view.iter().map(|worker| (worker.id, used(worker.id))).collect();
+        // A worker that serves takes some, so sooner or later there are fewer.
+        let shared = self.dice.below(4) as u32;
+        let queues = [(0, None, shared), (1, Some(SlotId(1)), u32::from(waits) * 3)];
+        let queues =
+            queues.map(|(id, slot, waiting)| Queue { id: QueueId(id), slot, waiting, full: false });
+        self.later(Span::ZERO, Event::Sampled(Load { queues: queues.into(), cpu }));
     }
 
     /// Whether it is there to say WATCHDOG=1; then it will again.
@@ -580,6 +609,8 @@ fn any_policy(dice: &mut Dice) -> Policy {
         success: ExitSet { codes: success, signals: [].into() },
         service_watchdog: [ServiceWatchdog::Loop, ServiceWatchdog::Workers][dice.below(2) as usize],
         watchdog: [None, None, None, Some(Span::secs(20)), Some(Span::secs(60))]
+            [dice.below(5) as usize],
+        stall_timeout: [None, None, None, Some(Span::secs(10)), Some(Span::secs(60))]
             [dice.below(5) as usize],
         check: dice.below(5) == 0,
     }

@@ -275,6 +275,7 @@ fn counters(status: &Status) -> String {
     ];
     let sometimes = [
         (counters.hung, "hung", "hung"),
+        (counters.stalled, "stalled", "stalled"),
         (counters.retired, "retired", "retired"),
         (counters.recycled, "recycled", "recycled"),
         (counters.log_lost, "log entry lost", "log entries lost"),
