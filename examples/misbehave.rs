@@ -11,6 +11,8 @@
 //! misbehave ready grandchild exit 0         leaves a process that ignores SIGTERM
 //! misbehave wait 300 child epoll            serves after 300 ms, in a process of its own
 //! misbehave elsewhere                       listens where nobody asked it to
+//! misbehave ready ping 100                  is watched and well
+//! misbehave ready spin                      hangs, and keeps a CPU busy with it
 //! ```
 //!
 //! | step | what it does |
@@ -22,7 +24,9 @@
 //! | `wait MS` | waits |
 //! | `exit CODE` | exits |
 //! | `die SIGNAL` | ends by the signal with that number, real-time signals included |
-//! | `ignore-term` | SIGTERM does nothing from now on |
+//! | `ignore-term`, `ignore-abort` | SIGTERM, or SIGABRT, does nothing from now on |
+//! | `ping MS` | sends WATCHDOG=1 at once and every so many milliseconds, with a STATUS= that counts them |
+//! | `spin` | computes for ever |
 //! | `grandchild` | leaves behind a child, in the same session, that ignores SIGTERM |
 //! | `note FILE` | appends its pid to FILE |
 //! | `accept` | answers connections with its pid, and is blocked in accept(2) in between |
@@ -86,6 +90,17 @@ fn run(steps: &mut dyn Iterator<Item = String>) -> Outcome {
             "die" => return die(value()?.parse()?),
             // Blocked and never taken: it stays pending, which to the sender is the same.
             "ignore-term" => SigSet::from(Signal::SIGTERM).thread_block()?,
+            "ignore-abort" => SigSet::from(Signal::SIGABRT).thread_block()?,
+            "ping" => {
+                let pause = Duration::from_millis(value()?.parse()?);
+                for count in 1_u64.. {
+                    notify(&format!("WATCHDOG=1\nSTATUS=ping {count}"))?;
+                    thread::sleep(pause);
+                }
+            }
+            "spin" => loop {
+                std::hint::spin_loop();
+            },
             "grandchild" => {
                 // It ends one day, also when whoever should have killed it did not.
                 let steps = ["ignore-term", "wait", "120000", "exit", "0"];

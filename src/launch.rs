@@ -69,6 +69,8 @@ pub struct Launch {
     pub stdin: Option<usize>,
     /// Whether LISTEN_PID is to be set.
     pub listen_pid: bool,
+    /// Whether WATCHDOG_PID is to be set.
+    pub watchdog_pid: bool,
     /// Whether a worker gets a socket that it can be seen waiting on.
     pub can_be_seen: bool,
     /// What has to succeed before a reload starts its first worker.
@@ -98,7 +100,7 @@ pub struct Rendered<'a> {
     pub path: &'a CStr,
     /// Its arguments, `argv[0]` first.
     pub argv: Vec<Cow<'a, CStr>>,
-    /// Its environment, without LISTEN_PID: the pid is known only after the fork.
+    /// Its environment, without LISTEN_PID and WATCHDOG_PID: the pid is known only after the fork.
     pub env: Vec<Cow<'a, CStr>>,
 }
 
@@ -190,6 +192,8 @@ impl Launch {
             stdin,
             can_be_seen: sockets.can_be_seen(),
             listen_pid: settings.listen_pid == ListenPid::Set && !sockets.is_empty(),
+            watchdog_pid: settings.policy.watchdog.is_some()
+                && settings.listen_pid == ListenPid::Set,
             path: c_string(path.as_os_str().as_bytes()),
             argv,
             environment,

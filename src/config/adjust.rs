@@ -25,6 +25,15 @@ pub const SETTABLE: &[&str] = &[
     "stop-timeout",
     "stop-delay",
     "service-watchdog",
+    "stall-timeout",
+    "max-age",
+    "max-memory",
+    "memory-high",
+    "memory-max",
+    "memory-swap-max",
+    "cpu-weight",
+    "cpu-quota",
+    "tasks-max",
 ];
 
 /// `settings` with each `KEY=VALUE` of `assignments` over it.

@@ -2,6 +2,7 @@
 //! `herder check` and the test that compares herder.toml(5) all go by it.
 
 mod elastic;
+mod hang;
 mod limits;
 mod operation;
 mod program;
@@ -18,8 +19,14 @@ const NO_DEFAULT: &str = "not set";
 /// Every setting, in the order of the manual.
 pub static KEYS: &[Key] = &ALL;
 
-const PARTS: [&[Key]; 5] =
-    [program::KEYS, workers::KEYS, operation::KEYS, elastic::KEYS, limits::KEYS];
+const PARTS: [&[Key]; 6] = [
+    program::KEYS,
+    workers::KEYS,
+    hang::KEYS,
+    operation::KEYS,
+    elastic::KEYS,
+    limits::KEYS,
+];
 
 const COUNT: usize = {
     let (mut count, mut part) = (0, 0);

@@ -230,6 +230,8 @@ fn so_far(counters: &Counters) -> String {
         _ => format!("{failures} ({})", list(&kinds)),
     });
     let rest = [
+        (counters.hung, "hung"),
+        (counters.stalled, "stalled"),
         (counters.oom_kills, "killed for want of memory"),
         (counters.retired, "retired"),
         (counters.recycled, "recycled"),
@@ -284,6 +286,7 @@ fn last_exit(last: &LastExit, now: SystemTime) -> String {
         (ExitCause::Dumped, _) => format!("{signal} with core"),
         (ExitCause::OutOfMemory, _) => "out of memory".to_owned(),
         (ExitCause::TimedOut, _) => "not ready in time".to_owned(),
+        (ExitCause::Hung, _) => last.text.clone(),
         (ExitCause::NotStarted, _) => "not started".to_owned(),
     };
     let ended = !matches!(last.cause, ExitCause::TimedOut | ExitCause::NotStarted);

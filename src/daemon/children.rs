@@ -41,7 +41,9 @@ const PER_WORKER: usize = 3;
 /// Descriptors that are not spent on workers or clients but on herder itself; at most a quarter of all.
 const KEPT_BACK: u64 = 32;
 
+const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
+const SIGCONT: i32 = 18;
 
 /// The end of a worker of which nobody can say how it ended.
 const UNKNOWN: Exit = Exit::Code(255);
@@ -207,6 +209,7 @@ impl Children {
             env: rendered.env,
             directory: launch.directory.as_deref().map(Cow::Borrowed),
             listen_pid: launch.listen_pid,
+            watchdog_pid: launch.watchdog_pid,
             stdin: launch.stdin.map(|index| sockets[index].fd.as_raw_fd()),
             output: stream.as_ref().map(|stream| stream.socket.as_raw_fd()),
             die_with_herder: self.inheritance.die_with_herder,
@@ -289,6 +292,15 @@ impl Children {
         if let Some(child) = self.children.get(&worker) {
             // It may have ended a moment ago: then the news is on its way.
             let _ = child::signal(child.process.pidfd.as_fd(), child.stop_signal);
+        }
+    }
+
+    /// Ends a worker that hangs in a way that shows where: SIGABRT to its process, which must not stay
+    /// stopped for that.
+    pub fn abort(&self, worker: WorkerId) {
+        if let Some(child) = self.children.get(&worker) {
+            let _ = child::signal(child.process.pidfd.as_fd(), SIGABRT);
+            let _ = child::signal(child.process.pidfd.as_fd(), SIGCONT);
         }
     }
 

@@ -101,7 +101,11 @@ impl Daemon {
             }
         }
         let mut changed = Vec::new();
+        for (_, spec) in &adjusted {
+            limits::can_be_set(spec, self.children.tree(), &self.name, self.recovery.is_some())?;
+        }
         for (generation, spec) in adjusted {
+            self.limit_workers(generation, &spec)?;
             let spec = Rc::new(spec);
             let policy = spec.settings.policy.clone();
             if let Some(before) = self.generations.specs.insert(generation, Rc::clone(&spec))
@@ -115,6 +119,21 @@ impl Daemon {
             [] => "nothing is another than before".to_owned(),
             changed => format!("{}, until the next reload that succeeds", in_words(changed)),
         })
+    }
+
+    /// Holds the workers of a generation to limits that are others than those they were started with.
+    fn limit_workers(&self, generation: Generation, spec: &Spec) -> Result<(), String> {
+        let before = self.generations.get(generation).map(|spec| spec.limits.group.as_slice());
+        let before = before.unwrap_or_default();
+        for limit in spec.limits.group.iter().filter(|limit| !before.contains(limit)) {
+            let workers = self.herd.view().filter(|worker| worker.generation == generation);
+            for group in workers.filter_map(|worker| self.children.group(worker.id)) {
+                group.limit(limit).map_err(|why| {
+                    format!("cannot set {} of {}: {why}", limit.name, group.path().display())
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// Says what was changed at run time and goes with these settings.

@@ -22,6 +22,7 @@ mod own;
 mod precheck;
 mod snapshot;
 mod source;
+mod stalls;
 mod start;
 mod streams;
 mod systemd;
@@ -51,6 +52,7 @@ use generations::Generations;
 use looks::Looks;
 use precheck::Precheck;
 use source::{Source, Spec};
+use stalls::Stalls;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -74,6 +76,7 @@ struct Daemon {
     children: Children,
     looks: Looks,
     weights: Looks,
+    stalls: Stalls,
     effects: Effects,
     figures: Figures,
     calendar: Calendar,
@@ -169,7 +172,7 @@ impl Daemon {
             if self.log.wants(Priority::Debug) {
                 self.log.say(Priority::Debug, format_args!("event: {event}"));
             }
-            if event != Event::Tick {
+            if !is_routine(&event) {
                 self.streams.note_change();
             }
             self.herd.handle(Time(poll::now()), event, &mut actions);
@@ -199,6 +202,7 @@ impl Daemon {
             Token::Control => self.accept_clients(),
             Token::Client(id) => self.client_ready(id, event),
             Token::Http => self.serve_http(),
+            Token::Knock => self.knocked(),
             Token::Process(worker) => self.events.extend(self.children.ended(worker, now)),
             Token::Inbox(worker) => {
                 let said = |daemon: &Daemon| {
@@ -270,6 +274,9 @@ impl Daemon {
             action,
             Action::Look { .. }
                 | Action::Weigh { .. }
+                | Action::Listen { .. }
+                | Action::Sample
+                | Action::Watch
                 | Action::Notify(Notice::Watchdog | Notice::Extend)
         );
         if shows {
@@ -289,7 +296,11 @@ impl Daemon {
             }
             Action::Look { worker } => self.looks.order(worker),
             Action::Weigh { worker } => self.weights.order(worker),
+            Action::Sample => self.sample(),
+            Action::Watch => self.watch_sockets(),
+            Action::Listen { worker } => self.events.extend(self.children.listen(worker)),
             Action::Drain { worker } => self.children.drain(worker),
+            Action::Abort { worker } => self.children.abort(worker),
             Action::Kill { worker } => self.events.extend(self.children.kill(worker)),
             Action::Sweep { worker, kill } => {
                 self.events.extend(self.children.sweep(&self.poll, worker, kill));
@@ -343,6 +354,18 @@ impl Daemon {
         self.precheck = None;
         self.children.helper = None;
     }
+}
+
+/// What changes nothing that anybody is shown, unless there is a report of it.
+fn is_routine(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Tick
+            | Event::Alive { .. }
+            | Event::Listened { .. }
+            | Event::Sampled(_)
+            | Event::Knocked
+    )
 }
 
 /// Watches what is there from the beginning.

@@ -60,6 +60,7 @@ impl Precheck {
             env: rendered.env.into_iter().filter(is_for_check).collect(),
             directory: spec.launch.directory.as_deref().map(Cow::Borrowed),
             listen_pid: false,
+            watchdog_pid: false,
             stdin: None,
             output: Some(output.as_raw_fd()),
             die_with_herder: true,

@@ -44,6 +44,7 @@ impl Daemon {
             starting: count(&[Starting]),
             draining: count(&[Draining, Retiring]),
             sockets: self.queues(&effects),
+            stalled_since_usec: herd.stalled().map(|(since, _)| self.calendar.date(since)),
             reload: herd.progress().map(|progress| self.progress(progress)),
             set: self.spec_in_service().map(|spec| spec.changed()).unwrap_or_default(),
             reloads: herd.past_reloads().map(|past| self.past_reload(past)).collect(),
@@ -128,6 +129,8 @@ impl Daemon {
             died_before_ready: counters.died_before_ready,
             timed_out: counters.timed_out,
             died_young: counters.died_young,
+            hung: counters.hung,
+            stalled: counters.stalled,
             retired: counters.retired,
             recycled: counters.recycled,
             recycled_for_age: counters.recycled_for_age,
@@ -180,6 +183,7 @@ impl Daemon {
         let (cause, exit_status, signal) = match last.ending {
             Ending::NotStarted(_) => (status::ExitCause::NotStarted, None, None),
             Ending::TimedOut { .. } => (status::ExitCause::TimedOut, None, None),
+            Ending::Hung(_) => (status::ExitCause::Hung, None, None),
             Ending::Exited { exit: Exit::Code(code), .. } => {
                 (status::ExitCause::Exited, Some(code), None)
             }

@@ -155,6 +155,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         children,
         looks: Looks::default(),
         weights: Looks::default(),
+        stalls: Default::default(),
         effects,
         figures: Figures::default(),
         calendar: Calendar::now(),

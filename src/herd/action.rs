@@ -26,8 +26,23 @@ pub enum Action {
         /// Which worker.
         worker: WorkerId,
     },
+    /// See what waits in the sockets, and what the workers use. Answered by `Sampled`.
+    Sample,
+    /// Say so once when something waits in a socket that workers are given, also if it does already.
+    /// Answered by `Knocked`, whenever that is. Replaces the watch before.
+    Watch,
+    /// Tell all that a worker has sent by now, however much that is. Answered by `Listened`, after it.
+    Listen {
+        /// Which worker.
+        worker: WorkerId,
+    },
     /// Send the worker's process its `stop-signal`. Answered by `Exited`, in time.
     Drain {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// Send the worker's process SIGABRT, and SIGCONT, in case it was stopped. Answered by `Exited`, in time.
+    Abort {
         /// Which worker.
         worker: WorkerId,
     },
@@ -149,7 +164,11 @@ impl fmt::Display for Action {
             }
             Action::Look { worker } => write!(f, "look at {worker}"),
             Action::Weigh { worker } => write!(f, "weigh {worker}"),
+            Action::Sample => f.write_str("sample"),
+            Action::Watch => f.write_str("watch"),
+            Action::Listen { worker } => write!(f, "listen to {worker}"),
             Action::Drain { worker } => write!(f, "drain {worker}"),
+            Action::Abort { worker } => write!(f, "abort {worker}"),
             Action::Kill { worker } => write!(f, "kill {worker}"),
             Action::Sweep { worker, kill: false } => write!(f, "sweep {worker}"),
             Action::Sweep { worker, kill: true } => write!(f, "sweep {worker} with SIGKILL"),

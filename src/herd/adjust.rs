@@ -30,6 +30,9 @@ impl Herd {
                 worker.adjust(Rc::clone(&spec), now);
             }
         }
+        if before.as_ref().is_some_and(|before| wears_otherwise(&before.policy, &spec.policy)) {
+            self.put_to_use_again(generation);
+        }
         // What was asked for before is over: this is the newer word on it.
         if before.is_some_and(|before| before.policy.workers != spec.policy.workers) {
             self.asked = None;
@@ -66,11 +69,16 @@ impl Worker {
             state @ (State::Spawning
             | State::Starting { extended: true, .. }
             | State::Ready
+            | State::Aborting { .. }
             | State::Killing { .. }
             | State::Burying { .. }) => state,
         };
         self.spec = spec;
     }
+}
+
+fn wears_otherwise(old: &Policy, new: &Policy) -> bool {
+    (old.max_age, old.max_memory) != (new.max_age, new.max_memory)
 }
 
 /// A deadline set by a time-out of `old`, as it would be by one of `new`.

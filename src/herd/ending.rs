@@ -154,6 +154,7 @@ impl Herd {
             | State::Ready
             | State::Retiring { .. }
             | State::Draining { .. }
+            | State::Aborting { .. }
             | State::Killing { .. }
             | State::Sweeping { .. }
             | State::Burying { .. } => None,
@@ -204,6 +205,7 @@ impl Herd {
             | State::Ready
             | State::Retiring { .. }
             | State::Draining { .. }
+            | State::Aborting { .. }
                 if hurried =>
             {
                 worker.state = Worker::killing(now);
@@ -219,6 +221,7 @@ impl Herd {
             | State::Ready
             | State::Retiring { .. }
             | State::Draining { .. }
+            | State::Aborting { .. }
             | State::Killing { .. }
             | State::Sweeping { .. }
             | State::Burying { .. } => {}

@@ -1,6 +1,6 @@
 //! What the shell tells the core: facts, in the order they happened.
 
-use super::{Exit, Generation, Policy, RequestId, SlotId, Span, Weight, WorkerId};
+use super::{Exit, Generation, Load, Policy, RequestId, SlotId, Span, Weight, WorkerId};
 use std::fmt;
 
 /// Something that happened. An event that comes too late (its worker is gone, its reload is over) is a no-op.
@@ -50,6 +50,29 @@ pub enum Event {
         worker: WorkerId,
         /// From now.
         by: Span,
+    },
+    /// The worker sent WATCHDOG=1.
+    Alive {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// The worker sent WATCHDOG=trigger: it is to be treated as one that hangs.
+    Stuck {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// The worker sent WATCHDOG_USEC: its WATCHDOG=1 will be that far apart.
+    Interval {
+        /// Which worker.
+        worker: WorkerId,
+        /// 0 for no watchdog.
+        interval: Span,
+    },
+    /// Everything that a worker has sent by now has been told: the outcome of
+    /// [`Action::Listen`](super::Action::Listen).
+    Listened {
+        /// Which worker.
+        worker: WorkerId,
     },
     /// The worker's process ended. Its number stays taken until [`Action::Sweep`](super::Action::Sweep).
     Exited {
@@ -111,6 +134,11 @@ pub enum Event {
         /// How many since this was last said.
         processes: u64,
     },
+    /// What the sockets and the workers are like: the outcome of [`Action::Sample`](super::Action::Sample).
+    Sampled(Load),
+    /// Something waits in a socket that workers are given: the watch that
+    /// [`Action::Watch`](super::Action::Watch) has set is over.
+    Knocked,
     /// SIGTERM and the like. A second one kills.
     Stop,
 }
@@ -202,6 +230,10 @@ impl fmt::Display for Event {
             }
             Event::Stopping { worker } => write!(f, "{worker} says stopping"),
             Event::Extend { worker, by } => write!(f, "{worker} asks for {by}"),
+            Event::Alive { worker } => write!(f, "{worker} says alive"),
+            Event::Stuck { worker } => write!(f, "{worker} says stuck"),
+            Event::Interval { worker, interval } => write!(f, "{worker} pings every {interval}"),
+            Event::Listened { worker } => write!(f, "{worker} was listened to"),
             Event::Exited { worker, exit } => write!(f, "{worker} {exit}"),
             Event::Gone { worker } => write!(f, "{worker} gone"),
             Event::Checked { generation, outcome: Ok(()) } => write!(f, "{generation} checked"),
@@ -220,6 +252,13 @@ impl fmt::Display for Event {
             Event::OutOfMemory { worker, processes } => {
                 write!(f, "{worker} lost {processes} processes for want of memory")
             }
+            Event::Sampled(load) => {
+                f.write_str("sampled:")?;
+                let mut queues = load.queues.iter();
+                queues.try_for_each(|queue| write!(f, " {}", queue.waiting))?;
+                f.write_str(" waiting")
+            }
+            Event::Knocked => f.write_str("knocked"),
             Event::Stop => f.write_str("stop"),
         }
     }

@@ -17,8 +17,9 @@
 //!
 //! 4. `tell`: what systemd should know of it ([`Herd::tell`]).
 //!
-//! `ending` is the way out: a stop, or an escalation when the workers keep dying. The words are
-//! those of herder(8); the states of a worker are drawn in `worker`.
+//! `hang` is about workers that run and do nothing, `stall` about how that shows in their sockets, `ending` the way out: a stop, or an escalation when
+//! the workers keep dying. The words are those of herder(8); the states of a worker are drawn in
+//! `worker`.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
@@ -28,6 +29,7 @@ mod adjust;
 mod ending;
 mod event;
 mod exit;
+mod hang;
 mod ids;
 mod jitter;
 mod policy;
@@ -39,6 +41,7 @@ mod rollout;
 mod settle;
 mod size;
 mod slot;
+mod stall;
 mod tell;
 mod time;
 mod view;
@@ -47,12 +50,14 @@ mod worker;
 pub use action::{Action, Notice, RequestOutcome, Verdict};
 pub use event::{Cause, Event, Request, Sight, SpawnFailure};
 pub use exit::{Exit, ExitSet, signal_name, signal_number};
-pub use ids::{Generation, RequestId, SlotId, WorkerId};
+pub use hang::Hang;
+pub use ids::{Generation, QueueId, RequestId, SlotId, WorkerId};
 pub use policy::{Amount, Policy, Ready, ReadyWhen, ServiceWatchdog};
 pub use recycle::{Wear, Weight};
 pub use report::{Evidence, Manner, Report};
 pub use size::Size;
 pub use slot::{Ending, PastLife};
+pub use stall::{Load, Queue};
 pub use time::{Span, Time};
 pub use view::{
     Condition, Counters, Outcome, PastReload, Progress, ReloadPhase, WorkerState, WorkerView,
@@ -95,6 +100,7 @@ pub struct Herd {
     ending: Option<ending::Ending>,
     counters: Counters,
     past_reloads: VecDeque<PastReload>,
+    stalls: stall::Stalls,
     told: tell::Told,
     exited: bool,
 }
@@ -130,6 +136,7 @@ impl Herd {
             ending: None,
             counters: Counters::default(),
             past_reloads: VecDeque::new(),
+            stalls: stall::Stalls::default(),
             told: tell::Told::new(now, watchdog),
             exited: false,
         }
@@ -174,6 +181,7 @@ impl Herd {
         let sweeps = self.sweeps.drain(..);
         self.out.extend(sweeps.map(|(worker, kill)| Action::Sweep { worker, kill }));
         self.conclude();
+        self.keep_watch();
         actions.append(&mut self.out);
     }
 
@@ -198,6 +206,7 @@ impl Herd {
             .chain(self.next_try())
             .chain(self.rollout_deadline())
             .chain(self.requests_deadline())
+            .chain(self.stalls_deadline())
             .chain(self.ending_deadline())
             .chain(self.tell_deadline())
             .min()

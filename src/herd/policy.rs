@@ -4,6 +4,9 @@
 use super::exit::ExitSet;
 use super::{Size, Span};
 
+/// systemd's `DefaultTimeoutAbortSec=`.
+const LONGEST_ABORT: Span = Span::secs(90);
+
 /// One generation's rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -48,6 +51,10 @@ pub struct Policy {
     pub success: ExitSet,
     /// `service-watchdog`: what a WATCHDOG=1 to systemd vouches for.
     pub service_watchdog: ServiceWatchdog,
+    /// `watchdog`: how far apart a ready worker's WATCHDOG=1 may be.
+    pub watchdog: Option<Span>,
+    /// `stall-timeout`: how long connections may wait without one being accepted.
+    pub stall_timeout: Option<Span>,
     /// `check` is set: a command has to succeed before a canary is started.
     pub check: bool,
 }
@@ -141,6 +148,8 @@ impl Default for Policy {
             stop_delay: Span::ZERO,
             success: ExitSet::default(),
             service_watchdog: ServiceWatchdog::Loop,
+            watchdog: None,
+            stall_timeout: None,
             check: false,
         }
     }
@@ -180,6 +189,12 @@ impl Policy {
             Ready::Notify => Span::ZERO,
             Ready::Auto | Ready::Accepting | Ready::Exec | Ready::Alive => Span::secs(1),
         })
+    }
+
+    /// From SIGABRT to SIGKILL: as long as any other end may take, and never for ever. Nobody waits for
+    /// a request of a worker that hangs.
+    pub fn abort_timeout(&self) -> Span {
+        self.stop_timeout.min(LONGEST_ABORT)
     }
 
     /// Whether a starting worker is looked at.

@@ -1,5 +1,6 @@
 //! Step 1: events and deadlines that have come, as facts. Nothing is started here.
 
+use super::hang::Hang;
 use super::policy::Ready;
 use super::report::{Evidence, Manner, Report};
 use super::request::stopped;
@@ -27,6 +28,10 @@ impl Herd {
             Event::Weighed { worker, weight } => self.weighed(worker, weight),
             Event::Stopping { worker } => self.said_stopping(worker),
             Event::Extend { worker, by } => self.asked_for_time(worker, by),
+            Event::Alive { worker } => self.said_alive(worker),
+            Event::Stuck { worker } => self.hangs(worker, Hang::Triggered),
+            Event::Interval { worker, interval } => self.said_interval(worker, interval),
+            Event::Listened { worker } => self.listened(worker),
             Event::Exited { worker, exit } => self.exited(worker, exit),
             Event::Gone { worker } => self.gone(worker),
             Event::Checked { generation, outcome } => self.checked(generation, outcome),
@@ -36,6 +41,8 @@ impl Herd {
             Event::Scale { by } => self.scale(by),
             Event::Asked { request, what } => self.take_request(request, what),
             Event::OutOfMemory { worker, processes } => self.out_of_memory(worker, processes),
+            Event::Sampled(load) => self.sampled(&load),
+            Event::Knocked => self.knocked(),
             Event::Stop => self.stop(),
         }
     }
@@ -56,10 +63,17 @@ impl Herd {
     fn expired(&mut self, id: WorkerId) {
         let now = self.now;
         let Some((slot, worker)) = self.find(id) else { return };
-        let (generation, stop_timeout) = (worker.generation(), worker.policy().stop_timeout);
+        let (generation, policy) = (worker.generation(), worker.policy());
+        let (stop_timeout, abort_timeout) = (policy.stop_timeout, policy.abort_timeout());
         match worker.state {
             State::Spawning => {}
-            State::Ready => self.wear_on(id),
+            State::Ready => {
+                let is_silent = worker.watchdog.deadline().is_some_and(|due| due <= now);
+                self.wear_on(id);
+                if is_silent {
+                    self.doubt(id);
+                }
+            }
             State::Starting { since, until, extended, looking } => {
                 let assumed = worker.assumed_at().filter(|&assumed| assumed <= now);
                 match (assumed, looking) {
@@ -76,9 +90,11 @@ impl Herd {
                     }
                 }
             }
-            State::Retiring { .. } | State::Draining { .. } => {
+            State::Retiring { .. } | State::Draining { .. } | State::Aborting { .. } => {
+                let aborted = matches!(worker.state, State::Aborting { .. });
+                let after = if aborted { abort_timeout } else { stop_timeout };
                 worker.state = Worker::killing(now);
-                self.report(Report::Killed { worker: id, slot, generation, after: stop_timeout });
+                self.report(Report::Killed { worker: id, slot, generation, after });
                 self.order(Action::Kill { worker: id });
             }
             State::Sweeping { .. } => {
@@ -110,14 +126,17 @@ impl Herd {
             let mut proved = false;
             for worker in &mut slot.workers {
                 let Some((since, _)) = worker.ready else { continue };
-                if worker.is_ready() && since + worker.policy().min_lifetime <= now {
-                    proved |= !worker.proved;
+                let over = since + worker.policy().min_lifetime;
+                if worker.is_ready() && over <= now {
+                    trusted |= !worker.proved;
                     worker.proved = true;
+                    let vouched_for = worker.watchdog.vouches_for(over);
+                    proved |= vouched_for && !worker.vouched_for;
+                    worker.vouched_for |= vouched_for;
                 }
             }
             if proved {
                 slot.proved();
-                trusted = true;
             }
         }
         // Nothing woke the core when it happened: this may be the turn in which that worker dies.
@@ -182,6 +201,7 @@ impl Herd {
             | State::Ready
             | State::Retiring { .. }
             | State::Draining { .. }
+            | State::Aborting { .. }
             | State::Killing { .. }
             | State::Sweeping { .. }
             | State::Burying { .. } => {}
@@ -209,6 +229,7 @@ impl Herd {
         worker.state = State::Ready;
         worker.ready = Some((now, evidence));
         worker.sight = None;
+        worker.watchdog.hear(now);
         let generation = worker.generation();
         self.slot(slot).attempted = true;
         self.ever_ready = true;
@@ -270,6 +291,7 @@ impl Herd {
         let normal = worker.policy().success.contains(exit);
         let manner = match worker.state {
             State::Draining { .. }
+            | State::Aborting { .. }
             | State::Killing { .. }
             | State::Sweeping { .. }
             | State::Burying { .. } => Manner::Ordered,
@@ -290,9 +312,9 @@ impl Herd {
         let past = worker.past(ending.clone(), now);
         worker.state = match worker.state {
             // The remainder of a worker that was told to stop has no more time than the worker had.
-            State::Draining { kill_at } | State::Retiring { kill_at } => {
-                State::Sweeping { kill_at }
-            }
+            State::Draining { kill_at }
+            | State::Aborting { kill_at }
+            | State::Retiring { kill_at } => State::Sweeping { kill_at },
             State::Killing { .. } => Worker::burying(now),
             State::Spawning
             | State::Starting { .. }
@@ -372,7 +394,13 @@ impl Herd {
     }
 
     /// A worker was not ready, or not for long, and nobody had asked for its end.
-    fn failed(&mut self, id: WorkerId, slot: SlotId, generation: Generation, ending: &Ending) {
+    pub(super) fn failed(
+        &mut self,
+        id: WorkerId,
+        slot: SlotId,
+        generation: Generation,
+        ending: &Ending,
+    ) {
         if self.ending.is_some() {
             return;
         }

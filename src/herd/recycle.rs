@@ -10,7 +10,7 @@
 
 use super::report::Report;
 use super::worker::Worker;
-use super::{Action, Herd, Policy, Size, SlotId, Span, Time, WorkerId};
+use super::{Action, Generation, Herd, Policy, Size, SlotId, Span, Time, WorkerId};
 use std::fmt;
 
 /// So often workers are weighed, and never more often.
@@ -111,10 +111,10 @@ pub(super) struct Recycler {
 }
 
 impl Use {
-    /// Of a worker that became ready now. `soon` is that of its slot; `chance` are numbers from 0 to 1.
-    fn begin(policy: &Policy, now: Time, soon: u32, chance: [f64; 2]) -> Use {
+    /// Of a worker that has been ready since then. `soon` is that of its slot; `chance` are numbers from 0 to 1.
+    fn begin(policy: &Policy, since: Time, now: Time, soon: u32, chance: [f64; 2]) -> Use {
         let less = |most: u64, chance: f64| (most as f64 * (1.0 - SPREAD * chance)) as u64;
-        let old_at = policy.max_age.map(|age| now + Span(less(age.0, chance[0])));
+        let old_at = policy.max_age.map(|age| since + Span(less(age.0, chance[0])));
         let scales = policy.max_memory.map(|memory| {
             let alone = WEIGH_EVERY.times((1 << soon.min(16)) - 1).min(LEFT_ALONE);
             let begin = next_moment(now + alone, 1);
@@ -174,11 +174,23 @@ impl Herd {
         let Some((_, worker)) = self.find(id) else { return };
         let policy = worker.policy();
         if policy.max_age.is_none() && policy.max_memory.is_none() {
+            worker.wear = Use::default();
             return;
         }
         let chance = [self.jitter.next(), self.jitter.next()];
         if let Some((_, worker)) = self.find(id) {
-            worker.wear = Use::begin(worker.policy(), now, soon, chance);
+            let since = worker.ready.map_or(now, |(since, _)| since);
+            worker.wear = Use::begin(worker.policy(), since, now, soon, chance);
+        }
+    }
+
+    /// The limits are others for workers that serve: as if they had been those from the beginning.
+    pub(super) fn put_to_use_again(&mut self, generation: Generation) {
+        let serves = |worker: &Worker| worker.is_ready() && worker.generation() == generation;
+        let affected = self.workers().filter(|(_, worker)| serves(worker) && worker.wear.worn.is_none());
+        let affected: Vec<_> = affected.map(|(slot, worker)| (worker.id, slot)).collect();
+        for (worker, slot) in affected {
+            self.put_to_use(worker, slot);
         }
     }
 

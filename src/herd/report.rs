@@ -4,7 +4,7 @@
 
 use super::recycle::Wear;
 use super::slot::PERHAPS;
-use super::{Exit, Generation, SlotId, Span, WorkerId};
+use super::{Exit, Generation, Hang, SlotId, Span, WorkerId};
 use std::fmt;
 
 /// A line for the journal. Numbers of workers are `ready` of `wanted`; spans are how long it `took`,
@@ -46,6 +46,8 @@ pub enum Report {
         after: Span,
         why: Option<String>,
     },
+    /// A worker runs and does nothing: it is sent SIGABRT.
+    Hung { worker: WorkerId, slot: SlotId, generation: Generation, lived: Span, why: Hang },
     /// A worker could not be started.
     NotStarted { worker: WorkerId, slot: SlotId, generation: Generation, why: String },
     /// The next try in a slot has to wait.
@@ -72,6 +74,10 @@ pub enum Report {
     Recovered { wanted: u32, after: Span },
     /// The number of wanted workers was changed at run time.
     Scaled { from: u32, to: u32 },
+    /// Connections wait in a socket that all workers have, and none has accepted one for so long.
+    Stalled { waiting: u32, after: Span },
+    /// One has accepted again, or there is none to do it.
+    StallOver { after: Span },
     /// A reload began.
     ReloadStarted { from: Generation, to: Generation },
     /// The first worker of the new generation proved itself.
@@ -105,6 +111,7 @@ impl Report {
             | Report::Retiring { worker, .. }
             | Report::Ended { worker, .. }
             | Report::TimedOut { worker, .. }
+            | Report::Hung { worker, .. }
             | Report::NotStarted { worker, .. }
             | Report::Killed { worker, .. }
             | Report::Unkillable { worker, .. }
@@ -119,6 +126,8 @@ impl Report {
             | Report::Degraded { .. }
             | Report::Recovered { .. }
             | Report::Scaled { .. }
+            | Report::Stalled { .. }
+            | Report::StallOver { .. }
             | Report::ReloadStarted { .. }
             | Report::Reloaded { .. }
             | Report::ReloadFailed { .. }
@@ -140,6 +149,7 @@ impl Report {
             Report::Retiring { .. } => "worker_retiring",
             Report::Ended { .. } => "worker_ended",
             Report::TimedOut { .. } => "worker_timed_out",
+            Report::Hung { .. } => "worker_hung",
             Report::NotStarted { .. } => "worker_not_started",
             Report::BackingOff { .. } => "slot_backing_off",
             Report::Killed { .. } => "worker_killed",
@@ -153,6 +163,8 @@ impl Report {
             Report::Degraded { .. } => "degraded",
             Report::Recovered { .. } => "recovered",
             Report::Scaled { .. } => "scaled",
+            Report::Stalled { .. } => "stalled",
+            Report::StallOver { .. } => "stall_over",
             Report::ReloadStarted { .. } => "reload_started",
             Report::CanaryPassed { .. } => "reload_canary_passed",
             Report::Reloaded { .. } => "reload_done",
@@ -239,6 +251,9 @@ impl fmt::Display for Report {
                 write!(f, "{worker} ({slot}) was not ready within {after}, stopping it")?;
                 why.iter().try_for_each(|why| write!(f, ": {why}"))
             }
+            Report::Hung { worker, slot, lived, why, .. } => {
+                write!(f, "{worker} ({slot}) hangs, {lived} old, aborting it: {why}")
+            }
             Report::NotStarted { worker, slot, why, .. } => write!(f, "{worker} ({slot}): {why}"),
             Report::BackingOff { slot, failures, delay } => {
                 let times = match failures {
@@ -293,6 +308,13 @@ impl fmt::Display for Report {
                 write!(f, "recovered: {wanted}/{wanted} workers ready again after {after}")
             }
             Report::Scaled { from, to } => write!(f, "scaling {from} → {to} workers"),
+            Report::Stalled { waiting, after } => write!(
+                f,
+                "stalled: {}, and no worker has accepted one for {after}; see what the workers do: \
+                 they hang, or each is busy for longer than that",
+                connections(*waiting)
+            ),
+            Report::StallOver { after } => write!(f, "no longer stalled, after {after}"),
             Report::ReloadStarted { from, to } => write!(f, "reloading: {from} → {to}"),
             Report::CanaryPassed { worker, to, .. } => {
                 write!(f, "{worker} is the first good worker of {to}, replacing the others")
@@ -320,5 +342,13 @@ impl fmt::Display for Report {
             Report::Stopping { workers } => write!(f, "stopping, draining {workers} workers"),
             Report::Stopped { code, took } => write!(f, "stopped with status {code} after {took}"),
         }
+    }
+}
+
+/// `1 connection waits`, `37 connections wait`
+pub(super) fn connections(waiting: u32) -> String {
+    match waiting {
+        1 => "1 connection waits".to_owned(),
+        _ => format!("{waiting} connections wait"),
     }
 }

@@ -108,6 +108,7 @@ impl Herd {
     fn take_at_once(&mut self, to: Rc<Spec>) {
         self.order(Action::Forget { generation: self.good.generation });
         self.good = to;
+        self.watch_anew();
         self.trouble = None;
         let now = self.now;
         for slot in &mut self.slots {
@@ -201,6 +202,7 @@ impl Herd {
                 slot,
                 State::Retiring { .. }
                 | State::Draining { .. }
+                | State::Aborting { .. }
                 | State::Killing { .. }
                 | State::Sweeping { .. }
                 | State::Burying { .. },
@@ -354,6 +356,7 @@ impl Herd {
             self.order(Action::Forget { generation: self.good.generation });
         }
         self.good = to;
+        self.watch_anew();
         self.asked = self.asked.filter(|asked| asked.under >= generation);
         self.report(Report::Reloaded { to: generation, took });
         self.finish(Verdict::Done);

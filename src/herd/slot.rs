@@ -1,5 +1,6 @@
 //! A slot: one of N stable places, the workers in it, and what its failures cost the next try.
 
+use super::hang::Hang;
 use super::report::Manner;
 use super::worker::Worker;
 use super::{Exit, Span, Time, WorkerId};
@@ -66,6 +67,8 @@ pub enum Ending {
         /// What it was seen doing instead, if anybody looked.
         why: Option<String>,
     },
+    /// It was there and did nothing.
+    Hung(Hang),
     /// Its process ended.
     Exited {
         /// How.
@@ -90,6 +93,7 @@ impl fmt::Display for Ending {
             Ending::TimedOut { after, why: Some(why) } => {
                 write!(f, "was not ready within {after}: {why}")
             }
+            Ending::Hung(why) => write!(f, "hung: {why}"),
             Ending::Exited { exit, manner, why } => {
                 write!(f, "{exit}")?;
                 match manner {

@@ -195,6 +195,7 @@ impl Herd {
             (None, Some(_)) => Condition::Reloading,
             (None, None) if self.failing_slot().is_some() || self.is_mixed() => Condition::Degraded,
             (None, None) if self.is_short_handed() => Condition::Degraded,
+            (None, None) if self.stalled().is_some() => Condition::Degraded,
             (None, None) => Condition::Serving,
         }
     }
@@ -255,7 +256,13 @@ impl Herd {
                 let recycling = self.recycling();
                 let recycling = recycling.map(|(done, of)| format!(", recycling {done}/{of}"));
                 let recycling = recycling.unwrap_or_default();
-                plain(format!("{ready}/{wanted} ready, {generation}{mixed}{recycling}{tail}"))
+                let stalled = match self.stalled() {
+                    Some(_) => ", stalled: connections wait and no worker accepts",
+                    None => "",
+                };
+                plain(format!(
+                    "{ready}/{wanted} ready, {generation}{mixed}{stalled}{recycling}{tail}"
+                ))
             }
             None => plain(format!("starting {ready}/{wanted}{}", self.held_up())),
         }
@@ -272,6 +279,7 @@ impl Herd {
             | State::Ready
             | State::Retiring { .. }
             | State::Draining { .. }
+            | State::Aborting { .. }
             | State::Killing { .. }
             | State::Sweeping { .. }
             | State::Burying { .. } => None,
@@ -325,7 +333,10 @@ impl Herd {
                     State::Spawning => false,
                     State::Starting { until, .. } => now <= until,
                     State::Retiring { kill_at } | State::Draining { kill_at } => now <= kill_at,
-                    State::Killing { .. } | State::Sweeping { .. } | State::Burying { .. } => false,
+                    State::Aborting { .. }
+                    | State::Killing { .. }
+                    | State::Sweeping { .. }
+                    | State::Burying { .. } => false,
                 };
                 self.wanted() == 0
                     || self.workers().any(|(_, worker)| on_its_way(worker))

@@ -5,7 +5,7 @@ use super::report::Manner;
 use super::rollout::Phase;
 use super::slot::PastLife;
 use super::worker::State;
-use super::{Evidence, Generation, Herd, SlotId, Span, Time, WorkerId};
+use super::{Evidence, Generation, Hang, Herd, SlotId, Span, Time, WorkerId};
 
 /// What the herd as a whole is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,10 @@ pub struct Counters {
     pub timed_out: u64,
     /// Workers that died soon after they were ready.
     pub died_young: u64,
+    /// Workers that said nothing for longer than their watchdog allows.
+    pub hung: u64,
+    /// Workers that let connections wait in sockets of their own for longer than `stall-timeout`.
+    pub stalled: u64,
     /// Workers that left of their own accord, normally.
     pub retired: u64,
     /// Workers replaced although they served: on request, or because they were worn, as the next two.
@@ -81,6 +85,13 @@ impl Counters {
             Wear::Asked => {}
             Wear::Age { .. } => self.recycled_for_age += 1,
             Wear::Memory { .. } => self.recycled_for_memory += 1,
+        }
+    }
+
+    pub(super) fn hung(&mut self, why: &Hang) {
+        match why {
+            Hang::Silent(_) | Hang::Triggered => self.hung += 1,
+            Hang::Stalled { .. } => self.stalled += 1,
         }
     }
 
@@ -183,7 +194,8 @@ pub struct WorkerView {
     pub state: WorkerState,
     /// Why it counts as ready, if it was.
     pub evidence: Option<Evidence>,
-    /// While it is starting: what was last seen of it that keeps it from being ready.
+    /// While it is starting: what was last seen of it that keeps it from being ready. Of one that was
+    /// given up: why.
     pub diagnosis: Option<String>,
     /// When it was started.
     pub born: Time,
@@ -208,16 +220,20 @@ impl Herd {
                 State::Spawning | State::Starting { .. } => WorkerState::Starting,
                 State::Ready => WorkerState::Ready,
                 State::Retiring { .. } => WorkerState::Retiring,
-                State::Draining { .. } => WorkerState::Draining,
+                State::Draining { .. } | State::Aborting { .. } => WorkerState::Draining,
                 State::Killing { .. } => WorkerState::Killed,
                 State::Sweeping { .. } | State::Burying { .. } => WorkerState::Swept,
             },
             evidence: worker.ready.map(|(_, evidence)| evidence),
             diagnosis: match worker.state {
+                _ if worker.hang.is_some() => {
+                    worker.hang.as_ref().map(|why| format!("hung: {why}"))
+                }
                 State::Spawning | State::Starting { .. } => worker.diagnosis().map(str::to_owned),
                 State::Ready
                 | State::Retiring { .. }
                 | State::Draining { .. }
+                | State::Aborting { .. }
                 | State::Killing { .. }
                 | State::Sweeping { .. }
                 | State::Burying { .. } => None,

@@ -4,6 +4,7 @@
 //! Spawning ──► Starting ──► Ready ──► Retiring ─┐        its process …
 //!     │            │          │                 ├─► Sweeping ──► forgotten
 //!     │            └────► Draining ──► Killing ─┘        … and what it left behind (Burying)
+//!     │                   Aborting ──►                   (as Draining, of one that hangs)
 //!     └─► forgotten (there never was a process)
 //! ```
 //!
@@ -11,6 +12,7 @@
 //! its process has ended, and *swept* until nothing it forked is left. Each deadline lives in the
 //! state it ends.
 
+use super::hang::{Hang, Watchdog};
 use super::policy::Ready;
 use super::recycle::Use;
 use super::report::Evidence;
@@ -40,10 +42,15 @@ pub(super) struct Worker {
     pub wear: Use,
     /// It was ready for `min-lifetime`.
     pub proved: bool,
+    /// And, if it pings, has pinged after that: one that has not may have hung all the time.
+    pub vouched_for: bool,
     /// Somebody asked that it stops.
     pub unwanted: bool,
     /// Its processes that the kernel killed for want of memory.
     pub oom_kills: u64,
+    pub watchdog: Watchdog,
+    /// It was given up, and why.
+    pub hang: Option<Hang>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +65,8 @@ pub(super) enum State {
     Retiring { kill_at: Time },
     /// It was told to stop, and is killed at `kill_at`.
     Draining { kill_at: Time },
+    /// It hangs, was sent SIGABRT, and is killed at `kill_at`.
+    Aborting { kill_at: Time },
     /// It was sent SIGKILL; if even that does not end it by `until`, it is given up.
     Killing { until: Time },
     /// Its process has ended; what it left behind was told to stop, and is killed at `kill_at`.
@@ -109,6 +118,7 @@ pub(super) const BURY_EVERY: Span = Span::millis(500);
 
 impl Worker {
     pub fn new(id: WorkerId, spec: Rc<Spec>, born: Time) -> Worker {
+        let watchdog = Watchdog::new(spec.policy.watchdog);
         Worker {
             id,
             spec,
@@ -118,8 +128,11 @@ impl Worker {
             sight: None,
             wear: Use::default(),
             proved: false,
+            vouched_for: false,
             unwanted: false,
             oom_kills: 0,
+            watchdog,
+            hang: None,
         }
     }
 
@@ -164,7 +177,10 @@ impl Worker {
     pub fn is_leaving(&self) -> bool {
         matches!(
             self.state,
-            State::Retiring { .. } | State::Draining { .. } | State::Killing { .. }
+            State::Retiring { .. }
+                | State::Draining { .. }
+                | State::Aborting { .. }
+                | State::Killing { .. }
         )
     }
 
@@ -205,12 +221,15 @@ impl Worker {
     pub fn deadline(&self) -> Option<Time> {
         match self.state {
             State::Spawning => None,
-            State::Ready => self.wear.deadline(),
+            State::Ready => {
+                self.wear.deadline().into_iter().chain(self.watchdog.deadline()).min()
+            }
             State::Starting { until, looking, .. } => {
                 [Some(until), self.assumed_at(), looking.next()].into_iter().flatten().min()
             }
             State::Retiring { kill_at }
             | State::Draining { kill_at }
+            | State::Aborting { kill_at }
             | State::Sweeping { kill_at } => Some(kill_at),
             State::Killing { until } => Some(until),
             State::Burying { again_at, until } => Some(again_at.min(until)),

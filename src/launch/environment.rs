@@ -12,7 +12,7 @@ use std::path::Path;
 use super::sockets::Selection;
 use super::{Surroundings, c_string, read_small_file};
 use crate::config::{Bound, EnvironmentFile, Place, Problems, Settings, is_set_by_herder};
-use crate::herd::{Generation, SlotId, WorkerId};
+use crate::herd::{Generation, SlotId, Span, WorkerId};
 use crate::wire::envfile;
 use crate::wire::listen::Handover;
 
@@ -64,6 +64,9 @@ impl Environment {
             for (name, value) in Handover::compose(sockets.names()) {
                 variables.insert(name.into(), Variable::Fixed(value.into()));
             }
+        }
+        if let Some(Span(usec)) = settings.policy.watchdog {
+            variables.insert("WATCHDOG_USEC".into(), Variable::Fixed(usec.to_string().into()));
         }
         let mut environment = Environment { path, ..Environment::default() };
         for (name, variable) in variables {

@@ -30,12 +30,14 @@ pub struct Program<'a> {
     pub path: Cow<'a, CStr>,
     /// The arguments, with the program's own name first.
     pub argv: Vec<Cow<'a, CStr>>,
-    /// The whole environment, `NAME=VALUE`, but for `LISTEN_PID`.
+    /// The whole environment, `NAME=VALUE`, but for `LISTEN_PID` and `WATCHDOG_PID`.
     pub env: Vec<Cow<'a, CStr>>,
     /// Where it starts; herder's own directory without one.
     pub directory: Option<Cow<'a, CStr>>,
     /// Whether `LISTEN_PID` is set, to the worker's own pid.
     pub listen_pid: bool,
+    /// Whether `WATCHDOG_PID` is set, to the same.
+    pub watchdog_pid: bool,
     /// Becomes descriptor 0; `/dev/null` without one.
     pub stdin: Option<RawFd>,
     /// Becomes descriptors 1 and 2; herder's own without one.
@@ -209,9 +211,14 @@ fn spawn_by(
     program: &Program<'_>,
     sockets: &[BorrowedFd<'_>],
 ) -> Result<Child, SpawnError> {
-    let listen_pid = program.listen_pid.then(|| PidSlot::new("LISTEN_PID"));
-    let argv = Strings::new(program.argv.iter().map(AsRef::as_ref), None);
-    let env = Strings::new(program.env.iter().map(AsRef::as_ref), listen_pid.as_ref());
+    let pids = [("LISTEN_PID", program.listen_pid), ("WATCHDOG_PID", program.watchdog_pid)];
+    let pids: Vec<PidSlot> = pids
+        .into_iter()
+        .filter(|(_, wanted)| *wanted)
+        .map(|(name, _)| PidSlot::new(name))
+        .collect();
+    let argv = Strings::new(program.argv.iter().map(AsRef::as_ref), &[]);
+    let env = Strings::new(program.env.iter().map(AsRef::as_ref), &pids);
     let mut numbers: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
     let herder = std::process::id().cast_signed();
 
@@ -223,9 +230,7 @@ fn spawn_by(
         };
         let prepared = joined.and_then(|()| prepare(me, program, &mut numbers, herder));
         let prepared = prepared.map(|()| {
-            if let Some(slot) = &listen_pid {
-                slot.write(me.pid());
-            }
+            pids.iter().for_each(|slot| slot.write(me.pid()));
             me.unblock_signals();
             at(Stage::Execute)(me.execute(&program.path, &argv, &env))
         });

@@ -21,6 +21,7 @@ fn shell(script: &str) -> Program<'static> {
         env: vec![c("PATH=/usr/bin:/bin")],
         directory: None,
         listen_pid: false,
+        watchdog_pid: false,
         stdin: None,
         output: None,
         die_with_herder: false,

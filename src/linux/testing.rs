@@ -29,6 +29,7 @@ impl Shell {
             env: vec![c("PATH=/usr/bin:/bin")],
             directory: Some(c("/")),
             listen_pid: !sockets.is_empty(),
+            watchdog_pid: false,
             stdin: None,
             output: None,
             die_with_herder: false,

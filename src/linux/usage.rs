@@ -95,6 +95,19 @@ pub fn weigh(workers: &[Load]) -> Vec<Weight> {
         .collect()
 }
 
+/// The CPU time of one worker so far, in microseconds: of its cgroup, else of its process and the
+/// children that has waited for. `None` if it is gone.
+pub fn cpu(worker: &Subject) -> Option<u64> {
+    let mut buffer = [0; FILE];
+    let group = worker.cgroup.as_deref().and_then(|path| read(path.join("cpu.stat"), &mut buffer));
+    let of_group = group.and_then(|text| field(text, "usage_usec"));
+    let of_process = || {
+        let times = Times::read(&format!("/proc/{}", worker.pid))?;
+        Some(times.ticks * 1_000_000 / ticks_per_second()?)
+    };
+    of_group.or_else(of_process)
+}
+
 /// What this process costs. `cpu_share` is left out.
 pub fn of_herder() -> Usage {
     let mut look = Look::default();

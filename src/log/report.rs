@@ -47,6 +47,7 @@ fn identity(report: &Report) -> (Priority, &'static str) {
             (priority, "822bf6189fec44ddb6f605ef22136af3")
         }
         Report::TimedOut { .. } => (Warning, "0f170551085443a997ac142c755d46a3"),
+        Report::Hung { .. } => (Warning, "ae0dfca17eea4689bf173810663dcfd8"),
         Report::NotStarted { .. } => (Warning, "39f3cf2fc4e6410b8d31ba0961fcaf5b"),
         Report::BackingOff { .. } => (Warning, "fe62d4ebf76f466bbd8ea637f7ca7e21"),
         Report::Killed { .. } => (Warning, "b5f941c0a36641d6b99a31f2f8199a10"),
@@ -60,6 +61,8 @@ fn identity(report: &Report) -> (Priority, &'static str) {
         Report::Degraded { .. } => (Warning, "140269122ee347f7b4e0e6d9b7aeea89"),
         Report::Recovered { .. } => (Notice, "1aea76b45f884497a42888e56ecdc00f"),
         Report::Scaled { .. } => (Notice, "4b2d71e8130848a187daca3b22508d7c"),
+        Report::Stalled { .. } => (Warning, "329ccfe7e8c94315bd7e2127e3fb69c9"),
+        Report::StallOver { .. } => (Notice, "e8b9700dee084d2698b2ec0e87630171"),
         Report::ReloadStarted { .. } => (Notice, "0dc80a7ca92b407e8693b44293b16927"),
         Report::CanaryPassed { .. } => (Info, "1e222a02cce34859873e9d5fcbce4154"),
         Report::Reloaded { .. } => (Notice, "ca1d84c87aa340c89071fdd92be85fc1"),
@@ -106,6 +109,10 @@ fn with_fields(entry: Entry, report: &Report) -> Entry {
         Report::Killed { worker, slot, generation, after } => {
             time(about(entry, *worker, *slot, *generation), *after)
         }
+        Report::Hung { worker, slot, generation, lived, why } => {
+            let entry = time(about(entry, *worker, *slot, *generation), *lived);
+            entry.with("HERDER_REASON", why)
+        }
         Report::NotStarted { worker, slot, generation, why }
         | Report::NotRecycled { worker, slot, generation, why } => {
             about(entry, *worker, *slot, *generation).with("HERDER_REASON", why)
@@ -132,6 +139,8 @@ fn with_fields(entry: Entry, report: &Report) -> Entry {
         Report::Scaled { from, to } => {
             entry.with("HERDER_WANTED_BEFORE", from).with("HERDER_WANTED", to)
         }
+        Report::Stalled { waiting, after } => time(entry, *after).with("HERDER_WAITING", waiting),
+        Report::StallOver { after } => time(entry, *after),
         Report::ReloadStarted { from, to } => {
             entry.with("HERDER_GENERATION_BEFORE", from.0).with("HERDER_GENERATION", to.0)
         }

@@ -2,7 +2,7 @@
 
 use super::super::{change, socket};
 use super::*;
-use crate::herd::Evidence;
+use crate::herd::{Evidence, Hang};
 use std::collections::{BTreeMap, BTreeSet};
 
 const CATALOG: &str = include_str!("../../systemd/herder.catalog");
@@ -25,6 +25,7 @@ fn reports() -> Vec<Report> {
         Report::Retiring { worker, slot, generation },
         ended(Exit::Code(1), Manner::Crashed, span),
         Report::TimedOut { worker, slot, generation, after: span, why: Some(text()) },
+        Report::Hung { worker, slot, generation, lived: span, why: Hang::Silent(span) },
         Report::NotStarted { worker, slot, generation, why: text() },
         Report::BackingOff { slot, failures: 5, delay: span },
         Report::Killed { worker, slot, generation, after: span },
@@ -38,6 +39,8 @@ fn reports() -> Vec<Report> {
         Report::Degraded { ready: 3, wanted: 4, why: text() },
         Report::Recovered { wanted: 4, after: span },
         Report::Scaled { from: 4, to: 5 },
+        Report::Stalled { waiting: 3, after: span },
+        Report::StallOver { after: span },
         Report::ReloadStarted { from: old, to: new },
         Report::CanaryPassed { worker, slot, to: new },
         Report::Reloaded { to: new, took: span },

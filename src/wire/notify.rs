@@ -21,12 +21,26 @@ pub struct Message {
     pub stopping: bool,
     /// `EXTEND_TIMEOUT_USEC=`, in microseconds.
     pub extend: Option<u64>,
+    /// `WATCHDOG=`, if it is one of its two words.
+    pub watchdog: Option<Watchdog>,
+    /// `WATCHDOG_USEC=`, in microseconds.
+    pub watchdog_usec: Option<u64>,
     /// `STATUS=`, made fit to be shown: one line, of bounded length.
     pub status: Option<String>,
 }
 
+/// What a worker says to its watchdog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watchdog {
+    /// `WATCHDOG=1`: it is alive.
+    Ping,
+    /// `WATCHDOG=trigger`: it wants to be treated as if it were not.
+    Trigger,
+}
+
 /// The fields herder knows. `MAINPID=`, `FDSTORE=1`, `BARRIER=1` and the like say nothing to it.
-const FIELDS: [&[u8]; 4] = [b"READY", b"STOPPING", b"EXTEND_TIMEOUT_USEC", b"STATUS"];
+const FIELDS: [&[u8]; 6] =
+    [b"READY", b"STOPPING", b"EXTEND_TIMEOUT_USEC", b"WATCHDOG", b"WATCHDOG_USEC", b"STATUS"];
 
 impl Message {
     /// Reads a datagram as systemd does: of equal fields the first counts, and one with a NUL in it
@@ -58,6 +72,11 @@ impl Message {
             (b"STOPPING", "=1") => self.stopping = true,
             (b"EXTEND_TIMEOUT_USEC", value) => {
                 self.extend = value.get(1..).and_then(|number| number.parse().ok());
+            }
+            (b"WATCHDOG", "=1") => self.watchdog = Some(Watchdog::Ping),
+            (b"WATCHDOG", "=trigger") => self.watchdog = Some(Watchdog::Trigger),
+            (b"WATCHDOG_USEC", value) => {
+                self.watchdog_usec = value.get(1..).and_then(|number| number.parse().ok());
             }
             (b"STATUS", value) if value.starts_with('=') => {
                 self.status = Some(one_line(&value[1..], MAX_STATUS));
@@ -111,15 +130,18 @@ mod tests {
     #[test]
     fn a_worker_says_what_it_may() {
         let message = Message::parse(
-            b"READY=1\nSTATUS=serving\nSTOPPING=1\nEXTEND_TIMEOUT_USEC=18446744073709551615\n",
+            b"READY=1\nSTATUS=serving\nSTOPPING=1\nEXTEND_TIMEOUT_USEC=18446744073709551615\nWATCHDOG=1\nWATCHDOG_USEC=5\n",
         );
         let expected = Message {
             ready: true,
             stopping: true,
             extend: Some(u64::MAX),
+            watchdog: Some(Watchdog::Ping),
+            watchdog_usec: Some(5),
             status: Some("serving".to_owned()),
         };
         assert_eq!(message, expected);
+        assert_eq!(Message::parse(b"WATCHDOG=trigger").watchdog, Some(Watchdog::Trigger));
     }
 
     #[test]
@@ -137,7 +159,11 @@ mod tests {
             b"=",
             b"EXTEND_TIMEOUT_USEC=-1",
             b"EXTEND_TIMEOUT_USEC=1s",
-            b"WATCHDOG=1",
+            b"WATCHDOG=0",
+            b"WATCHDOG=triggers",
+            b"WATCHDOG_USEC=",
+            b"WATCHDOG_USEC=-1",
+            b"WATCHDOG_PID=1",
             b"STATUS=\xff",
             b"\xff=1",
             b"READY=1\0STATUS=x",

@@ -37,6 +37,10 @@ pub struct Status {
     pub draining: u32,
     /// What the workers serve on.
     pub sockets: Vec<Socket>,
+    /// Since when no worker has accepted one of the connections that wait, in microseconds since 1970, if
+    /// that is longer than `stall-timeout`.
+    #[serde(rename = "stalledSinceUSec")]
+    pub stalled_since_usec: Option<u64>,
     /// The reload under way.
     pub reload: Option<Progress>,
     /// Settings that were changed while herder was running, until the next reload that succeeds.
@@ -210,6 +214,10 @@ pub struct Counters {
     pub timed_out: u64,
     /// Workers that ended soon after they were ready.
     pub died_young: u64,
+    /// Workers that ran and did nothing: no WATCHDOG=1 for longer than `watchdog` allows.
+    pub hung: u64,
+    /// Workers that let connections wait in sockets of their own for longer than `stall-timeout`.
+    pub stalled: u64,
     /// Workers that left of their own accord, normally.
     pub retired: u64,
     /// Workers replaced although they served: on request, or because they were worn, as the next two.
@@ -277,7 +285,8 @@ pub struct Worker {
     pub generation: u64,
     /// Why it counts as ready.
     pub evidence: Option<Evidence>,
-    /// While it is starting: what it was seen doing when herder last looked, and what to change.
+    /// While it is starting: what it was seen doing when herder last looked, and what to change. Of one
+    /// that hangs: why that is believed.
     pub diagnosis: Option<String>,
     /// Since it was started, in microseconds.
     #[serde(rename = "ageUSec")]
@@ -362,6 +371,8 @@ pub enum ExitCause {
     OutOfMemory,
     /// It was not ready in time.
     TimedOut,
+    /// It ran and did nothing.
+    Hung,
     /// There never was a process.
     NotStarted,
 }

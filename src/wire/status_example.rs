@@ -78,6 +78,7 @@ pub fn example(slots: u32) -> Status {
                 changes: Vec::new(),
             },
         ],
+        stalled_since_usec: None,
         reload: None,
         set: vec![Changed {
             key: "stop-timeout".to_owned(),
@@ -93,6 +94,8 @@ pub fn example(slots: u32) -> Status {
             died_before_ready: 5,
             timed_out: 2,
             died_young: 3,
+            hung: 0,
+            stalled: 0,
             retired: 4,
             recycled: 2,
             recycled_for_age: 0,

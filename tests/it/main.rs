@@ -25,6 +25,7 @@ mod effects;
 mod endings;
 mod escalation;
 mod figures;
+mod hangs;
 mod http;
 mod limits;
 mod logs;

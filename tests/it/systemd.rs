@@ -144,6 +144,7 @@ impl Unit {
             env: variables.map(Into::into).collect(),
             directory: None,
             listen_pid: !self.sockets.is_empty() && !self.environment.contains_key("LISTEN_PID"),
+            watchdog_pid: false,
             stdin: None,
             output: Some(output.as_raw_fd()),
             die_with_herder: true,

@@ -2,7 +2,7 @@
 //! `properties`, this looks from outside: at what was asked, ordered, reported and answered.
 
 use herder::herd::{
-    Action, Condition, Counters, Event, Herd, Manner, Outcome, Report, Request, RequestId,
+    Action, Condition, Counters, Event, Hang, Herd, Manner, Outcome, Report, Request, RequestId,
     RequestOutcome, SlotId, Span, Time, Verdict, Wear, WorkerId, WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -238,6 +238,8 @@ impl Answers {
                         Wear::Memory { .. } => own.recycled_for_memory += 1,
                     }
                 }
+                Action::Report(Report::Hung { why: Hang::Stalled { .. }, .. }) => own.stalled += 1,
+                Action::Report(Report::Hung { .. }) => own.hung += 1,
                 Action::Report(Report::OutOfMemory { processes, .. }) => own.oom_kills += processes,
                 Action::Report(Report::ReloadRefused { .. }) => {
                     own.reloads_refused += 1;
@@ -270,6 +272,11 @@ impl Answers {
         assert!(past.windows(2).all(|pair| pair[0].at >= pair[1].at), "the newest first");
         let without = past.iter().filter(|past| past.took.is_none());
         assert!(without.into_iter().all(|past| past.outcome == Outcome::Refused));
+    }
+
+    /// Nobody who was stopped himself can answer.
+    pub fn stood_still(&mut self, span: Span) {
+        self.open.values_mut().for_each(|asked| asked.at = asked.at + span);
     }
 
     fn in_time(&self, now: Time, herd: &Herd) {

@@ -24,6 +24,8 @@ pub enum Fault {
     DiesAfter(u64),
     NeverReady,
     ReadyThenDies(u64),
+    /// It serves for so many seconds, and then does nothing.
+    ReadyThenHangs(u64),
 }
 
 /// One worker's life, decided at its birth.
@@ -35,6 +37,10 @@ pub struct Behaviour {
     pub dies: Option<(Span, Exit)>,
     /// It says STOPPING=1 this long after its start, and leaves soon after.
     pub retires: Option<Span>,
+    /// From then on, after its start, it does nothing, and does not hear its stop signal.
+    pub hangs: Option<Span>,
+    /// How long it takes to end by SIGABRT; `None`: that does not end it.
+    pub aborts: Option<Span>,
     pub asks_for_time: bool,
     /// How long it takes to obey the stop signal; `None` ignores it.
     pub obeys: Option<Span>,
@@ -63,12 +69,13 @@ const SEGV: Exit = Exit::Signal { number: 11, core: true };
 
 impl Fault {
     pub fn any(dice: &mut Dice) -> Fault {
-        match dice.below(8) {
+        match dice.below(9) {
             0 => Fault::ExecFails,
             1 => Fault::SystemRefuses,
             2 | 3 => Fault::DiesAtOnce,
             4 => Fault::DiesAfter([8, 20, 60][dice.below(3) as usize]),
             5 => Fault::NeverReady,
+            6 => Fault::ReadyThenHangs([2, 40][dice.below(2) as usize]),
             _ => Fault::ReadyThenDies(2),
         }
     }
@@ -99,6 +106,8 @@ impl Behaviour {
                 (Span::millis(dice.below(60_000)), [OOM, REALTIME, SEGV][dice.below(3) as usize])
             }),
             retires: (!calm && dice.below(10) == 0).then(|| Span::millis(dice.below(40_000))),
+            hangs: (!calm && dice.below(12) == 0).then(|| Span::millis(dice.below(60_000))),
+            aborts: (dice.below(3) > 0).then(|| Span::millis(dice.below(4_000))),
             asks_for_time: dice.below(8) == 0,
             obeys,
             unkillable: !calm && dice.below(200) == 0,
@@ -129,6 +138,9 @@ impl Behaviour {
             Fault::NeverReady => {
                 self.ready_after = None;
                 self.dies = None;
+            }
+            Fault::ReadyThenHangs(seconds) => {
+                self.hangs = Some(self.ready_after.unwrap_or_default() + Span::secs(seconds));
             }
             Fault::ReadyThenDies(seconds) => {
                 let ready = self.ready_after.unwrap_or_default();

@@ -6,10 +6,12 @@
 
 mod answers;
 mod behaviour;
+mod hangs;
 mod looks;
 mod properties;
 mod requests;
 mod scenarios;
+mod stalls;
 mod story;
 mod wear;
 mod world;

@@ -7,7 +7,7 @@ use super::wear::Wears;
 use super::world::has_process;
 use herder::herd::{
     Action, Condition, Event, Evidence, Generation, Herd, Manner, Notice, Policy, Ready, Report,
-    Request, Sight, SlotId, Time, Verdict, WorkerId, WorkerState,
+    Request, Sight, SlotId, Span, Time, Verdict, WorkerId, WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -293,6 +293,7 @@ impl Watch {
                 }
                 Report::NotStarted { slot, .. }
                 | Report::TimedOut { slot, .. }
+                | Report::Hung { slot, .. }
                 | Report::Ended { slot, manner: Manner::BeforeReady | Manner::Young, .. } => {
                     *self.failures.entry(*slot).or_default() += 1;
                 }
@@ -402,8 +403,10 @@ impl Watch {
                 Action::Report(Report::Escalating { code, .. }) => {
                     assert_ne!(*code, 0, "an escalation has to fail");
                     let serves = self.before.iter().any(|(id, (_, state))| {
+                        let hangs = |action: &Action| *action == Action::Abort { worker: *id };
                         let ended = matches!(event, Event::Exited { worker, .. } if worker == id)
-                            || matches!(event, Event::Stopping { worker } if worker == id);
+                            || matches!(event, Event::Stopping { worker } if worker == id)
+                            || actions.iter().any(hangs);
                         *state == WorkerState::Ready && !ended
                     });
                     assert!(!serves, "escalated while a worker served");
@@ -422,6 +425,16 @@ impl Watch {
                 _ => {}
             }
         }
+    }
+
+    /// It was told to stop, or gives up.
+    pub fn is_ending(&self) -> bool {
+        self.stops > 0 || self.escalated
+    }
+
+    /// Herder was stopped for so long.
+    pub fn stood_still(&mut self, span: Span) {
+        self.answers.stood_still(span);
     }
 
     /// Asked for in peace, and done.
@@ -446,7 +459,9 @@ impl Watch {
         // A service that works for some seconds at a time can pass for one that works.
         let works_at_times = matches!(
             qualities[&herd.generation()],
-            Quality::Broken(Fault::ReadyThenDies(_) | Fault::DiesAfter(_))
+            Quality::Broken(
+                Fault::ReadyThenDies(_) | Fault::DiesAfter(_) | Fault::ReadyThenHangs(_)
+            )
         );
         self.answers.at_the_end();
         assert!(!self.escalated, "escalated, yet alive");

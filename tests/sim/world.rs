@@ -4,11 +4,12 @@
 use super::behaviour::{Behaviour, Fault, Leftover, Quality};
 use super::properties::Watch;
 use herder::herd::{
-    Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Policy, Ready, ReadyWhen,
-    Request, RequestId, ServiceWatchdog, Sight, Size, SlotId, Span, SpawnFailure, Time, Weight,
+    Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Load, Policy, Queue, QueueId,
+    Ready, ReadyWhen, Request, RequestId, ServiceWatchdog, Sight, Size, SlotId, Span, SpawnFailure,
+    Time, Weight,
     WorkerId, WorkerState,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Numbers for everything but the core (which has its own).
 pub struct Dice(u64);
@@ -28,10 +29,18 @@ struct Process {
     behaviour: Behaviour,
     /// When it was started.
     born: Time,
+    /// How often it says WATCHDOG=1, if it was asked to.
+    pings: Option<Span>,
     /// It has ended; its children may not have.
     ended: bool,
     /// How often it was sent SIGKILL.
     killed: u32,
+}
+
+impl Process {
+    fn hangs(&self, now: Time) -> bool {
+        self.behaviour.hangs.is_some_and(|after| self.born + after <= now)
+    }
 }
 
 pub struct World {
@@ -46,6 +55,8 @@ pub struct World {
     processes: BTreeMap<WorkerId, Process>,
     qualities: BTreeMap<Generation, Quality>,
     policies: BTreeMap<Generation, Policy>,
+    /// Workers that said they are stuck, or asked to be watched more closely than they can bear.
+    stuck: BTreeSet<WorkerId>,
     watch: Watch,
     generation: Generation,
     files_lost: bool,
@@ -76,6 +87,7 @@ impl World {
             processes: BTreeMap::new(),
             qualities: [(generation, quality)].into(),
             policies: [(generation, policy)].into(),
+            stuck: BTreeSet::new(),
             watch: Watch::default(),
             generation,
             files_lost,
@@ -149,7 +161,7 @@ impl World {
     }
 
     fn intervene(&mut self, at: Span) {
-        let event = match self.dice.below(60) {
+        let event = match self.dice.below(62) {
             0..=13 => self.any_reload(),
             14..=15 => Event::Refused { reason: "line 3: unknown key".to_owned() },
             16..=21 => Event::Scale { by: self.dice.below(5) as i32 - 2 },
@@ -169,6 +181,11 @@ impl World {
             38..=50 => self.any_request(),
             51..=54 => {
                 Event::OutOfMemory { worker: self.any_worker(), processes: self.dice.below(3) }
+            }
+            57 => Event::Stuck { worker: self.any_worker() },
+            58 => {
+                let interval = [Span::ZERO, Span::secs(1), Span::MAX][self.dice.below(3) as usize];
+                Event::Interval { worker: self.any_worker(), interval }
             }
             55 => Event::Checked { generation: Generation(self.dice.below(9)), outcome: Ok(()) },
             _ => Event::Gone { worker: self.any_worker() },
@@ -248,12 +265,39 @@ impl World {
                 return;
             };
             self.now = self.now.max(next);
+            self.stand_still();
+            // Not everything that has happened is noticed in one turn.
+            let late = deadline.is_some_and(|deadline| deadline <= self.now);
             match self.future.first_key_value() {
+                Some(_) if late && self.dice.below(8) == 0 => self.feed(Event::Tick),
                 Some((&(time, _), _)) if time <= self.now => {
                     let (_, event) = self.future.pop_first().expect("it was there");
                     self.happen(event);
                 }
                 Some(_) | None => self.feed(Event::Tick),
+            }
+        }
+    }
+
+    /// Now and then herder is stopped for a while, or all of the unit is: no worker pings then, but does so
+    /// as soon as it can.
+    fn stand_still(&mut self) {
+        if self.calm || self.watch.is_ending() || self.dice.below(300) > 0 {
+            return;
+        }
+        let begin = self.now;
+        self.now = self.now + Span::millis(self.dice.below(90_000));
+        self.watch.stood_still(self.now - begin);
+        let together = self.dice.below(2) == 0;
+        self.trace.push(format!("{begin} stopped until {} together={together}", self.now));
+        if together {
+            let pings = self.future.range((begin, 0)..(self.now, 0));
+            let pings = pings.filter(|(_, event)| matches!(event, Event::Alive { .. }));
+            let pings: Vec<(Time, u64)> = pings.map(|(at, _)| *at).collect();
+            for at in pings {
+                let ping = self.future.remove(&at).expect("it was there");
+                let soon = Span::millis(self.dice.below(100));
+                self.later(soon, ping);
             }
         }
     }
@@ -270,6 +314,14 @@ impl World {
             }
             other => other,
         };
+        if let Event::Stuck { worker } | Event::Interval { worker, .. } = event {
+            self.stuck.insert(worker);
+        }
+        if let Event::Alive { worker } = event
+            && !self.ping(worker)
+        {
+            return;
+        }
         // The kernel tells of its kill before the process has ended.
         if let Event::Exited { worker, exit: Exit::OutOfMemory } = event
             && self.processes.get(&worker).is_some_and(|process| !process.ended)
@@ -293,6 +345,12 @@ impl World {
             | Event::Seen { .. }
             | Event::Weighed { .. }
             | Event::Stopping { .. }
+            | Event::Alive { .. }
+            | Event::Stuck { .. }
+            | Event::Interval { .. }
+            | Event::Listened { .. }
+            | Event::Sampled(_)
+            | Event::Knocked
             | Event::Extend { .. }
             | Event::Exited { .. }
             | Event::Checked { .. }
@@ -346,7 +404,14 @@ impl World {
                 Action::Spawn { worker, generation, .. } => self.spawn(worker, generation),
                 Action::Look { worker } => self.look(worker),
                 Action::Weigh { worker } => self.weigh(worker),
+                Action::Sample => self.sample(),
+                Action::Watch => {
+                    let soon = Span::millis(self.dice.below(60_000));
+                    self.later(soon, Event::Knocked);
+                }
+                Action::Listen { worker } => self.listen(worker),
                 Action::Drain { worker } => self.drain(worker),
+                Action::Abort { worker } => self.abort(worker),
                 Action::Kill { worker } => self.kill(worker),
                 Action::Sweep { worker, kill } => self.sweep(worker, kill),
                 Action::Check { generation } => {
@@ -373,7 +438,8 @@ impl World {
             let failure = SpawnFailure { cause, text: "cannot execute /srv/app".to_owned() };
             return self.later(Span::ZERO, Event::SpawnFailed { worker, failure });
         }
-        let process = Process { behaviour, born: self.now, ended: false, killed: 0 };
+        let pings = self.policies[&generation].watchdog.map(|interval| interval.part(2));
+        let process = Process { behaviour, born: self.now, pings, ended: false, killed: 0 };
         self.processes.insert(worker, process);
         self.later(Span::ZERO, Event::Spawned { worker });
         if behaviour.asks_for_time {
@@ -381,6 +447,9 @@ impl World {
         }
         if let Some(after) = behaviour.ready_after {
             self.later(after, Event::Ready { worker });
+        }
+        if let Some(interval) = pings {
+            self.later(interval, Event::Alive { worker });
         }
         if let Some((after, exit)) = behaviour.dies {
             self.later(after, Event::Exited { worker, exit });
@@ -418,10 +487,64 @@ impl World {
         };
         let takes = Span::millis(self.dice.below(10));
         self.later(takes, Event::Weighed { worker, weight });
+    /// One socket is everybody's, and nothing waits there or others come and go; one is slot 1's, where
+    /// some wait as long as its worker hangs. CPU time is what a worker has lived, while it did not hang.
+    fn sample(&mut self) {
+        let Some(herd) = &self.herd else { return };
+        let view: Vec<_> = herd.view().filter(|w| w.state == WorkerState::Ready).collect();
+        let own = view.iter().find(|worker| worker.slot == SlotId(1));
+        let hangs = |id: &WorkerId| self.processes[id].hangs(self.now);
+        let waits = own.is_some_and(|worker| hangs(&worker.id));
+        let used = |id: WorkerId| {
+            let process = &self.processes[&id];
+            let end = process.behaviour.hangs.map(|after| process.born + after);
+            (end.unwrap_or(self.now).min(self.now) - process.born).0
+        };
+        let cpu = view.iter().map(|worker| (worker.id, used(worker.id))).collect();
+        // A worker that serves takes some, so sooner or later there are fewer.
+        let shared = self.dice.below(4) as u32;
+        let queues = [(0, None, shared), (1, Some(SlotId(1)), u32::from(waits) * 3)];
+        let queues =
+            queues.map(|(id, slot, waiting)| Queue { id: QueueId(id), slot, waiting, full: false });
+        self.later(Span::ZERO, Event::Sampled(Load { queues: queues.into(), cpu }));
+    }
+
+    /// Whether it is there to say WATCHDOG=1; then it will again.
+    fn ping(&mut self, worker: WorkerId) -> bool {
+        let Some(process) = self.processes.get(&worker) else { return true };
+        let Some(interval) = process.pings.filter(|_| !process.ended && !process.hangs(self.now))
+        else {
+            return false;
+        };
+        self.later(interval, Event::Alive { worker });
+        true
+    }
+
+    /// What it has said by now, if that has not been told yet.
+    fn listen(&mut self, worker: WorkerId) {
+        let said = |event: &Event| *event == Event::Alive { worker };
+        let mut unread = self.future.range(..(self.now + Span(1), 0)).filter(|(_, e)| said(e));
+        if let Some(at) = unread.next().map(|(at, _)| *at) {
+            let ping = self.future.remove(&at).expect("it was there");
+            self.later(Span::ZERO, ping);
+        }
+        self.later(Span::ZERO, Event::Listened { worker });
+    }
+
+    /// No healthy worker is ever aborted.
+    fn abort(&mut self, worker: WorkerId) {
+        let process = &self.processes[&worker];
+        let rightly = process.hangs(self.now) || self.stuck.contains(&worker);
+        assert!(rightly, "{worker} was well: {process:?}");
+        if let (Some(after), false) = (process.behaviour.aborts, process.ended) {
+            let exit = Exit::Signal { number: 6, core: true };
+            self.later(after, Event::Exited { worker, exit });
+        }
     }
 
     fn drain(&mut self, worker: WorkerId) {
-        let Some(process) = self.processes.get(&worker).filter(|process| !process.ended) else {
+        let at_work = |process: &&Process| !process.ended && !process.hangs(self.now);
+        let Some(process) = self.processes.get(&worker).filter(at_work) else {
             return;
         };
         if let Some(after) = process.behaviour.obeys {
@@ -509,6 +632,10 @@ fn any_policy(dice: &mut Dice) -> Policy {
         stop_delay: Span::secs([0, 0, 5][dice.below(3) as usize]),
         success: ExitSet { codes: success, signals: [].into() },
         service_watchdog: [ServiceWatchdog::Loop, ServiceWatchdog::Workers][dice.below(2) as usize],
+        watchdog: [None, None, None, Some(Span::secs(20)), Some(Span::secs(60))]
+            [dice.below(5) as usize],
+        stall_timeout: [None, None, None, Some(Span::secs(10)), Some(Span::secs(60))]
+            [dice.below(5) as usize],
         check: dice.below(5) == 0,
     }
 }

@@ -222,6 +222,7 @@ pub fn short_exit(exit: &LastExit) -> String {
         ExitCause::Dumped => format!("{} core", signal()),
         ExitCause::OutOfMemory => "out of memory".to_owned(),
         ExitCause::TimedOut => "timed out".to_owned(),
+        ExitCause::Hung => "hung".to_owned(),
         ExitCause::NotStarted => "not started".to_owned(),
     }
 }

@@ -274,6 +274,8 @@ fn counters(status: &Status) -> String {
         (counters.oom_kills, "OOM kill", "OOM kills"),
     ];
     let sometimes = [
+        (counters.hung, "hung", "hung"),
+        (counters.stalled, "stalled", "stalled"),
         (counters.retired, "retired", "retired"),
         (counters.recycled, "recycled", "recycled"),
         (counters.log_lost, "log entry lost", "log entries lost"),

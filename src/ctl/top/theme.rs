@@ -100,6 +100,7 @@ impl Theme {
             | ExitCause::Dumped
             | ExitCause::OutOfMemory
             | ExitCause::TimedOut
+            | ExitCause::Hung
             | ExitCause::NotStarted => self.text(Color::LightRed),
         }
     }

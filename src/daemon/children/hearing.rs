@@ -5,21 +5,46 @@ use super::memory::Memory;
 use crate::daemon::token::Token;
 use crate::herd::{Event, Span, WorkerId};
 use crate::linux::poll::{Interest, Poll};
-use crate::wire::notify::{MAX_DATAGRAM, Message};
+use crate::wire::notify::{MAX_DATAGRAM, Message, Watchdog};
 
 /// Datagrams read from one worker in one turn. A worker that sends more is not listened to for a
 /// while: its own queue fills, and it waits or loses, as it likes.
 const DATAGRAMS_PER_TURN: usize = 16;
 const MUTED_FOR: Span = Span::millis(20);
 
+/// More than wait in a worker's queue at a time (`net.unix.max_dgram_qlen`, which systemd sets to 512).
+const MOST_DATAGRAMS: usize = 1024;
+
 impl Children {
     /// What a worker has to say.
     pub fn hear(&mut self, poll: &Poll, worker: WorkerId, now: u64) -> Vec<Event> {
+        let (events, emptied) = self.read(worker, DATAGRAMS_PER_TURN);
+        if !emptied && let Some(child) = self.children.get_mut(&worker) {
+            child.muted_until = Some(now + MUTED_FOR.0);
+            let _ = poll.remove(&child.inbox);
+        }
+        events
+    }
+
+    /// All that a worker has said by now, also if it is not listened to for a while.
+    pub fn listen(&mut self, worker: WorkerId) -> Vec<Event> {
+        let (mut events, _) = self.read(worker, MOST_DATAGRAMS);
+        events.push(Event::Listened { worker });
+        events
+    }
+
+    /// Reads so many datagrams at most, and says whether there were no more.
+    fn read(&mut self, worker: WorkerId, most: usize) -> (Vec<Event>, bool) {
         let mut events = Vec::new();
-        let Some(child) = self.children.get_mut(&worker) else { return events };
+        let mut alive = false;
+        let Some(child) = self.children.get_mut(&worker) else { return (events, true) };
         let mut buffer = [0; MAX_DATAGRAM];
-        for _ in 0..DATAGRAMS_PER_TURN {
-            let Ok(Some(datagram)) = child.inbox.recv(&mut buffer) else { return events };
+        let mut emptied = false;
+        for _ in 0..most {
+            let Ok(Some(datagram)) = child.inbox.recv(&mut buffer) else {
+                emptied = true;
+                break;
+            };
             if !child.owns(datagram.pid) {
                 self.dropped += 1;
                 continue;
@@ -28,6 +53,7 @@ impl Children {
             if datagram.truncated {
                 // A text that was cut still says something; a number says something else.
                 message.extend = None;
+                message.watchdog_usec = None;
             }
             if message.status.is_some() {
                 child.status.clone_from(&message.status);
@@ -38,13 +64,23 @@ impl Children {
             if message.ready {
                 events.push(Event::Ready { worker });
             }
+            if let Some(usec) = message.watchdog_usec {
+                events.push(Event::Interval { worker, interval: Span(usec) });
+            }
+            match message.watchdog {
+                Some(Watchdog::Ping) => alive = true,
+                Some(Watchdog::Trigger) => events.push(Event::Stuck { worker }),
+                None => {}
+            }
             if message.stopping {
                 events.push(Event::Stopping { worker });
             }
         }
-        child.muted_until = Some(now + MUTED_FOR.0);
-        let _ = poll.remove(&child.inbox);
-        events
+        // However often it says so, in one turn it is alive once.
+        if alive {
+            events.push(Event::Alive { worker });
+        }
+        (events, emptied)
     }
 
     /// Listens again to workers that were muted for long enough.

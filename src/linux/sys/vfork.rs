@@ -20,14 +20,11 @@ use std::sync::Mutex;
 pub struct Strings<'a>(Vec<*const c_char>, PhantomData<&'a CStr>);
 
 impl<'a> Strings<'a> {
-    /// The array of `strings`, and of the `slot`'s when there is one.
-    pub fn new(
-        strings: impl IntoIterator<Item = &'a CStr>,
-        slot: Option<&'a PidSlot>,
-    ) -> Strings<'a> {
-        let slot = slot.map(|slot| slot.text.as_ptr().cast());
+    /// The array of the `slots`' and the other `strings`.
+    pub fn new(strings: impl IntoIterator<Item = &'a CStr>, slots: &'a [PidSlot]) -> Strings<'a> {
+        let slots = slots.iter().map(|slot| slot.text.as_ptr().cast());
         let strings = strings.into_iter().map(CStr::as_ptr);
-        Strings(slot.into_iter().chain(strings).chain([ptr::null()]).collect(), PhantomData)
+        Strings(slots.chain(strings).chain([ptr::null()]).collect(), PhantomData)
     }
 }
 

@@ -41,11 +41,12 @@ fn examples() -> Vec<Status> {
     examples.push(changed);
     let mut workers = full.clone();
     use Evidence::{Accepting, Assumed, Executed, Notified};
-    use ExitCause::{Dumped, Exited, Killed, NotStarted, OutOfMemory, TimedOut};
+    use ExitCause::{Dumped, Exited, Hung, Killed, NotStarted, OutOfMemory, TimedOut};
     use WorkerState::{Draining, Ended, Ready, Retiring, Starting};
     let states = [Starting, Ready, Retiring, Draining, Ended].into_iter().cycle();
     let evidences = [Notified, Accepting, Executed, Assumed].into_iter().cycle();
-    let causes = [Exited, Killed, Dumped, OutOfMemory, TimedOut, NotStarted].into_iter().cycle();
+    let causes =
+        [Exited, Killed, Dumped, OutOfMemory, TimedOut, Hung, NotStarted].into_iter().cycle();
     let last = full.workers[0].last_exit.clone().unwrap();
     for (((worker, state), evidence), cause) in
         workers.workers.iter_mut().zip(states).zip(evidences).zip(causes)

@@ -113,6 +113,8 @@ series! {
         |status| one(status.counters.retired);
     Counter herder_worker_recycled_total "Workers replaced although they served, by reason."
         |status| recycled(&status.counters);
+    Counter herder_worker_hung_total "Workers that ran and did nothing, and were aborted, by what has shown it."
+        |status| vec![of("reason", "watchdog", status.counters.hung), of("reason", "stall", status.counters.stalled)];
     Counter herder_worker_oom_kills_total "Processes of workers that the kernel killed for want of memory."
         |status| one(status.counters.oom_kills);
 
@@ -129,6 +131,8 @@ series! {
         |status| sockets(status, |socket| socket.waiting);
     Gauge herder_socket_waiting_connections_limit "How many connections may wait."
         |status| sockets(status, |socket| socket.limit);
+    Gauge herder_stalled "Whether connections wait and no worker accepts any, for longer than stall-timeout: 1 or 0."
+        |status| one(u64::from(status.stalled_since_usec.is_some()));
     Counter herder_socket_dropped_total "Connections or datagrams that the kernel has dropped because the queue was full."
         |status| sockets(status, |socket| socket.dropped);
 
