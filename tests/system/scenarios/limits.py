@@ -4,7 +4,7 @@
 
 import pathlib
 
-from lab import VM, WEB, Instance, contains, equal, expect, figures, group_of, install, systemctl, wait_for
+from lab import VM, WEB, Instance, alive, contains, equal, expect, group_of, install, messages, systemctl, wait_for
 
 install()
 START = f'command = {WEB.split()!r}\nworkers = 2\nready = "notify"\n'
@@ -82,12 +82,16 @@ WANTED = [str(150 << 20), str(200 << 20), "0", "50", "150000 100000", "20"]
 for pid in web.at_full_strength(2):
     equal(limits(pid), WANTED, "the limits of a worker's cgroup")
 
-# They hold.
+# They hold. (web.py ends when it cannot have a thread.)
 victim = web.workers()[0]
 web.send(victim, "threads 50")
-wait_for(lambda: figures(group_of(victim), "pids.events")["max"] > 0, "a thread too many is refused")
-other = web.workers()[1]
-web.send(other, "hold 300")
+wait_for(lambda: not alive(victim), "the end of a worker that wants too many threads")
+contains(messages("--dmesg"), "fork rejected by pids controller")
+web.at_full_strength(2)
+# Above memory-high it would take its time.
+web.configure(START + 'memory-max = "200M"\nmemory-swap-max = 0\n')
+web.reload()
+web.send(web.at_full_strength(2)[0], "hold 300")
 wait_for(lambda: web.events("worker_out_of_memory"), "the kernel ends a worker that is too large")
 web.at_full_strength(2)
 
@@ -99,9 +103,11 @@ for pid in web.at_full_strength(2):
     expect(high == "max" and 0 < int(most) < 1 << 40, f"memory.high is {high}, memory.max {most}")
     equal(rest, ["max", "100", "max 100000", "max"], "what is no longer limited")
 
-# Without the controller.
-web.drop_in(web.service, "[Service]\nDelegate=\nDelegate=cpu pids\n")
+# Without a part of the tree there are no limits, and so no workers.
+web.drop_in(web.service, "[Service]\nDelegate=no\nDelegateSubgroup=\n")
 systemctl("daemon-reload")
-systemctl("restart", web.service, check=False)
-contains(web.messages(), "the controller memory is not among those handed over")
-contains(web.messages(), "add Delegate=memory to [Service]")
+done = systemctl("restart", web.service, check=False)
+expect(done.returncode != 0, "a start with limits that cannot be set has succeeded")
+equal(web.show("ExecMainStatus"), "78", "the exit status")
+contains(web.messages(), "`memory-max` is a limit of the workers' cgroups, and they get none here")
+contains(web.messages(), "add Delegate=cpu memory pids io to [Service]")

@@ -2,12 +2,12 @@
 # seconds: 600
 """A worker that leaks, and then one that is old, is replaced while clients ask, and none of them notices."""
 
-from lab import WEB, Instance, contains, equal, expect, install, wait_for
+from lab import VM, WEB, Instance, contains, equal, expect, install, wait_for
 from load import Load
 
 install()
 START = f'command = {WEB.split()!r}\nworkers = 2\nready = "notify"\n'
-web = Instance("web", f'{START}max-memory = "40M"\nenvironment.WEB_LEAK = "8"\n')
+web = Instance("web", f'{START}max-memory = "40M"\nenvironment.WEB_LEAK = "{96 if VM else 8}"\n')
 web.listen()
 web.start()
 web.at_full_strength(2)
