@@ -93,8 +93,8 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             ChangeKind::Backlog,
             format!(
                 "the backlog of {socket} is {is} and was {was}: a worker has called listen() again. Give its server \
-                 the number, such as `--backlog {was}`. {{backlog}} in the settings is what it is now; {}",
-                origin.renewal()
+                 the number, such as `--backlog {was}`; {{backlog}} stands for it in the settings, and the next \
+                 worker with it sets it right"
             ),
         ),
         Change::Unlinked => (

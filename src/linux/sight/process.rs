@@ -229,10 +229,10 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// One that has ended is in nobody's way.
+    /// One that has ended is in nobody's way, nor is one that is about to: what it had belongs to root then.
     fn note_failure(&mut self, pid: i32, error: &io::Error) {
         let gone = is_gone(error) && kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH);
-        if !gone {
+        if !gone && !has_no_memory(&self.of(pid, "statm")) {
             let why = error.kind();
             self.obstacle.get_or_insert(Obstacle::Denied { pid, why });
         }
@@ -254,6 +254,12 @@ impl<'a> Look<'a> {
 
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
+}
+
+/// A process gives its memory back before it can be reaped; in `statm` it has no pages then
+/// (proc_pid_statm(5)).
+fn has_no_memory(statm: &Path) -> bool {
+    fs::read_to_string(statm).is_ok_and(|text| text.starts_with("0 "))
 }
 
 /// The calls that wait for a connection or a datagram, and where they say on what.
@@ -293,4 +299,19 @@ fn is_narrow(program: &Path) -> bool {
     let mut head = [0; 5];
     let program = File::open(program);
     program.and_then(|mut file| file.read_exact(&mut head)).is_ok() && is_of_32_bits(&head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::until;
+    use super::*;
+
+    #[test]
+    fn who_has_ended_has_no_memory() {
+        let statm = |pid: u32| PathBuf::from(format!("/proc/{pid}/statm"));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        until("it has ended", || has_no_memory(&statm(child.id())));
+        assert!(!has_no_memory(&statm(std::process::id())));
+        child.wait().unwrap();
+    }
 }
