@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Bound, ListenPid, Problems, Settings, Stdin, Template};
 use crate::herd::{Generation, Ready, SlotId, WorkerId};
+use crate::wire::url::Url;
 use environment::Environment;
 use sockets::Selection;
 
@@ -75,6 +76,8 @@ pub struct Launch {
     pub can_be_seen: bool,
     /// What has to succeed before a reload starts its first worker.
     pub check: Option<Check>,
+    /// How it is found out whether workers are well.
+    pub probe: Option<Probe>,
     /// Who may change the instance, beside root and herder's own user.
     pub control_group: Option<ControlGroup>,
     path: CString,
@@ -83,7 +86,16 @@ pub struct Launch {
     identifier: Option<Bound>,
 }
 
-/// `check`, ready to be executed.
+/// `probe`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Its URL.
+    Http(Bound),
+    /// Its command.
+    Exec(Check),
+}
+
+/// `check`, or another command of herder's own, ready to be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// The program.
@@ -174,7 +186,9 @@ impl Launch {
         accepts_on_something(settings, sockets, problems);
         let control_group = group::find(settings, problems);
         let base = directory.as_deref().unwrap_or(&surroundings.directory);
-        let check = bind_check(settings, base, environment.path(), problems);
+        let check = settings.check.as_deref();
+        let check = bind_command("check", check, settings, base, environment.path(), problems);
+        let probe = bind_probe(settings, sockets, base, environment.path(), problems);
         let (path, argv) = match words.as_slice() {
             [] => (surroundings.executable.clone(), demonstration()),
             [first, arguments @ ..] => {
@@ -199,6 +213,7 @@ impl Launch {
             environment,
             identifier,
             check,
+            probe,
             control_group,
         })
     }
@@ -262,14 +277,40 @@ fn fixed<'a>(settings: &Settings, program: &'a Bound, problems: &mut Problems) -
     written
 }
 
-fn bind_check(
+fn bind_probe(
+    settings: &Settings,
+    sockets: &Selection,
+    base: &Path,
+    search: &OsStr,
+    problems: &mut Problems,
+) -> Option<Probe> {
+    const HTTP: &str = "probe.http";
+    let exec = settings.probe.exec.as_deref();
+    if let Some(exec) = bind_command("probe.exec", exec, settings, base, search, problems) {
+        return Some(Probe::Exec(exec));
+    }
+    let url = bind(HTTP, settings.probe.http.iter(), settings, sockets, problems).pop()?;
+    let example = url.render(0, 1, 1);
+    // What sockets will say may not be known yet.
+    if let Err(why) = Url::parse(&example)
+        && !example.contains('{')
+    {
+        let at = settings.origins.get(HTTP);
+        problems.add(at, HTTP, format!("`{HTTP}` is `{}`, which {why}", example.escape_debug()));
+    }
+    Some(Probe::Http(url))
+}
+
+fn bind_command(
+    key: &'static str,
+    argv: Option<&[String]>,
     settings: &Settings,
     base: &Path,
     search: &OsStr,
     problems: &mut Problems,
 ) -> Option<Check> {
-    let (program, arguments) = settings.check.as_ref()?.split_first()?;
-    let path = program::find(settings, "check", program, base, search, problems)?;
+    let (program, arguments) = argv?.split_first()?;
+    let path = program::find(settings, key, program, base, search, problems)?;
     let path = c_string(path.as_os_str().as_bytes());
     let arguments = arguments.iter().map(|argument| c_string(argument.as_bytes()));
     Some(Check { argv: std::iter::once(path.clone()).chain(arguments).collect(), path })

@@ -17,6 +17,7 @@ pub fn check(settings: &Settings, problems: &mut Problems) {
     memory_is_bounded_in_order(settings, problems);
     recycling_has_room(settings, problems);
     recycling_comes_first(settings, problems);
+    probes_one_thing(settings, problems);
 }
 
 fn place<'a>(settings: &'a Settings, keys: &[&str]) -> Option<&'a Place> {
@@ -201,6 +202,18 @@ fn ready_after_is_in_time(settings: &Settings, problems: &mut Problems) {
             "ready-after",
             message,
             "raise `start-timeout`",
+        );
+    }
+}
+
+/// A probe asks in one way.
+fn probes_one_thing(settings: &Settings, problems: &mut Problems) {
+    if settings.probe.http.is_some() && settings.probe.exec.is_some() {
+        problems.advise(
+            place(settings, &["probe.exec", "probe.http"]),
+            "probe.exec",
+            "`probe.http` and `probe.exec` are both set",
+            "remove one of them",
         );
     }
 }

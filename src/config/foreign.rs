@@ -20,7 +20,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
     ),
     (
         &["timeout", "timeoutsec", "harakiri"],
-        "write `start-timeout` (from start to ready) or `stop-timeout` (from the stop signal to SIGKILL)",
+        "write `start-timeout` (from start to ready), `stop-timeout` (from the stop signal to SIGKILL) or `stall-timeout` (connections wait and none is accepted)",
     ),
     (
         &[
@@ -95,6 +95,11 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["killsignal", "killsig", "signal", "termsignal"], "herder calls it `stop-signal`"),
     (&["exitcodes", "exitcode", "stopexitcodes"], "herder calls it `success-exit-status`"),
     (&["type", "readiness", "waitready", "notify"], "herder calls it `ready`"),
+    (&["watchdogsec", "watchdogusec"], "herder calls it `watchdog`"),
+    (
+        &["healthcheck", "healthcheckpath", "healthcheckurl", "livenessprobe", "liveness"],
+        "write `probe.http` or `probe.exec`",
+    ),
     (&["minuptime"], "herder calls it `min-lifetime`"),
     (
         &["startsecs"],

@@ -19,14 +19,8 @@ const NO_DEFAULT: &str = "not set";
 /// Every setting, in the order of the manual.
 pub static KEYS: &[Key] = &ALL;
 
-const PARTS: [&[Key]; 6] = [
-    program::KEYS,
-    workers::KEYS,
-    hang::KEYS,
-    operation::KEYS,
-    elastic::KEYS,
-    limits::KEYS,
-];
+const PARTS: [&[Key]; 6] =
+    [program::KEYS, workers::KEYS, hang::KEYS, operation::KEYS, elastic::KEYS, limits::KEYS];
 
 const COUNT: usize = {
     let (mut count, mut part) = (0, 0);

@@ -52,6 +52,7 @@ pub fn assess(
     }
     let mut settings = finish(draft, machine, &mut problems);
     settings.policy.check = settings.check.is_some();
+    settings.policy.probe = settings.probe.rules();
     complete_command(&mut settings, &mut problems);
     cross::check(&settings, &mut problems);
     (settings, problems)
@@ -139,6 +140,11 @@ pub(super) fn apply(entry: &Entry, table: &str, draft: &mut Draft, problems: &mu
     let within = format!("{name}.");
     let known = KEYS.iter().find(|key| key.name.starts_with(&within));
     match (&entry.value.data, known) {
+        // `probe = "http://…"` for short.
+        (Data::Text(_), Some(_)) if name == "probe" => {
+            let short = Entry { name: "http".to_owned(), ..entry.clone() };
+            apply(&short, &within, draft, problems);
+        }
         (Data::Table(inner), Some(_)) => {
             for entry in inner {
                 apply(entry, &within, draft, problems);

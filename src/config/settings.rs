@@ -7,7 +7,7 @@ use super::limits::Limits;
 use super::preset::{Added, Preset};
 use super::problem::Place;
 use super::template::Template;
-use crate::herd::Policy;
+use crate::herd::{Policy, Probe, Span};
 use crate::wire::address::Address;
 
 /// SIGTERM (signal(7)), what a worker is asked to end with unless `stop-signal` says otherwise.
@@ -46,6 +46,8 @@ pub struct Settings {
     pub reopen_signal: Option<u8>,
     /// `check`: argv of a command that has to succeed before a reload starts its first worker.
     pub check: Option<Vec<String>>,
+    /// `probe`
+    pub probe: ProbeSettings,
     /// `control-group`: as written; [`Launch`](crate::launch::Launch) looks it up.
     pub control_group: Option<String>,
     /// `syslog-identifier`: the name of each worker's own journal stream, if it has one.
@@ -74,11 +76,52 @@ impl Default for Settings {
             stop_signal: SIGTERM,
             reopen_signal: None,
             check: None,
+            probe: ProbeSettings::default(),
             control_group: None,
             syslog_identifier: None,
             limits: Limits::default(),
             origins: BTreeMap::new(),
         }
+    }
+}
+
+/// `probe`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeSettings {
+    /// `probe.http`: a URL.
+    pub http: Option<Template>,
+    /// `probe.exec`: argv of a command.
+    pub exec: Option<Vec<String>>,
+    /// `probe.interval`
+    pub interval: Span,
+    /// `probe.timeout`
+    pub timeout: Span,
+    /// `probe.failures`
+    pub failures: u32,
+}
+
+impl Default for ProbeSettings {
+    fn default() -> ProbeSettings {
+        ProbeSettings {
+            http: None,
+            exec: None,
+            interval: Span::secs(10),
+            timeout: Span::secs(1),
+            failures: 3,
+        }
+    }
+}
+
+impl ProbeSettings {
+    /// What the core has to know of it, if anything is to be asked.
+    pub fn rules(&self) -> Option<Probe> {
+        let of_worker = match (&self.exec, &self.http) {
+            (Some(_), _) => true,
+            (None, Some(url)) => url.differs_by_worker(),
+            (None, None) => return None,
+        };
+        let &ProbeSettings { interval, timeout, failures, .. } = self;
+        Some(Probe { interval, timeout, failures, of_worker })
     }
 }
 

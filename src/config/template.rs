@@ -113,6 +113,13 @@ impl Template {
         Ok(Template { pieces })
     }
 
+    /// Whether it says something else for each worker, `{slot}` or `{worker}`.
+    pub fn differs_by_worker(&self) -> bool {
+        let differs =
+            |piece: &Piece| matches!(piece, Piece::Worker(WorkerField::Slot | WorkerField::Worker));
+        self.pieces.iter().any(differs)
+    }
+
     /// Fills in what sockets say, once for all workers of a generation. `value` answers for a
     /// field of the socket of that name, or of the first one.
     pub fn bind<E>(

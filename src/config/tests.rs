@@ -76,9 +76,11 @@ fn what_is_shown_reads_back() {
     let mut text: Vec<_> = KEYS.iter().map(|key| assignment(key, key.example)).collect();
     text.push("environment.BRACES = \"{{ {slot} }}\\n\\u007f\\\\'\"".to_owned());
     text.retain(|line| !line.starts_with("ready-after") && !line.starts_with("environment = "));
-    text.retain(|line| !line.contains("preset = "));
-    for text in [text.join("\n"), String::new(), "stop-timeout = \"1d 1h 1min 1s 1ms 1us\"".into()]
-    {
+    // Not beside probe.http.
+    text.retain(|line| !line.contains("preset = ") && !line.starts_with("probe.exec"));
+    let exact = "stop-timeout = \"1d 1h 1min 1s 1ms 1us\"".to_owned();
+    let probe = "probe.exec = [\"/bin/true\"]".to_owned();
+    for text in [text.join("\n"), String::new(), exact, probe] {
         let settings = read(&text).unwrap();
         let shown: Vec<_> = effective(&settings)
             .into_iter()
@@ -164,7 +166,7 @@ fn columns_count_characters() {
 fn other_launchers_words_are_translated() {
     for (text, advice) in [
         ("bind = \"80\"", "`listen`"),
-        ("timeout = 3", "`start-timeout` (from start to ready) or `stop-timeout`"),
+        ("timeout = 3", "`start-timeout` (from start to ready), `stop-timeout`"),
         ("instances = 3", "`workers`"),
         ("pm.max_children = 3", "`workers`"),
         ("[pm]\nmax_children = 3", "`workers`"),
@@ -422,4 +424,23 @@ fn a_syslog_identifier_is_one_line() {
         assert!(problems[0].contains("`syslog-identifier`"), "{problems:?}");
     }
     assert!(problems("syslog-identifier = \"{slt}\"")[0].contains("did you mean `{slot}`?"));
+}
+
+#[test]
+fn a_probe_asks_one_thing() {
+    let probe = |text: &str| read(text).unwrap().policy.probe;
+    let short = probe("probe = 'http://localhost/healthz'").unwrap();
+    assert_eq!((short.of_worker, short.failures, short.interval), (false, 3, Span::secs(10)));
+    let long = "probe = { http = 'http://127.0.0.1:90{slot}', interval = 5, failures = 1 }";
+    let long = probe(long).unwrap();
+    assert_eq!((long.of_worker, long.failures, long.interval), (true, 1, Span::secs(5)));
+    assert!(probe("probe.exec = ['/bin/true']").unwrap().of_worker);
+    assert_eq!(probe("workers = 1"), None);
+    for (text, message) in [
+        ("probe = { http = 'http://::1', exec = ['x'] }", "are both set"),
+        ("probe = 5", "has to be a table"),
+    ] {
+        let told = problems(text);
+        assert!(told[0].contains(message), "{told:?}");
+    }
 }

@@ -232,6 +232,7 @@ fn so_far(counters: &Counters) -> String {
     let rest = [
         (counters.hung, "hung"),
         (counters.stalled, "stalled"),
+        (counters.unfit, "failed their probe"),
         (counters.oom_kills, "killed for want of memory"),
         (counters.retired, "retired"),
         (counters.recycled, "recycled"),

@@ -30,12 +30,13 @@ use groups::Groups;
 use memory::{Kills, Memory};
 use output::Output;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 
 /// Descriptors that herder has open for a worker at most: its process, its notify socket, its cgroup.
+/// (A probe for which there is none left is not asked.)
 const PER_WORKER: usize = 3;
 
 /// Descriptors that are not spent on workers or clients but on herder itself; at most a quarter of all.
@@ -118,8 +119,8 @@ pub struct Children {
     /// herder's own limit.
     most_open_files: Option<u64>,
     children: BTreeMap<WorkerId, Child>,
-    /// A process of herder's own that is not a worker: the `check` command.
-    pub helper: Option<i32>,
+    /// Processes of herder's own that are not workers: the `check` command, probes.
+    pub helpers: BTreeSet<i32>,
     past: VecDeque<(WorkerId, i32)>,
     /// Datagrams that were not listened to: too long, or not from the worker whose socket it was.
     pub dropped: u64,
@@ -143,7 +144,7 @@ impl Children {
             inheritance,
             most_open_files: OpenFiles::now().ok().map(|limit| limit.soft),
             children: BTreeMap::new(),
-            helper: None,
+            helpers: BTreeSet::new(),
             past: VecDeque::new(),
             dropped: 0,
         };
@@ -305,7 +306,7 @@ impl Children {
     }
 
     fn is_known(&self, pid: i32) -> bool {
-        self.helper == Some(pid) || self.children.values().any(|child| child.process.pid == pid)
+        self.helpers.contains(&pid) || self.children.values().any(|child| child.process.pid == pid)
     }
 
     /// A worker's process has ended, and how; and what else has become known with that.

@@ -15,11 +15,13 @@ mod describe;
 mod effects;
 mod figures;
 mod generations;
+mod helper;
 mod http;
 mod limits;
 mod looks;
 mod own;
 mod precheck;
+mod probes;
 mod snapshot;
 mod source;
 mod stalls;
@@ -51,6 +53,7 @@ use figures::Figures;
 use generations::Generations;
 use looks::Looks;
 use precheck::Precheck;
+use probes::Probes;
 use source::{Source, Spec};
 use stalls::Stalls;
 use std::collections::VecDeque;
@@ -77,6 +80,7 @@ struct Daemon {
     looks: Looks,
     weights: Looks,
     stalls: Stalls,
+    probes: Probes,
     effects: Effects,
     figures: Figures,
     calendar: Calendar,
@@ -116,7 +120,9 @@ impl Daemon {
                 // As the last thing, or the rest of the turn would fetch half of it again.
                 give_back_code();
             }
-            self.poll.wait(&mut ready, timeout)?;
+            if self.poll.wait(&mut ready, timeout)? {
+                self.events.push_back(Event::Resumed);
+            }
             let mut sources: Vec<(Token, poll::Event)> =
                 ready.iter().filter_map(|&event| Some((Token::of(event.token)?, event))).collect();
             sources.sort_by_key(|(token, _)| token.rank());
@@ -139,6 +145,7 @@ impl Daemon {
         self.feed();
         self.look_at_one();
         self.weigh_some();
+        self.expire_probes();
         self.feed();
         self.serve_clients();
         self.serve_http_if_due();
@@ -188,7 +195,7 @@ impl Daemon {
         let clients = self.server.deadline().and_then(|at| u64::try_from(at.as_micros()).ok());
         let streams = self.streams.deadline(self.calls.want_news());
         let told = [herd, clients, streams, self.http_deadline(), self.looks.deadline()];
-        let later = [self.effects.deadline(), self.weights.deadline()];
+        let later = [self.effects.deadline(), self.weights.deadline(), self.probes.deadline()];
         let deadlines =
             [self.children.deadline(), self.systemd.deadline()].into_iter().chain(later);
         let next = told.into_iter().chain(deadlines).flatten().min()?;
@@ -203,6 +210,7 @@ impl Daemon {
             Token::Client(id) => self.client_ready(id, event),
             Token::Http => self.serve_http(),
             Token::Knock => self.knocked(),
+            Token::Probe(worker) => self.probe_ready(worker),
             Token::Process(worker) => self.events.extend(self.children.ended(worker, now)),
             Token::Inbox(worker) => {
                 let said = |daemon: &Daemon| {
@@ -275,6 +283,7 @@ impl Daemon {
             Action::Look { .. }
                 | Action::Weigh { .. }
                 | Action::Listen { .. }
+                | Action::Probe { .. }
                 | Action::Sample
                 | Action::Watch
                 | Action::Notify(Notice::Watchdog | Notice::Extend)
@@ -296,6 +305,7 @@ impl Daemon {
             }
             Action::Look { worker } => self.looks.order(worker),
             Action::Weigh { worker } => self.weights.order(worker),
+            Action::Probe { worker } => self.start_probe(worker),
             Action::Sample => self.sample(),
             Action::Watch => self.watch_sockets(),
             Action::Listen { worker } => self.events.extend(self.children.listen(worker)),
@@ -343,7 +353,7 @@ impl Daemon {
         let Some(spec) = self.generations.get(generation) else { return };
         match Precheck::start(&self.poll, generation, spec, self.children.inheritance()) {
             Ok(precheck) => {
-                self.children.helper = Some(precheck.pid());
+                self.children.helpers.insert(precheck.pid());
                 self.precheck = Some(precheck);
             }
             Err(why) => self.events.push_back(Event::Checked { generation, outcome: Err(why) }),
@@ -351,8 +361,9 @@ impl Daemon {
     }
 
     fn end_precheck(&mut self) {
-        self.precheck = None;
-        self.children.helper = None;
+        if let Some(precheck) = self.precheck.take() {
+            self.children.helpers.remove(&precheck.pid());
+        }
     }
 }
 
@@ -365,6 +376,8 @@ fn is_routine(event: &Event) -> bool {
             | Event::Listened { .. }
             | Event::Sampled(_)
             | Event::Knocked
+            | Event::Resumed
+            | Event::Probed { .. }
     )
 }
 

@@ -1,34 +1,22 @@
 //! The `check` command of a reload: run before the first new worker, and its output is the reason
-//! when it fails. It is no worker: no sockets, no NOTIFY_SOCKET.
+//! when it fails.
 
 use super::children::Inheritance;
+use super::helper::Helper;
 use super::source::Spec;
 use super::token::Token;
 use crate::herd::{Event, Generation, SlotId, WorkerId};
-use crate::linux::child;
-use crate::linux::poll::{Interest, Poll};
-use crate::linux::spawn::{self, Program};
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use std::borrow::Cow;
-use std::ffi::CStr;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::{AsFd, AsRawFd};
+use crate::linux::poll::Poll;
 use std::path::Path;
 
-/// How much of its output is kept, in bytes: the end, where programs say what is wrong, in whole lines.
-const OUTPUT: u64 = 2_000;
-
-/// Variables of a worker that a check does not have.
-const NOT_FOR_A_CHECK: [&str; 5] =
-    ["LISTEN_", "NOTIFY_SOCKET=", "HERDER_SLOT=", "HERDER_WORKER=", "WATCHDOG_"];
+/// Variables that say which worker it is, which a check is not.
+const OF_A_WORKER: [&str; 2] = ["HERDER_SLOT=", "HERDER_WORKER="];
 
 /// A `check` command that runs.
 #[derive(Debug)]
 pub struct Precheck {
     generation: Generation,
-    process: spawn::Child,
-    output: File,
+    helper: Helper,
 }
 
 impl Precheck {
@@ -43,41 +31,21 @@ impl Precheck {
         spec: &Spec,
         inheritance: Inheritance,
     ) -> Result<Precheck, String> {
-        let system = |error: io::Error| format!("cannot start the check: {error}");
-        let output =
-            memfd_create(c"check", MFdFlags::MFD_CLOEXEC).map_err(|errno| system(errno.into()))?;
         let Some(check) = &spec.launch.check else {
             return Err("there is none".to_owned());
         };
         let rendered = spec.launch.render(SlotId(0), WorkerId(0), generation, Path::new("/"));
-        let is_for_check = |variable: &Cow<'_, CStr>| {
-            let text = variable.to_bytes();
-            !NOT_FOR_A_CHECK.iter().any(|name| text.starts_with(name.as_bytes()))
-        };
-        let program = Program {
-            path: Cow::Borrowed(&check.path),
-            argv: check.argv.iter().map(|word| Cow::Borrowed(word.as_c_str())).collect(),
-            env: rendered.env.into_iter().filter(is_for_check).collect(),
-            directory: spec.launch.directory.as_deref().map(Cow::Borrowed),
-            listen_pid: false,
-            watchdog_pid: false,
-            stdin: None,
-            output: Some(output.as_raw_fd()),
-            die_with_herder: true,
-            ignore_sigpipe: inheritance.ignore_sigpipe,
-            reset_oom_score: true,
-            open_files: inheritance.open_files,
-            limits: None,
-            cgroup: None,
-        };
-        let process = spawn::spawn(&program, &[]).map_err(|error| error.explain(&program))?;
-        poll.add(&process.pidfd, Token::Check.into(), Interest::Read).map_err(system)?;
-        Ok(Precheck { generation, process, output: output.into() })
+        let mut env = rendered.env;
+        env.retain(|variable| {
+            !OF_A_WORKER.iter().any(|name| variable.to_bytes().starts_with(name.as_bytes()))
+        });
+        let helper = Helper::start(poll, Token::Check, check, env, spec, inheritance)?;
+        Ok(Precheck { generation, helper })
     }
 
     /// Its process.
     pub fn pid(&self) -> i32 {
-        self.process.pid
+        self.helper.pid()
     }
 
     /// Whose check it is.
@@ -87,57 +55,7 @@ impl Precheck {
 
     /// What came of it; `None` while it runs.
     pub fn outcome(&mut self) -> Option<Event> {
-        // It is reaped when it is dropped: until then its group is signalled by its number.
-        let exit = child::peek(self.process.pidfd.as_fd()).ok()??;
         let generation = self.generation;
-        if exit.code == libc::CLD_EXITED && exit.status == 0 {
-            return Some(Event::Checked { generation, outcome: Ok(()) });
-        }
-        let said = self.said().unwrap_or_default();
-        let why = match (said.trim(), exit.code == libc::CLD_EXITED) {
-            ("", true) => format!("it exited with status {}", exit.status),
-            ("", false) => format!("it was killed by signal {}", exit.status),
-            (text, _) => text.to_owned(),
-        };
-        Some(Event::Checked { generation, outcome: Err(why) })
-    }
-
-    fn said(&mut self) -> io::Result<String> {
-        let start = self.output.metadata()?.len().saturating_sub(OUTPUT);
-        self.output.seek(SeekFrom::Start(start))?;
-        let mut text = Vec::new();
-        self.output.read_to_end(&mut text)?;
-        let text = String::from_utf8_lossy(&text);
-        Ok(if start == 0 { text.into_owned() } else { whole_lines(&text) })
-    }
-}
-
-/// Without the rest of a line that a text begins with; as it is, if there is no other.
-fn whole_lines(text: &str) -> String {
-    match text.trim_end().split_once('\n') {
-        Some((_, lines)) => format!("…\n{lines}"),
-        None => format!("…{text}"),
-    }
-}
-
-/// Nobody waits for it any more.
-impl Drop for Precheck {
-    fn drop(&mut self) {
-        if child::peek(self.process.pidfd.as_fd()).is_ok() {
-            let _ = child::signal_group(self.process.pid, libc::SIGKILL);
-        }
-        // SIGKILL is prompt; if the zombie is not there yet, SIGCHLD will see to it.
-        let _ = child::reap(self.process.pidfd.as_fd());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_left_of_a_long_output_begins_with_a_line() {
-        assert_eq!(whole_lines("f a line\n  File x\nError: y\n"), "…\n  File x\nError: y");
-        assert_eq!(whole_lines("one long line\n"), "…one long line\n");
+        Some(Event::Checked { generation, outcome: self.helper.outcome()? })
     }
 }

@@ -131,6 +131,7 @@ impl Daemon {
             died_young: counters.died_young,
             hung: counters.hung,
             stalled: counters.stalled,
+            unfit: counters.unfit,
             retired: counters.retired,
             recycled: counters.recycled,
             recycled_for_age: counters.recycled_for_age,

@@ -6,7 +6,7 @@
 
 use super::Daemon;
 use super::token::Token;
-use crate::herd::{Event, Load, Queue, QueueId, WorkerState};
+use crate::herd::{Event, Load, Queue, QueueId, WorkerState, WorkerView};
 use crate::linux::poll::{Interest, Poll};
 use crate::linux::queue;
 use crate::linux::sockets::{Kind, Socket};
@@ -64,8 +64,12 @@ impl Daemon {
                 full: queue.limit.is_some_and(|limit| waiting >= limit),
             })
         };
-        let queues = listeners.iter().zip(queue::of(&sockets)).filter_map(look).collect();
-        let ready = self.herd.view().filter(|worker| worker.state == WorkerState::Ready);
+        let queues: Vec<Queue> =
+            listeners.iter().zip(queue::of(&sockets)).filter_map(look).collect();
+        // Who uses how much matters only while something waits.
+        let waits = queues.iter().any(|queue| queue.waiting > 0);
+        let ready = |worker: &WorkerView| waits && worker.state == WorkerState::Ready;
+        let ready = self.herd.view().filter(ready);
         let cpu = ready.filter_map(|worker| {
             let pid = self.children.unreaped(worker.id)?;
             let cgroup = self.children.group(worker.id).map(|group| group.path().to_owned());

@@ -156,6 +156,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         looks: Looks::default(),
         weights: Looks::default(),
         stalls: Default::default(),
+        probes: Default::default(),
         effects,
         figures: Figures::default(),
         calendar: Calendar::now(),

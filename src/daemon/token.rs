@@ -24,6 +24,8 @@ pub enum Token {
     Memory,
     /// Something waits in a socket that workers are given.
     Knock,
+    /// A probe of a worker; of worker 0, which there is not, that of the instance.
+    Probe(WorkerId),
     /// The sockets named `herder-metrics`, and who is connected to them.
     Http,
 }
@@ -44,6 +46,7 @@ impl From<Token> for u64 {
             Token::Memory => (7, 0),
             Token::Http => (8, 0),
             Token::Knock => (10, 0),
+            Token::Probe(WorkerId(id)) => (11, id),
         };
         kind << SHIFT | id
     }
@@ -64,6 +67,7 @@ impl Token {
             7 => Token::Memory,
             8 => Token::Http,
             10 => Token::Knock,
+            11 => Token::Probe(WorkerId(id)),
             _ => return None,
         })
     }
@@ -75,7 +79,7 @@ impl Token {
             Token::Inbox(_) => 0,
             Token::Process(_) => 1,
             Token::Signals | Token::Group(_) | Token::Memory | Token::Knock => 2,
-            Token::Check => 3,
+            Token::Check | Token::Probe(_) => 3,
             Token::Control | Token::Client(_) => 4,
             Token::Http => 5,
         }
@@ -99,6 +103,7 @@ mod tests {
             Token::Group(WorkerId(1)),
             Token::Memory,
             Token::Knock,
+            Token::Probe(WorkerId(0)),
         ] {
             assert_eq!(Token::of(token.into()), Some(token));
         }

@@ -31,6 +31,11 @@ pub enum Action {
     /// Say so once when something waits in a socket that workers are given, also if it does already.
     /// Answered by `Knocked`, whenever that is. Replaces the watch before.
     Watch,
+    /// Ask a worker, or the instance, whether it is well. Answered by `Probed`, within the probe's time-out.
+    Probe {
+        /// Which worker.
+        worker: Option<WorkerId>,
+    },
     /// Tell all that a worker has sent by now, however much that is. Answered by `Listened`, after it.
     Listen {
         /// Which worker.
@@ -166,6 +171,8 @@ impl fmt::Display for Action {
             Action::Weigh { worker } => write!(f, "weigh {worker}"),
             Action::Sample => f.write_str("sample"),
             Action::Watch => f.write_str("watch"),
+            Action::Probe { worker: Some(worker) } => write!(f, "probe {worker}"),
+            Action::Probe { worker: None } => f.write_str("probe the instance"),
             Action::Listen { worker } => write!(f, "listen to {worker}"),
             Action::Drain { worker } => write!(f, "drain {worker}"),
             Action::Abort { worker } => write!(f, "abort {worker}"),

@@ -139,6 +139,15 @@ pub enum Event {
     /// Something waits in a socket that workers are given: the watch that
     /// [`Action::Watch`](super::Action::Watch) has set is over.
     Knocked,
+    /// What a probe has shown: the outcome of [`Action::Probe`](super::Action::Probe).
+    Probed {
+        /// Of which worker; `None` is of the instance.
+        worker: Option<WorkerId>,
+        /// `Err` says what is wrong.
+        outcome: Result<(), String>,
+    },
+    /// herder was stopped, or frozen with its workers, for nobody knows how long, and goes on.
+    Resumed,
     /// SIGTERM and the like. A second one kills.
     Stop,
 }
@@ -259,6 +268,14 @@ impl fmt::Display for Event {
                 f.write_str(" waiting")
             }
             Event::Knocked => f.write_str("knocked"),
+            Event::Probed { worker, outcome } => {
+                match worker {
+                    Some(worker) => write!(f, "{worker} was probed: ")?,
+                    None => f.write_str("the instance was probed: ")?,
+                }
+                f.write_str(outcome.as_ref().err().map_or("well", String::as_str))
+            }
+            Event::Resumed => f.write_str("resumed"),
             Event::Stop => f.write_str("stop"),
         }
     }

@@ -8,7 +8,8 @@
 //! hangs. Silence proves that only if herder has listened: it may have been stopped itself, frozen with
 //! its workers, or be late. So an interval that is over only raises a *doubt*; a moment later, in a turn
 //! that comes on time, what the worker has said by then is read ([`Action::Listen`]), and if there is no
-//! ping among it the worker is given up.
+//! ping among it the worker is given up. And when herder goes on after it was stopped everybody has
+//! another half of his interval: a sleep that was frozen may go on where it was.
 
 use super::record::Blame;
 use super::report::{Report, connections};
@@ -32,6 +33,9 @@ pub enum Hang {
     /// So many connections wait in its own sockets, and it has accepted none for so long.
     #[expect(missing_docs, reason = "the fields are told above")]
     Stalled { waiting: u32, after: Span },
+    /// Its probe has failed so often in a row, the last time for this reason.
+    #[expect(missing_docs, reason = "the fields are told above")]
+    Unfit { failures: u32, why: String },
 }
 
 /// What follows “hung: ”.
@@ -42,6 +46,10 @@ impl fmt::Display for Hang {
             Hang::Triggered => f.write_str("it said WATCHDOG=trigger"),
             Hang::Stalled { waiting, after } => {
                 write!(f, "{}, none accepted for {after}", connections(*waiting))
+            }
+            Hang::Unfit { failures: 1, why } => write!(f, "its probe failed: {why}"),
+            Hang::Unfit { failures, why } => {
+                write!(f, "its probe failed {failures} times in a row: {why}")
             }
         }
     }
@@ -76,6 +84,16 @@ impl Watchdog {
     pub fn hear(&mut self, now: Time) {
         self.heard = now;
         self.doubt = Doubt::None;
+    }
+
+    /// Whatever it should have said by now, it may have been kept from that.
+    fn excuse(&mut self, now: Time) {
+        let Some(interval) = self.interval else { return };
+        // As often as sd_watchdog_enabled(3) has it ping.
+        let until = now + interval.part(2);
+        if self.deadline().is_none_or(|due| due < until) {
+            self.doubt = Doubt::Until(until);
+        }
     }
 
     /// Whether it is known to have lived until then; without pings nobody knows better.
@@ -116,11 +134,22 @@ impl Herd {
         }
     }
 
+    /// herder was stopped, perhaps with its workers.
+    pub(super) fn resumed(&mut self) {
+        let now = self.now;
+        for worker in self.slots.iter_mut().flat_map(|slot| &mut slot.workers) {
+            worker.watchdog.excuse(now);
+        }
+    }
+
     /// A ready worker's interval is over, or its doubt.
     pub(super) fn doubt(&mut self, id: WorkerId) {
         let now = self.now;
         let Some((_, worker)) = self.find(id) else { return };
         let Some(interval) = worker.watchdog.interval else { return };
+        if worker.watchdog.deadline().is_none_or(|due| due > now) {
+            return;
+        }
         let moment = interval.part(MOMENT).min(LONGEST_MOMENT);
         worker.watchdog.doubt = match worker.watchdog.doubt {
             Doubt::None => Doubt::Until(now + moment),

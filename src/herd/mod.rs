@@ -17,7 +17,7 @@
 //!
 //! 4. `tell`: what systemd should know of it ([`Herd::tell`]).
 //!
-//! `hang` is about workers that run and do nothing, `stall` about how that shows in their sockets, `ending` the way out: a stop, or an escalation when
+//! `hang` is about workers that run and do nothing, `stall` about how that shows in their sockets, `probe` about asking them, `ending` the way out: a stop, or an escalation when
 //! the workers keep dying. The words are those of herder(8); the states of a worker are drawn in
 //! `worker`.
 
@@ -33,6 +33,7 @@ mod hang;
 mod ids;
 mod jitter;
 mod policy;
+mod probe;
 mod record;
 mod recycle;
 mod report;
@@ -53,6 +54,7 @@ pub use exit::{Exit, ExitSet, signal_name, signal_number};
 pub use hang::Hang;
 pub use ids::{Generation, QueueId, RequestId, SlotId, WorkerId};
 pub use policy::{Amount, Policy, Ready, ReadyWhen, ServiceWatchdog};
+pub use probe::Probe;
 pub use recycle::{Wear, Weight};
 pub use report::{Evidence, Manner, Report};
 pub use size::Size;
@@ -100,6 +102,7 @@ pub struct Herd {
     ending: Option<ending::Ending>,
     counters: Counters,
     past_reloads: VecDeque<PastReload>,
+    probing: probe::Probing,
     stalls: stall::Stalls,
     told: tell::Told,
     exited: bool,
@@ -136,6 +139,7 @@ impl Herd {
             ending: None,
             counters: Counters::default(),
             past_reloads: VecDeque::new(),
+            probing: probe::Probing::default(),
             stalls: stall::Stalls::default(),
             told: tell::Told::new(now, watchdog),
             exited: false,
@@ -182,6 +186,7 @@ impl Herd {
         self.out.extend(sweeps.map(|(worker, kill)| Action::Sweep { worker, kill }));
         self.conclude();
         self.keep_watch();
+        self.keep_probing();
         actions.append(&mut self.out);
     }
 
@@ -207,6 +212,7 @@ impl Herd {
             .chain(self.rollout_deadline())
             .chain(self.requests_deadline())
             .chain(self.stalls_deadline())
+            .chain(self.probe_deadline())
             .chain(self.ending_deadline())
             .chain(self.tell_deadline())
             .min()

@@ -2,6 +2,7 @@
 //! settings the core decides by. Values are final: defaults are filled in, `auto` is a number.
 
 use super::exit::ExitSet;
+use super::probe::Probe;
 use super::{Size, Span};
 
 /// systemd's `DefaultTimeoutAbortSec=`.
@@ -55,6 +56,8 @@ pub struct Policy {
     pub watchdog: Option<Span>,
     /// `stall-timeout`: how long connections may wait without one being accepted.
     pub stall_timeout: Option<Span>,
+    /// `probe`: what is asked of workers, and how often.
+    pub probe: Option<Probe>,
     /// `check` is set: a command has to succeed before a canary is started.
     pub check: bool,
 }
@@ -150,6 +153,7 @@ impl Default for Policy {
             service_watchdog: ServiceWatchdog::Loop,
             watchdog: None,
             stall_timeout: None,
+            probe: None,
             check: false,
         }
     }

@@ -43,6 +43,8 @@ impl Herd {
             Event::OutOfMemory { worker, processes } => self.out_of_memory(worker, processes),
             Event::Sampled(load) => self.sampled(&load),
             Event::Knocked => self.knocked(),
+            Event::Probed { worker, outcome } => self.probed(worker, outcome),
+            Event::Resumed => self.resumed(),
             Event::Stop => self.stop(),
         }
     }
@@ -68,11 +70,9 @@ impl Herd {
         match worker.state {
             State::Spawning => {}
             State::Ready => {
-                let is_silent = worker.watchdog.deadline().is_some_and(|due| due <= now);
                 self.wear_on(id);
-                if is_silent {
-                    self.doubt(id);
-                }
+                self.doubt(id);
+                self.probe(id);
             }
             State::Starting { since, until, extended, looking } => {
                 let assumed = worker.assumed_at().filter(|&assumed| assumed <= now);
@@ -230,6 +230,7 @@ impl Herd {
         worker.ready = Some((now, evidence));
         worker.sight = None;
         worker.watchdog.hear(now);
+        worker.probing.begin(now, worker.spec.policy.probe);
         let generation = worker.generation();
         self.slot(slot).attempted = true;
         self.ever_ready = true;

@@ -187,7 +187,8 @@ impl Herd {
     /// The limits are others for workers that serve: as if they had been those from the beginning.
     pub(super) fn put_to_use_again(&mut self, generation: Generation) {
         let serves = |worker: &Worker| worker.is_ready() && worker.generation() == generation;
-        let affected = self.workers().filter(|(_, worker)| serves(worker) && worker.wear.worn.is_none());
+        let affected =
+            self.workers().filter(|(_, worker)| serves(worker) && worker.wear.worn.is_none());
         let affected: Vec<_> = affected.map(|(slot, worker)| (worker.id, slot)).collect();
         for (worker, slot) in affected {
             self.put_to_use(worker, slot);

@@ -78,6 +78,10 @@ pub enum Report {
     Stalled { waiting: u32, after: Span },
     /// One has accepted again, or there is none to do it.
     StallOver { after: Span },
+    /// The probe of the instance has failed so often in a row.
+    ProbeFails { failures: u32, why: String },
+    /// It has succeeded again, or there is nobody to ask.
+    ProbeRecovers { after: Span },
     /// A reload began.
     ReloadStarted { from: Generation, to: Generation },
     /// The first worker of the new generation proved itself.
@@ -128,6 +132,8 @@ impl Report {
             | Report::Scaled { .. }
             | Report::Stalled { .. }
             | Report::StallOver { .. }
+            | Report::ProbeFails { .. }
+            | Report::ProbeRecovers { .. }
             | Report::ReloadStarted { .. }
             | Report::Reloaded { .. }
             | Report::ReloadFailed { .. }
@@ -165,6 +171,8 @@ impl Report {
             Report::Scaled { .. } => "scaled",
             Report::Stalled { .. } => "stalled",
             Report::StallOver { .. } => "stall_over",
+            Report::ProbeFails { .. } => "probe_failing",
+            Report::ProbeRecovers { .. } => "probe_recovered",
             Report::ReloadStarted { .. } => "reload_started",
             Report::CanaryPassed { .. } => "reload_canary_passed",
             Report::Reloaded { .. } => "reload_done",
@@ -315,6 +323,14 @@ impl fmt::Display for Report {
                 connections(*waiting)
             ),
             Report::StallOver { after } => write!(f, "no longer stalled, after {after}"),
+            Report::ProbeFails { failures, why } => {
+                let times = if *failures == 1 { "" } else { " times in a row" };
+                let often = if *failures == 1 { "once".to_owned() } else { failures.to_string() };
+                write!(f, "the probe has failed {often}{times}: {why}")
+            }
+            Report::ProbeRecovers { after } => {
+                write!(f, "the probe fails no longer, after {after}")
+            }
             Report::ReloadStarted { from, to } => write!(f, "reloading: {from} → {to}"),
             Report::CanaryPassed { worker, to, .. } => {
                 write!(f, "{worker} is the first good worker of {to}, replacing the others")

@@ -196,6 +196,7 @@ impl Herd {
             (None, None) if self.failing_slot().is_some() || self.is_mixed() => Condition::Degraded,
             (None, None) if self.is_short_handed() => Condition::Degraded,
             (None, None) if self.stalled().is_some() => Condition::Degraded,
+            (None, None) if self.failing_probe().is_some() => Condition::Degraded,
             (None, None) => Condition::Serving,
         }
     }
@@ -260,8 +261,10 @@ impl Herd {
                     Some(_) => ", stalled: connections wait and no worker accepts",
                     None => "",
                 };
+                let probe = self.failing_probe().map(|why| format!(", its probe fails: {why}"));
+                let probe = probe.unwrap_or_default();
                 plain(format!(
-                    "{ready}/{wanted} ready, {generation}{mixed}{stalled}{recycling}{tail}"
+                    "{ready}/{wanted} ready, {generation}{mixed}{stalled}{probe}{recycling}{tail}"
                 ))
             }
             None => plain(format!("starting {ready}/{wanted}{}", self.held_up())),

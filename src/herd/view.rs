@@ -41,6 +41,8 @@ pub struct Counters {
     pub hung: u64,
     /// Workers that let connections wait in sockets of their own for longer than `stall-timeout`.
     pub stalled: u64,
+    /// Workers whose probe failed too often in a row.
+    pub unfit: u64,
     /// Workers that left of their own accord, normally.
     pub retired: u64,
     /// Workers replaced although they served: on request, or because they were worn, as the next two.
@@ -92,6 +94,7 @@ impl Counters {
         match why {
             Hang::Silent(_) | Hang::Triggered => self.hung += 1,
             Hang::Stalled { .. } => self.stalled += 1,
+            Hang::Unfit { .. } => self.unfit += 1,
         }
     }
 

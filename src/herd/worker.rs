@@ -14,6 +14,7 @@
 
 use super::hang::{Hang, Watchdog};
 use super::policy::Ready;
+use super::probe::Probing;
 use super::recycle::Use;
 use super::report::Evidence;
 use super::slot::{Ending, PastLife};
@@ -49,6 +50,7 @@ pub(super) struct Worker {
     /// Its processes that the kernel killed for want of memory.
     pub oom_kills: u64,
     pub watchdog: Watchdog,
+    pub probing: Probing,
     /// It was given up, and why.
     pub hang: Option<Hang>,
 }
@@ -132,6 +134,7 @@ impl Worker {
             unwanted: false,
             oom_kills: 0,
             watchdog,
+            probing: Probing::default(),
             hang: None,
         }
     }
@@ -222,7 +225,8 @@ impl Worker {
         match self.state {
             State::Spawning => None,
             State::Ready => {
-                self.wear.deadline().into_iter().chain(self.watchdog.deadline()).min()
+                let (wear, probing) = (self.wear.deadline(), self.probing.deadline());
+                self.watchdog.deadline().into_iter().chain(wear).chain(probing).min()
             }
             State::Starting { until, looking, .. } => {
                 [Some(until), self.assumed_at(), looking.next()].into_iter().flatten().min()

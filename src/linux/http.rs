@@ -112,7 +112,7 @@ impl Server {
     /// epoll_wait(2), which fails for nothing that can happen.
     pub fn wait(&self, now: Duration) -> io::Result<()> {
         let timeout = self.deadline().map(|at| at.saturating_sub(now));
-        self.poll.wait(&mut Vec::new(), timeout)
+        self.poll.wait(&mut Vec::new(), timeout).map(drop)
     }
 
     /// Takes new clients, reads, writes, drops those whose time is over; the requests to answer: a

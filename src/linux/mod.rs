@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod child;
 pub mod control;
 mod diag;
+pub mod fetch;
 pub mod http;
 pub mod journal;
 pub mod limits;

@@ -105,16 +105,19 @@ impl Poll {
     }
 
     /// Waits until a source is ready or `timeout` has passed, for ever without one, and puts what is
-    /// ready into `events`. A signal handler or a very long timeout may end it early, with no events.
+    /// ready into `events`. A very long timeout may end it early, with no events.
+    ///
+    /// Says whether it was interrupted. Where no signal has a handler that means that the process was
+    /// stopped, or frozen, and goes on now (signal(7)).
     ///
     /// # Errors
     ///
     /// epoll_wait(2), which fails for nothing that can happen to a valid set.
-    pub fn wait(&self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+    pub fn wait(&self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool> {
         events.clear();
         let mut ready = [EpollEvent::empty(); EVENTS_PER_WAIT];
         let count = match self.0.wait(&mut ready, timeout.map_or(EpollTimeout::NONE, round_up)) {
-            Err(Errno::EINTR) => 0,
+            Err(Errno::EINTR) => return Ok(true),
             count => count?,
         };
         events.extend(ready.iter().take(count).map(|event| {
@@ -127,7 +130,7 @@ impl Poll {
                 hangup,
             }
         }));
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -63,6 +63,8 @@ fn identity(report: &Report) -> (Priority, &'static str) {
         Report::Scaled { .. } => (Notice, "4b2d71e8130848a187daca3b22508d7c"),
         Report::Stalled { .. } => (Warning, "329ccfe7e8c94315bd7e2127e3fb69c9"),
         Report::StallOver { .. } => (Notice, "e8b9700dee084d2698b2ec0e87630171"),
+        Report::ProbeFails { .. } => (Warning, "83c8bd429b224212914a49b451c2c098"),
+        Report::ProbeRecovers { .. } => (Notice, "5021a44de651468abb1d67cb49ff720b"),
         Report::ReloadStarted { .. } => (Notice, "0dc80a7ca92b407e8693b44293b16927"),
         Report::CanaryPassed { .. } => (Info, "1e222a02cce34859873e9d5fcbce4154"),
         Report::Reloaded { .. } => (Notice, "ca1d84c87aa340c89071fdd92be85fc1"),
@@ -140,7 +142,10 @@ fn with_fields(entry: Entry, report: &Report) -> Entry {
             entry.with("HERDER_WANTED_BEFORE", from).with("HERDER_WANTED", to)
         }
         Report::Stalled { waiting, after } => time(entry, *after).with("HERDER_WAITING", waiting),
-        Report::StallOver { after } => time(entry, *after),
+        Report::ProbeFails { failures, why } => {
+            entry.with("HERDER_FAILURES", failures).with("HERDER_REASON", why)
+        }
+        Report::StallOver { after } | Report::ProbeRecovers { after } => time(entry, *after),
         Report::ReloadStarted { from, to } => {
             entry.with("HERDER_GENERATION_BEFORE", from.0).with("HERDER_GENERATION", to.0)
         }

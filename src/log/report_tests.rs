@@ -41,6 +41,8 @@ fn reports() -> Vec<Report> {
         Report::Scaled { from: 4, to: 5 },
         Report::Stalled { waiting: 3, after: span },
         Report::StallOver { after: span },
+        Report::ProbeFails { failures: 3, why: text() },
+        Report::ProbeRecovers { after: span },
         Report::ReloadStarted { from: old, to: new },
         Report::CanaryPassed { worker, slot, to: new },
         Report::Reloaded { to: new, took: span },

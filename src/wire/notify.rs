@@ -111,7 +111,7 @@ pub fn compose(states: &[NotifyState<'_>]) -> String {
 
 /// `text` with a space for each run of control characters and line separators, and `…` for what is more
 /// than `longest` characters.
-fn one_line(text: &str, longest: usize) -> String {
+pub fn one_line(text: &str, longest: usize) -> String {
     // U+2028 and U+2029 are line breaks that are no control characters; the others turn text around.
     let breaks =
         |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

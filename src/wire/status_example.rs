@@ -96,6 +96,7 @@ pub fn example(slots: u32) -> Status {
             died_young: 3,
             hung: 0,
             stalled: 0,
+            unfit: 0,
             retired: 4,
             recycled: 2,
             recycled_for_age: 0,

@@ -31,6 +31,7 @@ mod limits;
 mod logs;
 mod notify;
 mod presets;
+mod probes;
 mod quiet;
 mod readiness;
 mod recycling;

@@ -48,7 +48,7 @@ pub fn status(name: &str, slots: u32) -> Status {
         ],
         "counters": {
             "respawns": 12, "crashes": 1, "failures": 11, "failedToStart": 1, "diedBeforeReady": 5, "timedOut": 2,
-            "diedYoung": 3, "hung": 0, "stalled": 0, "retired": 4, "recycled": 2, "recycledForAge": 0, "recycledForMemory": 1, "oomKills": 6, "reloadsDone": 2, "reloadsFailed": 1,
+            "diedYoung": 3, "hung": 0, "stalled": 0, "unfit": 0, "retired": 4, "recycled": 2, "recycledForAge": 0, "recycledForMemory": 1, "oomKills": 6, "reloadsDone": 2, "reloadsFailed": 1,
             "reloadsRefused": 1, "reloadsSuperseded": 0, "degradedUSec": 61_500_000, "notifyDropped": 0,
             "notifyLost": 0, "logLost": 0,
         },

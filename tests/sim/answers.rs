@@ -239,6 +239,7 @@ impl Answers {
                     }
                 }
                 Action::Report(Report::Hung { why: Hang::Stalled { .. }, .. }) => own.stalled += 1,
+                Action::Report(Report::Hung { why: Hang::Unfit { .. }, .. }) => own.unfit += 1,
                 Action::Report(Report::Hung { .. }) => own.hung += 1,
                 Action::Report(Report::OutOfMemory { processes, .. }) => own.oom_kills += processes,
                 Action::Report(Report::ReloadRefused { .. }) => {

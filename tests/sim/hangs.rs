@@ -2,7 +2,8 @@
 
 use super::story::{Story, policy};
 use herder::herd::{
-    Action, Ending, Event, Exit, Hang, Policy, Report, Span, Time, WorkerId, WorkerState,
+    Action, Condition, Ending, Event, Exit, Hang, Policy, Probe, Report, Span, Time, WorkerId,
+    WorkerState,
 };
 
 const INTERVAL: Span = Span::secs(32);
@@ -137,6 +138,31 @@ fn nobody_is_judged_by_a_herder_that_was_held_up() {
 }
 
 #[test]
+fn who_was_frozen_with_herder_has_half_his_time_again() {
+    let mut story = watched(Span::secs(30));
+    // Before the interval is over, on time, and as it is being listened to.
+    for frozen in [Span::secs(20), INTERVAL, INTERVAL + MOMENT] {
+        alive(&mut story, 1);
+        alive(&mut story, 2);
+        story.pass(frozen);
+        let before = listened_to(&story).len();
+        story.tell(Event::Resumed);
+        listened(&mut story, 1);
+        story.pass(Span(INTERVAL.part(2).0 - 1));
+        assert_eq!(listened_to(&story).len(), before);
+        alive(&mut story, 1);
+        alive(&mut story, 2);
+    }
+    assert_eq!(aborted(&story), [0; 0]);
+    // But no more than that.
+    story.pass(INTERVAL);
+    story.tell(Event::Resumed);
+    story.pass(INTERVAL.part(2));
+    listened(&mut story, 1);
+    assert_eq!(aborted(&story), [1]);
+}
+
+#[test]
 fn a_worker_that_never_pings_waits_its_turn_longer_each_time() {
     let mut story = Story::begin(Policy { watchdog: Some(INTERVAL), ..policy(1) });
     let mut delays = Vec::new();
@@ -199,6 +225,60 @@ fn a_worker_may_choose_its_own_interval_if_there_is_a_watchdog() {
     story.tell(Event::Interval { worker, interval });
     story.pass(Span::secs(900));
     assert_eq!(listened_to(&story), [0; 0]);
+}
+
+#[test]
+fn a_worker_whose_probe_fails_too_often_in_a_row_hangs() {
+    let probe =
+        Probe { interval: Span::secs(10), timeout: Span::secs(1), failures: 3, of_worker: true };
+    let mut story = Story::serving(Policy { probe: Some(probe), ..policy(2) });
+    story.pass(Span::secs(60));
+    let asked = |story: &Story, id: u64| {
+        let probe = Action::Probe { worker: Some(WorkerId(id)) };
+        story.actions.iter().filter(|action| **action == probe).count()
+    };
+    // Not answered, so not asked again. (Before it serves the story has forgotten what was ordered.)
+    assert_eq!((asked(&story, 1), asked(&story, 2)), (0, 0));
+    let answer = |story: &mut Story, outcome: Result<(), String>| {
+        story.tell(Event::Probed { worker: Some(WorkerId(1)), outcome });
+        story.pass(probe.interval);
+    };
+    let no = || Err("HTTP status 500".to_owned());
+    for outcome in [no(), no(), Ok(()), no(), no()] {
+        answer(&mut story, outcome);
+    }
+    assert_eq!((asked(&story, 1), aborted(&story)), (5, vec![]));
+    // An answer that nobody waits for is none.
+    story.tell(Event::Probed { worker: Some(WorkerId(2)), outcome: Ok(()) });
+    answer(&mut story, no());
+    assert_eq!((aborted(&story), story.spawned()), (vec![1], vec![(3, 0, 1)]));
+    assert_eq!(story.herd.counters().unfit, 1);
+    let why = Hang::Unfit { failures: 3, why: "HTTP status 500".to_owned() };
+    assert_eq!(why.to_string(), "its probe failed 3 times in a row: HTTP status 500");
+}
+
+#[test]
+fn a_probe_of_the_instance_is_only_reported() {
+    let (interval, timeout) = (Span::secs(10), Span::secs(1));
+    let probe = Probe { interval, timeout, failures: 2, of_worker: false };
+    let mut story = Story::begin(Policy { probe: Some(probe), ..policy(2) });
+    story.pass(Span::secs(30));
+    let ask = Action::Probe { worker: None };
+    assert!(!story.actions.contains(&ask), "there is nobody to answer");
+    [1, 2].iter().for_each(|&id| story.up(id));
+    story.pass(interval);
+    for _ in 0..3 {
+        assert_eq!(story.actions.iter().filter(|action| **action == ask).count(), 1);
+        story.actions.clear();
+        story.tell(Event::Probed { worker: None, outcome: Err("HTTP status 500".to_owned()) });
+        story.pass(interval);
+    }
+    let line = story.herd.status_line();
+    assert_eq!(line, "2/2 ready, generation 1, its probe fails: HTTP status 500");
+    assert_eq!(story.herd.condition(), Condition::Degraded);
+    story.tell(Event::Probed { worker: None, outcome: Ok(()) });
+    assert_eq!(story.herd.condition(), Condition::Serving);
+    assert_eq!((aborted(&story), story.herd.counters().unfit), (vec![], 0));
 }
 
 #[test]

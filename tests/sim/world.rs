@@ -4,10 +4,9 @@
 use super::behaviour::{Behaviour, Fault, Leftover, Quality};
 use super::properties::Watch;
 use herder::herd::{
-    Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Load, Policy, Queue, QueueId,
-    Ready, ReadyWhen, Request, RequestId, ServiceWatchdog, Sight, Size, SlotId, Span, SpawnFailure,
-    Time, Weight,
-    WorkerId, WorkerState,
+    Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Load, Policy, Probe, Queue,
+    QueueId, Ready, ReadyWhen, Report, Request, RequestId, ServiceWatchdog, Sight, Size, SlotId,
+    Span, SpawnFailure, Time, Weight, WorkerId, WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,6 +56,12 @@ pub struct World {
     policies: BTreeMap<Generation, Policy>,
     /// Workers that said they are stuck, or asked to be watched more closely than they can bear.
     stuck: BTreeSet<WorkerId>,
+    /// Workers that are being asked.
+    probed: BTreeSet<WorkerId>,
+    /// When each was ready first.
+    ready: BTreeMap<WorkerId, Time>,
+    /// When herder was last stopped no longer.
+    went_on: Time,
     watch: Watch,
     generation: Generation,
     files_lost: bool,
@@ -88,6 +93,9 @@ impl World {
             qualities: [(generation, quality)].into(),
             policies: [(generation, policy)].into(),
             stuck: BTreeSet::new(),
+            probed: BTreeSet::new(),
+            ready: BTreeMap::new(),
+            went_on: Time::default(),
             watch: Watch::default(),
             generation,
             files_lost,
@@ -282,12 +290,15 @@ impl World {
     /// Now and then herder is stopped for a while, or all of the unit is: no worker pings then, but does so
     /// as soon as it can.
     fn stand_still(&mut self) {
-        if self.calm || self.watch.is_ending() || self.dice.below(300) > 0 {
+        // A start that is late for that reason is a failure, which a reload has to answer for.
+        let reloading = self.herd.as_ref().is_some_and(|herd| herd.progress().is_some());
+        if self.calm || reloading || self.watch.is_ending() || self.dice.below(300) > 0 {
             return;
         }
         let begin = self.now;
         self.now = self.now + Span::millis(self.dice.below(90_000));
         self.watch.stood_still(self.now - begin);
+        self.went_on = self.now;
         let together = self.dice.below(2) == 0;
         self.trace.push(format!("{begin} stopped until {} together={together}", self.now));
         if together {
@@ -296,10 +307,16 @@ impl World {
             let pings: Vec<(Time, u64)> = pings.map(|(at, _)| *at).collect();
             for at in pings {
                 let ping = self.future.remove(&at).expect("it was there");
-                let soon = Span::millis(self.dice.below(100));
+                // Its sleep goes on where it was.
+                let pings = match &ping {
+                    Event::Alive { worker } => self.processes.get(worker).and_then(|p| p.pings),
+                    _ => None,
+                };
+                let soon = Span(self.dice.below(pings.map_or(1, |pings| pings.0)));
                 self.later(soon, ping);
             }
         }
+        self.feed(Event::Resumed);
     }
 
     /// Lets an event happen to the processes, then tells the core. Strays are told as they are:
@@ -316,6 +333,9 @@ impl World {
         };
         if let Event::Stuck { worker } | Event::Interval { worker, .. } = event {
             self.stuck.insert(worker);
+        }
+        if let Event::Probed { worker: Some(worker), .. } = event {
+            self.probed.remove(&worker);
         }
         if let Event::Alive { worker } = event
             && !self.ping(worker)
@@ -351,6 +371,8 @@ impl World {
             | Event::Listened { .. }
             | Event::Sampled(_)
             | Event::Knocked
+            | Event::Resumed
+            | Event::Probed { .. }
             | Event::Extend { .. }
             | Event::Exited { .. }
             | Event::Checked { .. }
@@ -389,8 +411,32 @@ impl World {
             herd.tell(self.now, &mut actions);
         }
         self.watch.after(self.now, &herd, &event, &actions, &self.policies);
+        self.hung_are_noticed(&herd, &actions);
         self.herd = Some(herd);
         self.perform(actions);
+    }
+
+    /// A ready worker that hangs and is watched is given up within its interval and a moment.
+    fn hung_are_noticed(&mut self, herd: &Herd, actions: &[Action]) {
+        for action in actions {
+            if let Action::Report(Report::Ready { worker, .. }) = action {
+                self.ready.insert(*worker, self.now);
+            }
+        }
+        for view in herd.view().filter(|worker| worker.state == WorkerState::Ready) {
+            let interval = self.policies[&view.generation].watchdog;
+            let (Some(interval), Some(process)) = (interval, self.processes.get(&view.id)) else {
+                continue;
+            };
+            let hangs = process.behaviour.hangs.map(|after| process.born + after);
+            if let (Some(hangs), Some(ready)) = (hangs, self.ready.get(&view.id))
+                && !self.stuck.contains(&view.id)
+            {
+                let excused = self.went_on + interval.part(2);
+                let by = (hangs.max(*ready) + interval).max(excused) + Span::secs(3);
+                assert!(self.now <= by, "{} hangs since {hangs}, and is still there", view.id);
+            }
+        }
     }
 
     fn is_last_of_this_instant(&self) -> bool {
@@ -404,6 +450,7 @@ impl World {
                 Action::Spawn { worker, generation, .. } => self.spawn(worker, generation),
                 Action::Look { worker } => self.look(worker),
                 Action::Weigh { worker } => self.weigh(worker),
+                Action::Probe { worker } => self.probe(worker),
                 Action::Sample => self.sample(),
                 Action::Watch => {
                     let soon = Span::millis(self.dice.below(60_000));
@@ -487,6 +534,8 @@ impl World {
         };
         let takes = Span::millis(self.dice.below(10));
         self.later(takes, Event::Weighed { worker, weight });
+    }
+
     /// One socket is everybody's, and nothing waits there or others come and go; one is slot 1's, where
     /// some wait as long as its worker hangs. CPU time is what a worker has lived, while it did not hang.
     fn sample(&mut self) {
@@ -507,6 +556,22 @@ impl World {
         let queues =
             queues.map(|(id, slot, waiting)| Queue { id: QueueId(id), slot, waiting, full: false });
         self.later(Span::ZERO, Event::Sampled(Load { queues: queues.into(), cpu }));
+    }
+
+    /// A worker that hangs does not answer. (The instance may, or not.)
+    fn probe(&mut self, worker: Option<WorkerId>) {
+        if let Some(id) = worker {
+            assert!(self.probed.insert(id), "{id} is probed twice at a time");
+        }
+        let hangs = match worker {
+            Some(worker) => self.processes[&worker].hangs(self.now),
+            None => !self.calm && self.dice.below(4) == 0,
+        };
+        let (takes, outcome) = match hangs {
+            true => (Span::secs(2), Err("no answer within 2s".to_owned())),
+            false => (Span::millis(self.dice.below(2_000)), Ok(())),
+        };
+        self.later(takes, Event::Probed { worker, outcome });
     }
 
     /// Whether it is there to say WATCHDOG=1; then it will again.
@@ -636,6 +701,12 @@ fn any_policy(dice: &mut Dice) -> Policy {
             [dice.below(5) as usize],
         stall_timeout: [None, None, None, Some(Span::secs(10)), Some(Span::secs(60))]
             [dice.below(5) as usize],
+        probe: (dice.below(3) == 0).then(|| Probe {
+            interval: Span::secs(20),
+            timeout: Span::secs(2),
+            failures: 1 + dice.below(3) as u32,
+            of_worker: dice.below(3) > 0,
+        }),
         check: dice.below(5) == 0,
     }
 }

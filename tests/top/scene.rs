@@ -39,6 +39,7 @@ pub fn serving(at: Duration, slots: u32) -> Status {
             socket("web", Some("[::]:443"), "stream", Some((waiting, 4096)), Some(0)),
             socket("admin", Some("/run/web/admin.sock"), "stream", Some((0, 128)), None),
         ],
+        stalled_since_usec: None,
         reload: None,
         set: Vec::new(),
         reloads: vec![PastReload {

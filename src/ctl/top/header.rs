@@ -276,6 +276,7 @@ fn counters(status: &Status) -> String {
     let sometimes = [
         (counters.hung, "hung", "hung"),
         (counters.stalled, "stalled", "stalled"),
+        (counters.unfit, "probe failed", "probes failed"),
         (counters.retired, "retired", "retired"),
         (counters.recycled, "recycled", "recycled"),
         (counters.log_lost, "log entry lost", "log entries lost"),

@@ -114,7 +114,8 @@ series! {
     Counter herder_worker_recycled_total "Workers replaced although they served, by reason."
         |status| recycled(&status.counters);
     Counter herder_worker_hung_total "Workers that ran and did nothing, and were aborted, by what has shown it."
-        |status| vec![of("reason", "watchdog", status.counters.hung), of("reason", "stall", status.counters.stalled)];
+        |status| vec![of("reason", "watchdog", status.counters.hung), of("reason", "stall", status.counters.stalled),
+            of("reason", "probe", status.counters.unfit)];
     Counter herder_worker_oom_kills_total "Processes of workers that the kernel killed for want of memory."
         |status| one(status.counters.oom_kills);
 

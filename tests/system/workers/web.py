@@ -167,9 +167,15 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGUSR1, lambda *_: None)
     connections = Connections()
+    # Half of what it may be, as sd_watchdog_enabled(3) advises; from the loop, or it would prove nothing.
+    watchdog = int(os.environ["WATCHDOG_USEC"]) / 2e6 if "WATCHDOG_USEC" in os.environ else None
+    ping = time.monotonic()
     daemon.notify("READY=1\nSTATUS=serving")
     while True:
-        readable, _, _ = select.select([wake, *listeners], [], [])
+        readable, _, _ = select.select([wake, *listeners], [], [], watchdog and max(0, ping - time.monotonic()))
+        if watchdog and time.monotonic() >= ping:
+            daemon.notify("WATCHDOG=1")
+            ping = time.monotonic() + watchdog
         if wake in readable:
             if signal.SIGTERM in os.read(wake, 512):
                 break

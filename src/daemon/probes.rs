@@ -1,0 +1,184 @@
+//! Probes that the core has ordered: commands and HTTP requests, one at a time for each worker, none longer
+//! than `probe.timeout`.
+//!
+//! A probe that could not even be asked, because herder itself lacks something, is said in the log and
+//! held against nobody.
+
+use super::Daemon;
+use super::helper::Helper;
+use super::token::Token;
+use crate::herd::{Event, Generation, SlotId, Span, WorkerId};
+use crate::launch::Probe;
+use crate::linux::fetch::Fetch;
+use crate::linux::poll::{self, Poll};
+use crate::log::Priority;
+use crate::wire::notify::one_line;
+use crate::wire::url::Url;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::path::Path;
+
+/// How much of what a probe prints is kept.
+const REASON: usize = 200;
+
+/// Those that have not been answered, by worker; `None` is of the instance.
+#[derive(Debug, Default)]
+pub struct Probes(BTreeMap<Option<WorkerId>, Running>);
+
+#[derive(Debug)]
+struct Running {
+    /// In microseconds.
+    until: u64,
+    timeout: Span,
+    question: Question,
+}
+
+#[derive(Debug)]
+enum Question {
+    Command(Helper),
+    Request(Url, Fetch),
+}
+
+impl Probes {
+    /// When the first has taken too long.
+    pub fn deadline(&self) -> Option<u64> {
+        self.0.values().map(|running| running.until).min()
+    }
+}
+
+impl Question {
+    /// What came of it, if that is known by now.
+    fn outcome(&mut self, token: Token, poll: &Poll) -> Option<Result<(), String>> {
+        match self {
+            Question::Command(helper) => helper.outcome(),
+            Question::Request(url, fetch) => {
+                let outcome = fetch.advance(url);
+                if outcome.is_none() {
+                    // It is watched, so this cannot fail.
+                    let _ = poll.modify(&*fetch, token.into(), fetch.interest());
+                }
+                outcome
+            }
+        }
+    }
+}
+
+/// What a probe is about.
+struct Subject {
+    worker: Option<WorkerId>,
+    slot: SlotId,
+    generation: Generation,
+}
+
+impl Daemon {
+    /// Asks.
+    pub(super) fn start_probe(&mut self, worker: Option<WorkerId>) {
+        let subject = match worker {
+            Some(id) => self.herd.view().find(|view| view.id == id).map(|view| Subject {
+                worker,
+                slot: view.slot,
+                generation: view.generation,
+            }),
+            None => {
+                let generation = self.herd.generation();
+                Some(Subject { worker, slot: SlotId(0), generation })
+            }
+        };
+        let question = subject.map(|subject| self.ask(&subject));
+        let until = |timeout: Span| poll::now().saturating_add(timeout.0);
+        match question {
+            Some(Ok(Some((timeout, question)))) => {
+                if let Question::Command(helper) = &question {
+                    self.children.helpers.insert(helper.pid());
+                }
+                let running = Running { until: until(timeout), timeout, question };
+                self.probes.0.insert(worker, running);
+            }
+            Some(Err(why)) => {
+                self.events.push_back(Event::Probed { worker, outcome: Err(why) });
+            }
+            // It is gone, or nobody could ask.
+            Some(Ok(None)) | None => {
+                self.events.push_back(Event::Probed { worker, outcome: Ok(()) });
+            }
+        }
+    }
+
+    /// A probe on its way, and how long that may take; `None` if herder cannot ask. `Err` is an answer
+    /// already: there is nobody to connect to.
+    fn ask(&mut self, subject: &Subject) -> Result<Option<(Span, Question)>, String> {
+        let Some(spec) = self.generations.get(subject.generation) else { return Ok(None) };
+        let (Some(probe), Some(rules)) = (&spec.launch.probe, spec.settings.policy.probe) else {
+            return Ok(None);
+        };
+        let id = subject.worker.unwrap_or(WorkerId(0));
+        let token = Token::Probe(id);
+        let (slot, generation) = (subject.slot, subject.generation);
+        let asked = match probe {
+            Probe::Http(url) => {
+                let url = Url::parse(&url.render(slot.0, id.0, generation.0));
+                let url = url.map_err(|why| format!("`probe.http` {why}"))?;
+                let watched = match Fetch::start(&url) {
+                    Ok(fetch) => {
+                        let fetch = fetch?;
+                        self.poll.add(&fetch, token.into(), fetch.interest()).map(|()| fetch)
+                    }
+                    Err(why) => Err(why),
+                };
+                watched.map(|fetch| Question::Request(url, fetch)).map_err(|why| why.to_string())
+            }
+            Probe::Exec(command) => {
+                let mut env = spec.launch.render(slot, id, generation, Path::new("/")).env;
+                let pid = self.children.unreaped(id).map(|pid| format!("HERDER_WORKER_PID={pid}"));
+                // Digits have no NUL in them.
+                env.extend(pid.and_then(|pid| CString::new(pid).ok()).map(Cow::Owned));
+                let inheritance = self.children.inheritance();
+                let helper = Helper::start(&self.poll, token, command, env, spec, inheritance);
+                helper.map(Question::Command)
+            }
+        };
+        match asked {
+            Ok(question) => Ok(Some((rules.timeout, question))),
+            Err(why) => {
+                self.log.say(Priority::Warning, format_args!("cannot probe {id}: {why}, ignoring"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Something has happened to a probe.
+    pub(super) fn probe_ready(&mut self, id: WorkerId) {
+        let worker = Some(id).filter(|id| id.0 > 0);
+        let Some(running) = self.probes.0.get_mut(&worker) else { return };
+        if let Some(outcome) = running.question.outcome(Token::Probe(id), &self.poll) {
+            self.end_probe(worker, outcome);
+        }
+    }
+
+    /// Gives up on probes that have taken too long.
+    pub(super) fn expire_probes(&mut self) {
+        let now = poll::now();
+        let late = self.probes.0.iter().filter(|(_, running)| running.until <= now);
+        let late: Vec<Option<WorkerId>> = late.map(|(worker, _)| *worker).collect();
+        for worker in late {
+            let Some(running) = self.probes.0.get_mut(&worker) else { continue };
+            let token = Token::Probe(worker.unwrap_or(WorkerId(0)));
+            // It may have been herder that was late.
+            let known = running.question.outcome(token, &self.poll);
+            let outcome =
+                known.unwrap_or_else(|| Err(format!("no answer within {}", running.timeout)));
+            self.end_probe(worker, outcome);
+        }
+    }
+
+    fn end_probe(&mut self, worker: Option<WorkerId>, outcome: Result<(), String>) {
+        if let Some(Running { question: Question::Command(helper), .. }) =
+            self.probes.0.remove(&worker)
+        {
+            self.children.helpers.remove(&helper.pid());
+        }
+        let outcome = outcome.map_err(|why| one_line(&why, REASON));
+        self.events.push_back(Event::Probed { worker, outcome });
+    }
+}
