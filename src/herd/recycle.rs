@@ -260,7 +260,7 @@ impl Herd {
 
     /// When what is worn may be tried again.
     pub(super) fn recycler_deadline(&self) -> Option<Time> {
-        let not_before = Some(self.recycler.not_before).filter(|&time| time > self.now)?;
+        let not_before = Some(self.recycler.not_before).filter(|&time| time > self.handled)?;
         let slots = (0..self.wanted()).map(SlotId);
         slots.into_iter().any(|slot| self.worn_out(slot).is_some()).then_some(not_before)
     }

@@ -263,3 +263,16 @@ fn who_asks_for_what_is_due_anyway_joins() {
     assert!(story.answer(request).is_some());
     assert_eq!(recycled(&story)[0].1, Wear::Asked);
 }
+
+/// Time passes also while systemd is told, and the answer to somebody may take long.
+#[test]
+fn a_deadline_that_passes_while_systemd_is_told_is_not_forgotten() {
+    let mut story = Story::serving(wearing(1, Some(Span::secs(3600)), None));
+    story.pass(Span::secs(3600));
+    story.tell(Event::Spawned { worker: WorkerId(2) });
+    story.dies(2, CRASH);
+    let due = story.herd.deadline().expect("it is tried again");
+    let mut actions = Vec::new();
+    story.herd.tell(due + Span::millis(1), &mut actions);
+    assert!(story.herd.deadline().is_some_and(|time| time <= due), "{:?}", story.herd.deadline());
+}
