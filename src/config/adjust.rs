@@ -146,7 +146,7 @@ mod tests {
         let before = settings("command = [\"/bin/x\"]\n");
         for (assignment, advice) in [
             ("command=[\"/bin/y\"]", "write it into the settings file, and reload"),
-            ("environment.A=1", "`environment.A` cannot be changed while herder is running"),
+            ("environment.A=1", "`environment` cannot be changed while herder is running"),
             ("listen=[\"80\"]", "and restart herder"),
             ("wrokers=3", "did you mean `workers`?"),
             ("stop-timeout=soon", "herder set stop-timeout: "),

@@ -24,6 +24,7 @@ web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
            admin /run/web/admin.sock (stream): 0 of 128 waiting
            ! the backlog of admin is 128 and was 4096
            queue (fifo)
+  set      stop-timeout = "2min", else "30s"
   reloads  2026-11-23 07:59:00 UTC, 1min ago: to generation 4, failed after 1.5s: worker 9 exited with status 1
            2026-11-23 07:59:00 UTC, 1min ago: to generation 3, done after 1.5s
   starting worker 100: it listens on [::]:3000
@@ -51,6 +52,7 @@ web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
            admin /run/web/admin.sock (stream): 0 of 128 waiting
            ! the backlog of admin is 128 and was 4096
            queue (fifo)
+  set      stop-timeout = "2min", else "30s"
   reloads  2026-11-23 07:59:00 UTC, 1min ago: to generation 4, failed after
            1.5s: worker 9 exited with status 1
            2026-11-23 07:59:00 UTC, 1min ago: to generation 3, done after 1.5s

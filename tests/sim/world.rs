@@ -169,7 +169,7 @@ impl World {
     }
 
     fn intervene(&mut self, at: Span) {
-        let event = match self.dice.below(62) {
+        let event = match self.dice.below(63) {
             0..=13 => self.any_reload(),
             14..=15 => Event::Refused { reason: "line 3: unknown key".to_owned() },
             16..=21 => Event::Scale { by: self.dice.below(5) as i32 - 2 },
@@ -184,7 +184,7 @@ impl World {
                 Event::Seen { worker: self.any_worker(), sight }
             }
             36 => Event::Stopping { worker: self.any_worker() },
-            57 => Event::Weighed { worker: self.any_worker(), weight: Weight::Is(Size::MAX) },
+            59 => Event::Weighed { worker: self.any_worker(), weight: Weight::Is(Size::MAX) },
             37 => Event::Extend { worker: self.any_worker(), by: Span::MAX },
             38..=50 => self.any_request(),
             51..=54 => {

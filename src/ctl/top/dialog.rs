@@ -183,8 +183,8 @@ mod tests {
     #[test]
     fn only_yes_is_yes() {
         let method = Method::Reload { previous: false };
-        let ask = || Dialog::confirm("Reload?".to_owned(), method);
-        assert_eq!(ask().key(Key::Char('y')), Some(Closed::Call(method)));
+        let ask = || Dialog::confirm("Reload?".to_owned(), method.clone());
+        assert_eq!(ask().key(Key::Char('y')), Some(Closed::Call(method.clone())));
         for key in [Key::Char('n'), Key::Enter, Key::Escape, Key::Char(' '), Key::Up] {
             assert_eq!(ask().key(key), Some(Closed::Nothing));
         }

@@ -285,6 +285,7 @@ fn what_a_client_calls_is_what_the_daemon_hears() {
     for method in calls() {
         for more in [true, method == Method::Events] {
             let message = method.request(more).to_message();
+            let method = method.clone();
             let call = Call { method, oneway: false, more, generic: false };
             assert_eq!(receive(message.strip_suffix(b"\0").unwrap()), Received::Call(call));
         }
