@@ -13,7 +13,7 @@ use super::worker::Worker;
 use super::{Action, Generation, Herd, Policy, Size, SlotId, Span, Time, WorkerId};
 use std::fmt;
 
-/// So often workers are weighed, and never more often.
+/// In each such span workers are weighed once at most.
 const WEIGH_EVERY: Span = Span::secs(10);
 /// A worker that uses no CPU time cannot grow, and is weighed ever less often, down to this many times
 /// less.
