@@ -238,7 +238,7 @@ impl Herd {
 
     pub(super) fn ending_deadline(&self) -> Option<Time> {
         match &self.ending {
-            Some(ending) => Some(ending.drain_at).filter(|&time| time > self.now),
+            Some(ending) => Some(ending.drain_at).filter(|&time| time > self.handled),
             None if self.serves() || self.on_trial() => None,
             None => self.trouble_deadline(),
         }

@@ -64,6 +64,9 @@ use worker::{Spec, State, Worker};
 #[derive(Debug)]
 pub struct Herd {
     now: Time,
+    /// When events were last handled: what was due by then is done. What has become due since, while
+    /// systemd was told, is not.
+    handled: Time,
     started: Time,
     jitter: Jitter,
     out: Vec<Action>,
@@ -105,6 +108,7 @@ impl Herd {
     fn new(now: Time, seed: u64, good: Rc<Spec>, watchdog: Option<Span>) -> Herd {
         Herd {
             now,
+            handled: now,
             started: now,
             jitter: Jitter::new(seed),
             out: Vec::new(),
@@ -156,6 +160,7 @@ impl Herd {
         }
         self.told.late = self.told.late.max(self.lateness(now));
         self.now = self.now.max(now);
+        self.handled = self.now;
         self.prove();
         self.record(event);
         self.expire();

@@ -284,7 +284,7 @@ impl Herd {
             return None;
         }
         let times = self.wanted_slots().iter().map(|slot| slot.not_before);
-        times.filter(|&time| time > self.now).min()
+        times.filter(|&time| time > self.handled).min()
     }
 }
 
