@@ -371,3 +371,17 @@ fn what_is_left_of_the_dead_is_stopped_then_killed() {
     assert!(story.actions.contains(&Action::Report(killed)));
     assert!(story.actions.contains(&Action::Kill { worker: WorkerId(1) }));
 }
+
+/// Time passes also while systemd is told, and while somebody is answered.
+#[test]
+fn a_wait_that_ends_while_systemd_is_told_is_not_forgotten() {
+    let mut story = Story::serving(policy(1));
+    story.dies(1, CRASH);
+    story.tell(Event::Spawned { worker: WorkerId(2) });
+    story.dies(2, CRASH);
+    let due = story.herd.deadline().expect("it is tried again");
+    story.herd.tell(due + Span::millis(1), &mut story.actions);
+    assert!(story.herd.deadline().is_some_and(|time| time <= due), "{:?}", story.herd.deadline());
+    story.pass(Span::millis(101));
+    assert_eq!(story.spawned().last(), Some(&(3, 0, 1)));
+}
