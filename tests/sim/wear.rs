@@ -36,7 +36,9 @@ impl Wears {
             let most = view.and_then(|view| policies[&view.generation].max_memory);
             let heavy = self.heavy.entry(*worker).or_default();
             match (weight, most) {
-                (Weight::Is(size), Some(most)) if size.0.saturating_mul(10) <= most.0 * 9 => *heavy = 0,
+                (Weight::Is(size), Some(most)) if size.0.saturating_mul(10) <= most.0 * 9 => {
+                    *heavy = 0
+                }
                 (Weight::Is(_) | Weight::Same, _) => *heavy += 1,
                 (Weight::Unknown, _) => {}
             }
