@@ -113,6 +113,13 @@ fn a_reload_under_way_is_told() {
 }
 
 #[test]
+fn bounds_stand_beside_the_number() {
+    let elastic = Status { min: 2, max: 16, ..example(4) };
+    let text = render(&elastic, now(), None, Paint(false));
+    assert!(text.lines().next().unwrap().contains(" of 4 workers ready (2 to 16)"), "{text}");
+}
+
+#[test]
 fn nothing_running_is_no_table() {
     let idle =
         Status { workers: Vec::new(), sockets: Vec::new(), reloads: Vec::new(), ..example(1) };

@@ -16,6 +16,7 @@ mod effects;
 mod figures;
 mod generations;
 mod http;
+mod load;
 mod looks;
 mod own;
 mod precheck;
@@ -46,6 +47,7 @@ use children::Children;
 use effects::Effects;
 use figures::Figures;
 use generations::Generations;
+use load::Loads;
 use looks::Looks;
 use precheck::Precheck;
 use source::{Source, Spec};
@@ -71,6 +73,7 @@ struct Daemon {
     _own: Vec<Socket>,
     children: Children,
     looks: Looks,
+    loads: Loads,
     effects: Effects,
     figures: Figures,
     calendar: Calendar,
@@ -132,6 +135,7 @@ impl Daemon {
     fn settle(&mut self) {
         self.feed();
         self.look_at_one();
+        self.sample_load();
         self.feed();
         self.serve_clients();
         self.serve_http_if_due();
@@ -165,7 +169,7 @@ impl Daemon {
             if self.log.wants(Priority::Debug) {
                 self.log.say(Priority::Debug, format_args!("event: {event}"));
             }
-            if event != Event::Tick {
+            if !matches!(event, Event::Tick | Event::Knocked | Event::Sampled(_)) {
                 self.streams.note_change();
             }
             self.herd.handle(Time(poll::now()), event, &mut actions);
@@ -180,10 +184,10 @@ impl Daemon {
         let herd = self.herd.deadline().map(|deadline| deadline.0);
         let clients = self.server.deadline().and_then(|at| u64::try_from(at.as_micros()).ok());
         let streams = self.streams.deadline(self.calls.want_news());
-        let told = [herd, clients, streams, self.http_deadline(), self.looks.deadline()];
-        let effects = self.effects.deadline();
-        let deadlines = [self.children.deadline(), self.systemd.deadline(), effects];
-        let next = told.into_iter().chain(deadlines).flatten().min()?;
+        let asked = [self.looks.deadline(), self.loads.deadline(), self.effects.deadline()];
+        let told = [herd, clients, streams, self.http_deadline()];
+        let deadlines = [self.children.deadline(), self.systemd.deadline()];
+        let next = told.into_iter().chain(asked).chain(deadlines).flatten().min()?;
         Some(Duration::from_micros(next.saturating_sub(now)))
     }
 
@@ -194,6 +198,7 @@ impl Daemon {
             Token::Control => self.accept_clients(),
             Token::Client(id) => self.client_ready(id, event),
             Token::Http => self.serve_http(),
+            Token::Load => self.events.push_back(Event::Knocked),
             Token::Process(worker) => self.events.extend(self.children.ended(worker, now)),
             Token::Inbox(worker) => {
                 let said = |daemon: &Daemon| {
@@ -263,7 +268,10 @@ impl Daemon {
     fn carry_out(&mut self, action: Action) {
         let shows = !matches!(
             action,
-            Action::Look { .. } | Action::Notify(Notice::Watchdog | Notice::Extend)
+            Action::Look { .. }
+                | Action::Sample
+                | Action::Watch
+                | Action::Notify(Notice::Watchdog | Notice::Extend)
         );
         if shows {
             self.streams.note_change();
@@ -281,6 +289,8 @@ impl Daemon {
                 self.events.push_back(event);
             }
             Action::Look { worker } => self.looks.order(worker),
+            Action::Sample => self.loads.order(),
+            Action::Watch => self.watch_load(),
             Action::Drain { worker } => self.children.drain(worker),
             Action::Kill { worker } => self.events.extend(self.children.kill(worker)),
             Action::Sweep { worker, kill } => {

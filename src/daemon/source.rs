@@ -24,6 +24,8 @@ pub struct Source {
     /// How many connections may wait at each socket, as it was when herder was given them: a worker that
     /// changes that is told the right number by the next settings.
     pub backlogs: OnceCell<Vec<Option<u64>>>,
+    /// Sockets were handed over, so somebody sees who connects when herder has ended.
+    pub systemd_listens: bool,
 }
 
 impl Source {
@@ -65,6 +67,18 @@ impl Source {
                 can_be_seen: sight::can_be_seen(socket.kind),
             })
             .collect();
+        let leaves =
+            settings.policy.scaling.is_some_and(|scaling| scaling.exit_idle_time.is_some());
+        if leaves && !self.systemd_listens {
+            let mut problems = config::Problems::default();
+            problems.advise(
+                settings.origins.get("exit-idle-time"),
+                "exit-idle-time",
+                "`exit-idle-time` is set, and nobody would start herder again: no socket was handed over",
+                "start it by a .socket unit, or remove `exit-idle-time`",
+            );
+            return Err(problems.to_string());
+        }
         let launch = Launch::new(&settings, &offered, &self.surroundings)
             .map_err(|problems| problems.to_string())?;
         settings.policy.has_socket = launch.can_be_seen;

@@ -22,6 +22,8 @@ pub enum Token {
     Group(WorkerId),
     /// The memory of all workers together.
     Memory,
+    /// Something waits in a socket that workers are given.
+    Load,
     /// The sockets named `herder-metrics`, and who is connected to them.
     Http,
 }
@@ -41,6 +43,7 @@ impl From<Token> for u64 {
             Token::Group(WorkerId(id)) => (6, id),
             Token::Memory => (7, 0),
             Token::Http => (8, 0),
+            Token::Load => (9, 0),
         };
         kind << SHIFT | id
     }
@@ -60,6 +63,7 @@ impl Token {
             6 => Token::Group(WorkerId(id)),
             7 => Token::Memory,
             8 => Token::Http,
+            9 => Token::Load,
             _ => return None,
         })
     }
@@ -70,7 +74,7 @@ impl Token {
             // What a worker said comes before its end: it said it earlier.
             Token::Inbox(_) => 0,
             Token::Process(_) => 1,
-            Token::Signals | Token::Group(_) | Token::Memory => 2,
+            Token::Signals | Token::Group(_) | Token::Memory | Token::Load => 2,
             Token::Check => 3,
             Token::Control | Token::Client(_) => 4,
             Token::Http => 5,
@@ -94,6 +98,7 @@ mod tests {
             Token::Http,
             Token::Group(WorkerId(1)),
             Token::Memory,
+            Token::Load,
         ] {
             assert_eq!(Token::of(token.into()), Some(token));
         }

@@ -21,6 +21,11 @@ pub enum Action {
         /// Which worker.
         worker: WorkerId,
     },
+    /// See how much there is to do. Answered by `Sampled`.
+    Sample,
+    /// Say so once when something waits in a socket that workers are given, also if it does already.
+    /// Answered by `Knocked`, whenever that is. Replaces the watch before.
+    Watch,
     /// Send the worker's process its `stop-signal`. Answered by `Exited`, in time.
     Drain {
         /// Which worker.
@@ -143,6 +148,8 @@ impl fmt::Display for Action {
                 write!(f, "spawn {worker} {slot} {generation}")
             }
             Action::Look { worker } => write!(f, "look at {worker}"),
+            Action::Sample => f.write_str("sample"),
+            Action::Watch => f.write_str("watch"),
             Action::Drain { worker } => write!(f, "drain {worker}"),
             Action::Kill { worker } => write!(f, "kill {worker}"),
             Action::Sweep { worker, kill: false } => write!(f, "sweep {worker}"),

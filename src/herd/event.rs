@@ -1,6 +1,6 @@
 //! What the shell tells the core: facts, in the order they happened.
 
-use super::{Exit, Generation, Policy, RequestId, SlotId, Span, WorkerId};
+use super::{Exit, Generation, Load, Policy, RequestId, SlotId, Span, WorkerId};
 use std::fmt;
 
 /// Something that happened. An event that comes too late (its worker is gone, its reload is over) is a no-op.
@@ -97,6 +97,11 @@ pub enum Event {
         /// How many since this was last said.
         processes: u64,
     },
+    /// How much there is to do: the outcome of [`Action::Sample`](super::Action::Sample).
+    Sampled(Load),
+    /// Something waits in a socket that workers are given: the watch that
+    /// [`Action::Watch`](super::Action::Watch) has set is over.
+    Knocked,
     /// SIGTERM and the like. A second one kills.
     Stop,
 }
@@ -186,7 +191,8 @@ impl fmt::Display for Event {
                 write!(f, "{generation} failed its check: {why}")
             }
             Event::Reload { generation, policy } => {
-                write!(f, "reload {generation} workers={}", policy.workers)
+                write!(f, "reload {generation} workers={}", policy.workers)?;
+                policy.scaling.iter().try_for_each(|scaling| write!(f, "..{}", scaling.max))
             }
             Event::Refused { reason } => write!(f, "reload refused: {reason}"),
             Event::Scale { by } => write!(f, "scale {by:+}"),
@@ -194,6 +200,16 @@ impl fmt::Display for Event {
             Event::OutOfMemory { worker, processes } => {
                 write!(f, "{worker} lost {processes} processes for want of memory")
             }
+            Event::Sampled(load) => {
+                let busy: u32 = load.workers.iter().map(|(_, busy)| busy).sum();
+                write!(f, "sampled: {} waiting, {busy} permille busy", load.waiting)?;
+                let flags = [(load.memory_pressure, "memory"), (load.cpu_starved, "CPUs")];
+                flags
+                    .into_iter()
+                    .filter(|(short, _)| *short)
+                    .try_for_each(|(_, what)| write!(f, ", short of {what}"))
+            }
+            Event::Knocked => f.write_str("knocked"),
             Event::Stop => f.write_str("stop"),
         }
     }

@@ -10,6 +10,7 @@
 //! 1. `record`: the event and every deadline that has come become *facts*; nothing is started.
 //! 2. `rollout` and `request`: a reload under way takes its next step, or is over, and what operators
 //!    asked for is there. A herd that is in trouble for too long ends (`ending`).
+//!    `elastic` takes what it was told of the load, and changes what is wanted.
 //! 3. `settle`: compares what is wanted with what is there and orders the difference. The one
 //!    place where a worker is started, and the one where a serving worker is drained.
 //!
@@ -24,6 +25,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
 mod action;
+mod elastic;
 mod ending;
 mod event;
 mod exit;
@@ -34,6 +36,7 @@ mod record;
 mod report;
 mod request;
 mod rollout;
+mod scale;
 mod settle;
 mod slot;
 mod tell;
@@ -45,8 +48,9 @@ pub use action::{Action, Notice, RequestOutcome, Verdict};
 pub use event::{Cause, Event, Request, Sight, SpawnFailure};
 pub use exit::{Exit, ExitSet, signal_name, signal_number};
 pub use ids::{Generation, RequestId, SlotId, WorkerId};
-pub use policy::{Amount, Policy, Ready, ReadyWhen, ServiceWatchdog};
+pub use policy::{Amount, Policy, Ready, ReadyWhen, Scaling, ServiceWatchdog};
 pub use report::{Evidence, Manner, Report};
+pub use scale::Load;
 pub use slot::{Ending, PastLife};
 pub use time::{Span, Time};
 pub use view::{
@@ -74,6 +78,7 @@ pub struct Herd {
     good: Rc<Spec>,
     rollout: Option<Rollout>,
     asked: Option<Asked>,
+    elastic: elastic::Elastic,
     /// What operators wait for.
     open: Vec<request::Open>,
     /// The most slots that were wanted since a worker last left; draining workers come on top.
@@ -113,6 +118,7 @@ impl Herd {
             good,
             rollout: None,
             asked: None,
+            elastic: elastic::Elastic::new(),
             open: Vec::new(),
             slots: Vec::new(),
             last_worker: WorkerId(0),
@@ -167,6 +173,7 @@ impl Herd {
         let sweeps = self.sweeps.drain(..);
         self.out.extend(sweeps.map(|(worker, kill)| Action::Sweep { worker, kill }));
         self.conclude();
+        self.keep_watch();
         actions.append(&mut self.out);
     }
 
@@ -191,6 +198,7 @@ impl Herd {
             .chain(self.next_try())
             .chain(self.rollout_deadline())
             .chain(self.requests_deadline())
+            .chain(self.elastic_deadline())
             .chain(self.ending_deadline())
             .chain(self.tell_deadline())
             .min()
@@ -204,11 +212,18 @@ impl Herd {
         self.out.push(Action::Report(report));
     }
 
-    /// How many slots are wanted now.
+    /// How many slots are wanted now: what the load asks for, within the bounds.
     fn wanted(&self) -> u32 {
+        let (least, most) = self.bounds();
+        self.elastic.scaler.wants.clamp(least, most)
+    }
+
+    /// How many slots are wanted at least and at most; the same if the number is fixed.
+    pub fn bounds(&self) -> (u32, u32) {
         let forward = self.rollout.as_ref().filter(|rollout| rollout.is_forward());
-        let spec = forward.map_or(&self.good, |rollout| &rollout.to);
-        self.asked_now().unwrap_or(spec.policy.workers)
+        let policy = &forward.map_or(&self.good, |rollout| &rollout.to).policy;
+        let least = self.asked_now().unwrap_or(policy.workers);
+        (least, policy.scaling.map_or(least, |scaling| scaling.max.max(least)))
     }
 
     /// The number asked for at run time, while it counts.

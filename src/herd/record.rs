@@ -34,6 +34,8 @@ impl Herd {
             Event::Scale { by } => self.scale(by),
             Event::Asked { request, what } => self.take_request(request, what),
             Event::OutOfMemory { worker, processes } => self.out_of_memory(worker, processes),
+            Event::Sampled(load) => self.sampled(&load),
+            Event::Knocked => self.knocked(),
             Event::Stop => self.stop(),
         }
     }
@@ -391,7 +393,7 @@ impl Herd {
     }
 
     fn scale(&mut self, by: i32) {
-        let from = self.wanted();
+        let (from, _) = self.bounds();
         let to = from.saturating_add_signed(by).min(MOST_WORKERS.max(from));
         if self.ending.is_none() && to != from {
             self.scale_to(to);
@@ -399,15 +401,16 @@ impl Herd {
     }
 
     pub(super) fn scale_to(&mut self, to: u32) {
-        let from = self.wanted();
+        let (from, _) = self.bounds();
         // Also of the number there is: settings that are on their way may have another.
         let under = self.newest_generation();
         self.asked = Some(Asked { workers: to, under });
         if to == from {
             return;
         }
+        let wanted = self.wanted();
         if let Some(rollout) = &mut self.rollout {
-            rollout.wanted_before = rollout.wanted_before.min(to);
+            rollout.wanted_before = rollout.wanted_before.min(wanted);
         }
         self.report(Report::Scaled { from, to });
     }

@@ -71,6 +71,14 @@ pub enum Report {
     Recovered { wanted: u32, after: Span },
     /// The number of wanted workers was changed at run time.
     Scaled { from: u32, to: u32 },
+    /// More workers are wanted because connections wait.
+    ScaledUp { from: u32, to: u32, waiting: u32 },
+    /// Fewer workers are wanted because they would do.
+    ScaledDown { from: u32, to: u32 },
+    /// More workers are needed than there may be.
+    ScaleLimit { most: u32, waiting: u32 },
+    /// There has been nothing to do for long: herder leaves until there is.
+    LeavingIdle { after: Span },
     /// A reload began.
     ReloadStarted { from: Generation, to: Generation },
     /// The first worker of the new generation proved itself.
@@ -118,6 +126,10 @@ impl Report {
             | Report::Degraded { .. }
             | Report::Recovered { .. }
             | Report::Scaled { .. }
+            | Report::ScaledUp { .. }
+            | Report::ScaledDown { .. }
+            | Report::ScaleLimit { .. }
+            | Report::LeavingIdle { .. }
             | Report::ReloadStarted { .. }
             | Report::Reloaded { .. }
             | Report::ReloadFailed { .. }
@@ -152,6 +164,10 @@ impl Report {
             Report::Degraded { .. } => "degraded",
             Report::Recovered { .. } => "recovered",
             Report::Scaled { .. } => "scaled",
+            Report::ScaledUp { .. } => "scaled_up",
+            Report::ScaledDown { .. } => "scaled_down",
+            Report::ScaleLimit { .. } => "scale_limit",
+            Report::LeavingIdle { .. } => "leaving_idle",
             Report::ReloadStarted { .. } => "reload_started",
             Report::CanaryPassed { .. } => "reload_canary_passed",
             Report::Reloaded { .. } => "reload_done",
@@ -215,6 +231,14 @@ impl fmt::Display for Manner {
             Manner::Crashed => "after serving",
             Manner::Retired => "normally",
         })
+    }
+}
+
+/// `1 connection waiting`
+pub(super) fn connections(waiting: u32) -> String {
+    match waiting {
+        1 => "1 connection waiting".to_owned(),
+        _ => format!("{waiting} connections waiting"),
     }
 }
 
@@ -284,6 +308,19 @@ impl fmt::Display for Report {
                 write!(f, "recovered: {wanted}/{wanted} workers ready again after {after}")
             }
             Report::Scaled { from, to } => write!(f, "scaling {from} → {to} workers"),
+            Report::ScaledUp { from, to, waiting } => {
+                write!(f, "scaling up {from} → {to} workers: {}", connections(*waiting))
+            }
+            Report::ScaledDown { from, to } => {
+                write!(f, "scaling down {from} → {to} workers: fewer would have done for a while")
+            }
+            Report::ScaleLimit { most, waiting } => {
+                let waits = connections(*waiting);
+                write!(f, "{most} workers are busy and there may be no more: {waits}")
+            }
+            Report::LeavingIdle { after } => {
+                write!(f, "nothing to do for {after}, leaving until the next connection")
+            }
             Report::ReloadStarted { from, to } => write!(f, "reloading: {from} → {to}"),
             Report::CanaryPassed { worker, to, .. } => {
                 write!(f, "{worker} is the first good worker of {to}, replacing the others")

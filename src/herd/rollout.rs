@@ -107,6 +107,7 @@ impl Herd {
     fn take_at_once(&mut self, to: Rc<Spec>) {
         self.order(Action::Forget { generation: self.good.generation });
         self.good = to;
+        self.elastic.scaler.watch_anew();
         self.trouble = None;
         let now = self.now;
         for slot in &mut self.slots {
@@ -353,6 +354,7 @@ impl Herd {
             self.order(Action::Forget { generation: self.good.generation });
         }
         self.good = to;
+        self.elastic.scaler.watch_anew();
         self.asked = self.asked.filter(|asked| asked.under >= generation);
         self.report(Report::Reloaded { to: generation, took });
         self.finish(Verdict::Done);

@@ -214,7 +214,8 @@ impl Herd {
         };
         let spec = self.spec();
         let wanted = self.wanted();
-        let budget = wanted + self.rules().surge(wanted);
+        // Who may not be told to leave first needs room for another beside.
+        let budget = wanted + self.rules().surge(wanted).max(u32::from(!may_clear));
         for id in (0..wanted).map(SlotId).filter(|id| !skipped.contains(id)) {
             let now = self.now;
             let slot = self.slot(id);

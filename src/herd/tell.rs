@@ -218,6 +218,7 @@ impl Herd {
             let left = self.count(Worker::has_process);
             return plain(match &ending.reason {
                 Some(reason) => format!("giving up: {reason}"),
+                None if ending.idle => "nothing to do until the next connection".to_owned(),
                 None if left == 1 => "stopping: 1 worker left".to_owned(),
                 None => format!("stopping: {left} workers left"),
             });
@@ -250,12 +251,21 @@ impl Herd {
                 };
                 Status { text: format!("{what} {ready}/{wanted}: {}", why.text), ..why }
             }
+            None if self.serving && self.scaling_up().is_some() => {
+                plain(self.scaling_up().unwrap_or_default())
+            }
+            None if self.serving && wanted == 0 && self.bounds().1 > 0 => {
+                plain(format!("no worker needed, {generation}{tail}"))
+            }
             None if self.serving => {
                 let mixed = if self.is_mixed() { " (some workers are of another)" } else { "" };
                 let recycling = self.recycling();
                 let recycling = recycling.map(|(done, of)| format!(", recycling {done}/{of}"));
                 let recycling = recycling.unwrap_or_default();
-                plain(format!("{ready}/{wanted} ready, {generation}{mixed}{recycling}{tail}"))
+                let strain = self.strain();
+                plain(format!(
+                    "{ready}/{wanted} ready, {generation}{mixed}{recycling}{strain}{tail}"
+                ))
             }
             None => plain(format!("starting {ready}/{wanted}{}", self.held_up())),
         }

@@ -14,6 +14,7 @@ mod diag;
 pub mod http;
 pub mod journal;
 pub mod limits;
+pub mod load;
 pub mod nature;
 pub mod notify;
 pub mod poll;

@@ -31,6 +31,8 @@ pub enum Interest {
     Write,
     /// Both.
     ReadWrite,
+    /// Something to read, and that only once: nothing more until it is set again.
+    Once,
     /// Nothing but the end of the other side.
     Hangup,
     /// A change of what a file of the kernel's says, since it was last read (cgroups(7)); never
@@ -44,6 +46,7 @@ impl Interest {
             Interest::Read => EpollFlags::EPOLLIN,
             Interest::Write => EpollFlags::EPOLLOUT,
             Interest::ReadWrite => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
+            Interest::Once => EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT,
             Interest::Hangup => EpollFlags::empty(),
             Interest::Change => EpollFlags::EPOLLPRI,
         }

@@ -73,6 +73,17 @@ pub fn of_herder() -> Usage {
     }
 }
 
+/// The CPU time of a cgroup so far, in microseconds.
+pub fn cpu_of_group(path: &Path) -> Option<u64> {
+    field(read(path.join("cpu.stat"), &mut [0; FILE])?, "usage_usec")
+}
+
+/// The CPU time of a process, with what it has waited for, in microseconds.
+pub fn cpu_of_process(pid: i32) -> Option<u64> {
+    let times = Times::read(&format!("/proc/{pid}"))?;
+    Some(times.ticks * 1_000_000 / ticks_per_second()?)
+}
+
 /// One look, and what it has cost so far.
 #[derive(Default)]
 struct Look {

@@ -31,7 +31,7 @@ pub fn status(name: &str, slots: u32) -> Status {
     serde_json::from_value(json!({
         "name": name, "pid": 100, "version": "0.1.0", "startedAtUSec": 1_795_420_000_000_000_u64, "generation": 3,
         "state": "degraded", "status": format!("degraded {serving}/{slots}: slot 0 was killed for want of memory"),
-        "wanted": slots, "ready": serving, "starting": 1, "draining": u32::from(slots > 1),
+        "wanted": slots, "min": slots, "max": slots, "ready": serving, "starting": 1, "draining": u32::from(slots > 1),
         "sockets": [
             {"name": "web", "address": "[::]:80", "kind": "stream", "waiting": 17, "limit": 4096, "dropped": 3, "changes": []},
             {"name": "admin", "address": "/run/web/admin.sock", "kind": "stream", "waiting": 120, "limit": 128, "dropped": null, "changes": []},
@@ -47,7 +47,7 @@ pub fn status(name: &str, slots: u32) -> Status {
         ],
         "counters": {
             "respawns": 12, "crashes": 1, "failures": 11, "failedToStart": 1, "diedBeforeReady": 5, "timedOut": 2,
-            "diedYoung": 3, "retired": 4, "recycled": 2, "oomKills": 6, "reloadsDone": 2, "reloadsFailed": 1,
+            "diedYoung": 3, "retired": 4, "recycled": 2, "oomKills": 6, "scaleUps": 0, "scaleDowns": 0, "scaleLimits": 0, "reloadsDone": 2, "reloadsFailed": 1,
             "reloadsRefused": 1, "reloadsSuperseded": 0, "degradedUSec": 61_500_000, "notifyDropped": 0,
             "notifyLost": 0, "logLost": 0,
         },

@@ -175,7 +175,7 @@ impl Answers {
                 assert_eq!(herd.condition(), Condition::Stopping, "nobody stops");
             }
             (RequestOutcome::Done(_), Request::Scale { workers }) => {
-                assert_eq!(wanted, workers);
+                assert_eq!(herd.bounds().0, workers);
                 let surplus = after.values().any(|(slot, state)| {
                     slot.0 >= wanted && matches!(state, WorkerState::Starting | WorkerState::Ready)
                 });
@@ -224,6 +224,9 @@ impl Answers {
                     Manner::Retired => own.retired += 1,
                 },
                 Action::Report(Report::Recycled { .. }) => own.recycled += 1,
+                Action::Report(Report::ScaledUp { .. }) => own.scale_ups += 1,
+                Action::Report(Report::ScaledDown { .. }) => own.scale_downs += 1,
+                Action::Report(Report::ScaleLimit { .. }) => own.scale_limits += 1,
                 Action::Report(Report::OutOfMemory { processes, .. }) => own.oom_kills += processes,
                 Action::Report(Report::ReloadRefused { .. }) => {
                     own.reloads_refused += 1;

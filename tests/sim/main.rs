@@ -6,6 +6,8 @@
 
 mod answers;
 mod behaviour;
+mod elastic;
+mod load;
 mod looks;
 mod properties;
 mod requests;

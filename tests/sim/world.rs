@@ -2,11 +2,12 @@
 //! and somebody who reloads, scales, kills and stops.
 
 use super::behaviour::{Behaviour, Fault, Leftover, Quality};
+use super::load::Work;
 use super::properties::Watch;
 use herder::herd::{
-    Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Policy, Ready, ReadyWhen,
-    Request, RequestId, ServiceWatchdog, Sight, SlotId, Span, SpawnFailure, Time, WorkerId,
-    WorkerState,
+    Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Load, Policy, Ready, ReadyWhen,
+    Request, RequestId, Scaling, ServiceWatchdog, Sight, SlotId, Span, SpawnFailure, Time,
+    WorkerId, WorkerState,
 };
 use std::collections::BTreeMap;
 
@@ -14,6 +15,10 @@ use std::collections::BTreeMap;
 pub struct Dice(u64);
 
 impl Dice {
+    pub fn new(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
     pub fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut bits = self.0;
@@ -34,13 +39,25 @@ struct Process {
     killed: u32,
 }
 
+/// What is to happen: to the core, or without it.
+#[derive(Clone)]
+enum Next {
+    Core(Event),
+    Arrive(u32),
+    /// A worker is done with a connection.
+    Served,
+    /// What is there is looked at.
+    Sample,
+}
+
 pub struct World {
     pub now: Time,
     pub events: u64,
     pub trace: Vec<String>,
     dice: Dice,
     herd: Option<Herd>,
-    future: BTreeMap<(Time, u64), Event>,
+    future: BTreeMap<(Time, u64), Next>,
+    work: Work,
     sequence: u64,
     requests: u64,
     processes: BTreeMap<WorkerId, Process>,
@@ -71,6 +88,7 @@ impl World {
             dice,
             herd: None,
             future: BTreeMap::new(),
+            work: Work::default(),
             sequence: 0,
             requests: 0,
             processes: BTreeMap::new(),
@@ -99,15 +117,21 @@ impl World {
         let mut herd = Herd::start(self.now, seed, self.generation, policy, watchdog, &mut actions);
         herd.tell(self.now, &mut actions);
         self.watch.after(self.now, &herd, &Event::Tick, &actions, &self.policies);
+        self.work.after(self.now, &herd, 0, &Event::Tick, &actions);
         self.herd = Some(herd);
         self.perform(actions);
         self.plan_interventions();
+        self.plan_arrivals();
         let calm_at = self.now + TROUBLE;
         self.run_until(calm_at);
         self.calm_down();
         self.run_until(calm_at + RECOVERY);
         let Some(herd) = &self.herd else { return };
         self.watch.at_the_end(herd, &self.qualities);
+        // A few workers need longer than this for all that may have come.
+        let works = matches!(self.qualities[&herd.generation()], Quality::Good);
+        let enough = herd.bounds().1 >= 4;
+        assert!(!works || !enough || self.work.waiting == 0, "somebody was left waiting");
         let generation = herd.generation();
         // Workers take up to 3 s; with less time than that they are ready only now and then.
         let patient = self.policies[&generation].start_timeout >= Span::secs(5);
@@ -118,6 +142,9 @@ impl World {
         }
         // Whatever it has come to, it can be stopped.
         let end = self.now + RECOVERY;
+        if self.herd.is_none() {
+            return;
+        }
         self.later(Span::ZERO, Event::Stop);
         self.run_until(end);
         assert!(self.herd.is_none(), "it did not stop");
@@ -128,7 +155,8 @@ impl World {
         self.later(Span::ZERO, Event::Asked { request: RequestId(0), what });
         let end = self.now + RECOVERY;
         self.run_until(end);
-        let herd = self.herd.as_ref().expect("nobody has stopped it");
+        // One that had nothing to do may have left after it.
+        let Some(herd) = &self.herd else { return };
         self.watch.was_done(herd, what);
     }
 
@@ -139,6 +167,19 @@ impl World {
             for _ in 0..=self.dice.below(3) {
                 self.intervene(at);
                 at = at + Span::millis(self.dice.below(2_500));
+            }
+        }
+    }
+
+    /// Connections, one by one or many at once.
+    fn plan_arrivals(&mut self) {
+        for _ in 0..self.dice.below(12) {
+            let mut at = Span::millis(self.dice.below(TROUBLE.0 / 1000));
+            let pause = [1, 30, 400][self.dice.below(3) as usize];
+            for _ in 0..self.dice.below(40) {
+                let count = [1, 1, 1, 20][self.dice.below(4) as usize];
+                self.plan(at, Next::Arrive(count));
+                at = at + Span::millis(self.dice.below(pause) + 1);
             }
         }
     }
@@ -164,6 +205,8 @@ impl World {
             51..=54 => {
                 Event::OutOfMemory { worker: self.any_worker(), processes: self.dice.below(3) }
             }
+            57 => Event::Knocked,
+            58 => Event::Sampled(Load { waiting: 9, ..Load::default() }),
             55 => Event::Checked { generation: Generation(self.dice.below(9)), outcome: Ok(()) },
             _ => Event::Gone { worker: self.any_worker() },
         };
@@ -228,8 +271,12 @@ impl World {
     }
 
     fn later(&mut self, span: Span, event: Event) {
+        self.plan(span, Next::Core(event));
+    }
+
+    fn plan(&mut self, span: Span, next: Next) {
         self.sequence += 1;
-        self.future.insert((self.now + span, self.sequence), event);
+        self.future.insert((self.now + span, self.sequence), next);
     }
 
     fn run_until(&mut self, end: Time) {
@@ -244,11 +291,34 @@ impl World {
             self.now = self.now.max(next);
             match self.future.first_key_value() {
                 Some((&(time, _), _)) if time <= self.now => {
-                    let (_, event) = self.future.pop_first().expect("it was there");
-                    self.happen(event);
+                    let (_, next) = self.future.pop_first().expect("it was there");
+                    match next {
+                        Next::Core(event) => self.happen(event),
+                        Next::Arrive(count) => {
+                            if self.work.arrive(count, &mut self.dice) {
+                                self.later(Span::ZERO, Event::Knocked);
+                            }
+                            self.serve();
+                        }
+                        Next::Served => self.serve(),
+                        Next::Sample => {
+                            let load = self.work.sample(self.now, &mut self.dice, self.calm);
+                            self.feed(Event::Sampled(load));
+                        }
+                    }
                 }
                 Some(_) | None => self.feed(Event::Tick),
             }
+        }
+    }
+
+    fn serve(&mut self) {
+        let Some(herd) = &self.herd else { return };
+        for takes in self.work.serve(self.now, herd, &mut self.dice) {
+            self.plan(takes, Next::Served);
+        }
+        if self.work.is_noticed() {
+            self.later(Span::ZERO, Event::Knocked);
         }
     }
 
@@ -295,6 +365,11 @@ impl World {
             | Event::Asked { .. }
             | Event::OutOfMemory { .. }
             | Event::Stop => true,
+            Event::Sampled(_) => !self.work.asked,
+            Event::Knocked => {
+                self.work.knock();
+                true
+            }
         };
         if possible {
             self.feed(event);
@@ -316,6 +391,7 @@ impl World {
         self.trace.push(format!("{} {event}", self.now));
         let mut actions = Vec::new();
         self.watch.before(self.now, &herd, &event);
+        let wanted = herd.strength().0;
         herd.handle(self.now, event.clone(), &mut actions);
         // Several events make a turn, now and then.
         self.watch.turn_ends = self.dice.below(4) > 0 || self.is_last_of_this_instant();
@@ -323,8 +399,10 @@ impl World {
             herd.tell(self.now, &mut actions);
         }
         self.watch.after(self.now, &herd, &event, &actions, &self.policies);
+        self.work.after(self.now, &herd, wanted, &event, &actions);
         self.herd = Some(herd);
         self.perform(actions);
+        self.serve();
     }
 
     fn is_last_of_this_instant(&self) -> bool {
@@ -337,6 +415,12 @@ impl World {
             match action {
                 Action::Spawn { worker, generation, .. } => self.spawn(worker, generation),
                 Action::Look { worker } => self.look(worker),
+                Action::Sample => {
+                    let takes = Span::millis(self.dice.below(5));
+                    self.plan(takes, Next::Sample);
+                }
+                // Looked at once the turn is over.
+                Action::Watch => {}
                 Action::Drain { worker } => self.drain(worker),
                 Action::Kill { worker } => self.kill(worker),
                 Action::Sweep { worker, kill } => self.sweep(worker, kill),
@@ -447,6 +531,15 @@ fn any_quality(dice: &mut Dice, good_in: u64) -> Quality {
     }
 }
 
+/// With and without a `min` of 0, and rest that herder leaves at.
+fn any_scaling(dice: &mut Dice, workers: u32) -> Option<Scaling> {
+    (dice.below(3) > 0).then(|| Scaling {
+        max: workers + dice.below(8) as u32,
+        idle_timeout: Span::secs([2, 10, 60][dice.below(3) as usize]),
+        exit_idle_time: (workers == 0 && dice.below(3) == 0).then(|| Span::secs(dice.below(100))),
+    })
+}
+
 fn any_policy(dice: &mut Dice) -> Policy {
     let surge = [
         Amount::Number(0),
@@ -464,8 +557,9 @@ fn any_policy(dice: &mut Dice) -> Policy {
     let ready =
         [Ready::Auto, Ready::Notify, Ready::Notify, Ready::Accepting, Ready::Exec, Ready::Alive]
             [dice.below(6) as usize];
+    let workers = [0, 1, 1, 2, 3, 4, 4, 8][dice.below(8) as usize];
     Policy {
-        workers: [0, 1, 1, 2, 3, 4, 4, 8][dice.below(8) as usize],
+        workers,
         ready,
         ready_after: Span::millis(1 + dice.below(900)),
         // Without one `accepting` is refused by the settings.
@@ -482,6 +576,7 @@ fn any_policy(dice: &mut Dice) -> Policy {
         max_draining: [None, None, Some(0), Some(1)][dice.below(4) as usize],
         stop_timeout: Span::secs([1, 5, 30][dice.below(3) as usize]),
         stop_delay: Span::secs([0, 0, 5][dice.below(3) as usize]),
+        scaling: any_scaling(dice, workers),
         success: ExitSet { codes: success, signals: [].into() },
         service_watchdog: [ServiceWatchdog::Loop, ServiceWatchdog::Workers][dice.below(2) as usize],
         check: dice.below(5) == 0,
