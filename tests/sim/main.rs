@@ -6,11 +6,14 @@
 
 mod answers;
 mod behaviour;
+mod curves;
 mod elastic;
 mod load;
 mod looks;
+mod plant;
 mod properties;
 mod requests;
+mod rivals;
 mod scenarios;
 mod story;
 mod world;
