@@ -116,6 +116,11 @@ impl Daemon {
             let busy = match occupation(pid, &inodes) {
                 Occupation::Idle => Some(0),
                 Occupation::Busy => Some(1000),
+                // What it has waited for a CPU, too: it would have been busy.
+                Occupation::Running => {
+                    let wants = u32::try_from(rated.ran + rated.delayed).unwrap_or(u32::MAX);
+                    rated.used.and(Some(wants.min(1000)))
+                }
                 Occupation::Unsure => rated.used.map(|used| used.min(1000)),
             };
             workers.extend(busy.map(|busy| (worker, busy)));

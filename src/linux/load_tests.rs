@@ -103,6 +103,14 @@ time.sleep(60)
 }
 
 #[test]
+fn who_computes_runs() {
+    let (web, _) = tcp();
+    let inodes = [fstat(&web).unwrap().st_ino];
+    let worker = Shell::with_sockets("while :; do :; done", &[web.as_fd()]);
+    assert!(becomes(worker.pid, &inodes, Occupation::Running));
+}
+
+#[test]
 fn a_child_that_waits_is_enough_and_an_event_loop_is_not_sure() {
     let (web, _) = tcp();
     let inodes = [fstat(&web).unwrap().st_ino];

@@ -1,9 +1,9 @@
 //! Whether a worker is busy at this moment, as far as that can be seen without asking it.
 //!
 //! A process that waits for its next connection is in accept(2), or in poll(2) or select(2) with the socket;
-//! one of a single thread that is anywhere else is busy with the last one, on a CPU or not (it may wait for a
-//! database). Of event loops, and of threads, that cannot be said: they are where they always are, and how
-//! busy they are only the CPU time tells.
+//! one of a single thread that is blocked anywhere else is busy with the last one (it waits for a database, say).
+//! One that runs may be busy, or have been woken by a connection that another has taken; and event loops and
+//! threads are where they always are. How busy those are only the CPU time tells.
 
 use super::process::{Look, Wait, wait_of};
 use crate::wire::proc::{POLLFD, SystemCall, Target, polled, selected};
@@ -17,8 +17,10 @@ use std::path::Path;
 pub enum Occupation {
     /// It waits for the next connection.
     Idle,
-    /// It does something else.
+    /// It is blocked in something else.
     Busy,
+    /// It is of one thread, which is on a CPU or waits for one.
+    Running,
     /// Only its CPU time can tell.
     Unsure,
 }
@@ -33,7 +35,7 @@ const MOST_POLLED: usize = 256;
 /// What the process `pid` and those it has started are doing; `inodes` are of the sockets it was given.
 pub fn occupation(pid: i32, inodes: &[u64]) -> Occupation {
     let mut look = Look::new(Path::new("/proc"), inodes, MOST_STEPS);
-    let (mut left, mut seen, mut sure) = (vec![pid], 0, true);
+    let (mut left, mut seen, mut sure, mut runs) = (vec![pid], 0, true, false);
     while let Some(pid) = left.pop() {
         seen += 1;
         if seen > MOST_PROCESSES {
@@ -42,6 +44,7 @@ pub fn occupation(pid: i32, inodes: &[u64]) -> Occupation {
         match look.occupation(pid) {
             Occupation::Idle => return Occupation::Idle,
             Occupation::Busy => {}
+            Occupation::Running => runs = true,
             Occupation::Unsure => sure = false,
         }
         // Empty on a kernel that does not tell: then only the worker itself is looked at.
@@ -49,7 +52,11 @@ pub fn occupation(pid: i32, inodes: &[u64]) -> Occupation {
         let children = fs::read_to_string(children).unwrap_or_default();
         left.extend(children.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
     }
-    if sure { Occupation::Busy } else { Occupation::Unsure }
+    match (sure, runs) {
+        (true, false) => Occupation::Busy,
+        (true, true) if seen == 1 => Occupation::Running,
+        (true | false, _) => Occupation::Unsure,
+    }
 }
 
 impl Look<'_> {
@@ -64,9 +71,10 @@ impl Look<'_> {
         }
         // A directory's links are those in it and above it, so two more than threads.
         let threads = fs::metadata(self.of(pid, "task")).map_or(0, |tasks| tasks.nlink());
-        match threads == 3 && !call.is_some_and(is_loop) {
-            true => Occupation::Busy,
-            false => Occupation::Unsure,
+        match call {
+            Some(call) if threads == 3 && !is_loop(call) => Occupation::Busy,
+            None if threads == 3 => Occupation::Running,
+            Some(_) | None => Occupation::Unsure,
         }
     }
 
