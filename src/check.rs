@@ -46,6 +46,7 @@ pub fn check(file: &Path, overrides: &Overrides, machine: &Machine) -> Result<St
     report.push_str(&sockets(&settings, service.as_ref()));
     report.push_str(&processes(&settings));
     report.push_str(&limits(&settings.limits, service.as_ref()));
+    report.push_str(&leaves(&settings, service.as_ref()));
     Ok(report)
 }
 
@@ -168,13 +169,30 @@ fn limits(limits: &Limits, service: Option<&Service>) -> String {
 
 fn processes(settings: &Settings) -> String {
     let policy = &settings.policy;
+    let (least, most) = (policy.workers, policy.most_workers());
+    let wanted = match most > least {
+        true => format!("{least} to {most}"),
+        false => most.to_string(),
+    };
     format!(
-        "# processes: at most {} workers at a time ({} wanted, {} more in a reload, {} still draining)\n",
-        policy.most_processes(policy.workers),
-        policy.workers,
-        policy.max_surge.up(policy.workers),
-        policy.max_draining.unwrap_or(policy.workers),
+        "# processes: at most {} workers at a time ({wanted} wanted, {} more in a reload, {} still draining)\n",
+        policy.most_processes(most),
+        policy.max_surge.up(most),
+        policy.max_draining.unwrap_or(most),
     )
+}
+
+/// When herder itself ends, and whether systemd goes along with that.
+fn leaves(settings: &Settings, service: Option<&Service>) -> String {
+    let Some(scaling) = settings.policy.scaling else { return String::new() };
+    let Some(after) = scaling.exit_idle_time else { return String::new() };
+    let every = scaling.idle_timeout + after;
+    let mut text =
+        format!("# at rest:   herder ends {every} after the last request, until the next\n");
+    if let Some(why) = service.and_then(|service| service.starts_too_often(every)) {
+        let _ = writeln!(text, "#            systemd allows that: NO, {why}");
+    }
+    text
 }
 
 #[cfg(test)]

@@ -189,8 +189,9 @@ pub struct SettingsOptions {
     /// repeatable. A port alone is every address, IPv6 and IPv4
     #[arg(short, long, value_name = "[NAME=]ADDR")]
     pub listen: Vec<String>,
-    /// How many workers [default: auto, which is $WEB_CONCURRENCY or the number of CPUs]
-    #[arg(short, long, value_name = "N|auto")]
+    /// How many workers, or between which bounds as the load asks for [default: auto, which is
+    /// $WEB_CONCURRENCY or the number of CPUs]
+    #[arg(short, long, value_name = "N|MIN..MAX|auto")]
     pub workers: Option<String>,
     /// Set any key of herder.toml(5), such as `stop-timeout=5min`, `crash-limit.burst=3` or
     /// `environment.DEBUG=1`; repeatable

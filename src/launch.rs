@@ -184,6 +184,7 @@ impl Launch {
         preset::has_its_programs(settings, problems);
         preset::has_its_sockets(settings, sockets, &surroundings.instance, problems);
         accepts_on_something(settings, sockets, problems);
+        sees_load_on_something(settings, sockets, problems);
         let control_group = group::find(settings, problems);
         let base = directory.as_deref().unwrap_or(&surroundings.directory);
         let check = settings.check.as_deref();
@@ -330,6 +331,17 @@ fn stdin(settings: &Settings, sockets: &Selection, problems: &mut Problems) -> O
         );
     }
     first
+}
+
+fn sees_load_on_something(settings: &Settings, sockets: &Selection, problems: &mut Problems) {
+    if settings.policy.scaling.is_some() && sockets.is_empty() && !sockets.is_assumed() {
+        problems.advise(
+            settings.origins.get("workers"),
+            "workers",
+            "`workers` has bounds, and workers get no socket to see load on",
+            "hand one over (a .socket unit, or `--listen`), or write one number",
+        );
+    }
 }
 
 fn accepts_on_something(settings: &Settings, sockets: &Selection, problems: &mut Problems) {

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::config::parse_span;
+use crate::herd::Span;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// systemd answers at once, or is not well.
@@ -33,7 +35,8 @@ impl Service {
         let mut systemctl = Command::new("systemctl");
         systemctl.args(["show", "--property"]).arg(
             "LoadState,User,Group,SupplementaryGroups,DynamicUser,ProtectHome,PrivateTmp,TriggeredBy,\
-             NonBlocking,Delegate,DelegateControllers,ProtectControlGroups",
+             NonBlocking,Delegate,DelegateControllers,ProtectControlGroups,StartLimitBurst,\
+             StartLimitIntervalUSec",
         );
         let answer = bounded_output(systemctl.arg("--").arg(&name))?;
         Service::from_show(name, &answer)
@@ -91,6 +94,19 @@ impl Service {
             "yes" if controllers.any(|one| one == controller) => None,
             _ => Some(format!("Delegate= of {name} does not name it")),
         }
+    }
+
+    /// Why a start every so often closes its sockets, if it does (systemd.unit(5)).
+    pub fn starts_too_often(&self, every: Span) -> Option<String> {
+        let burst: u64 = self.property("StartLimitBurst").parse().ok()?;
+        let within = parse_span(self.property("StartLimitIntervalUSec")).ok()?;
+        (every.times(burst) < within).then(|| {
+            format!(
+                "{} may be started {burst} times in {within}, and then its port is closed: raise \
+                 `idle-timeout` or `exit-idle-time`, or set StartLimitIntervalSec=0 in a drop-in",
+                self.name
+            )
+        })
     }
 
     /// Why the service does not see this path although it exists (systemd.exec(5)).
@@ -154,6 +170,15 @@ mod tests {
         let why = nonblocking.makes_nonblocking().unwrap();
         assert!(why.starts_with("NonBlocking=yes of herder@php.service"), "{why}");
         assert_eq!(service.hides(Path::new("/tmp/app")), None);
+        let answer = "LoadState=loaded\nStartLimitBurst=8\nStartLimitIntervalUSec=15min\n";
+        let limited = Service::from_show("herder@web.service".into(), answer).unwrap();
+        let why = limited.starts_too_often(Span::secs(110)).unwrap();
+        assert!(why.starts_with("herder@web.service may be started 8 times in 15min"), "{why}");
+        assert_eq!(limited.starts_too_often(Span::secs(113)), None);
+        let answer = "LoadState=loaded\nStartLimitBurst=5\nStartLimitIntervalUSec=0\n";
+        let unlimited = Service::from_show("herder@web.service".into(), answer).unwrap();
+        assert_eq!(unlimited.starts_too_often(Span::ZERO), None);
+        assert_eq!(service.starts_too_often(Span::ZERO), None);
         assert!(Service::from_show("x".into(), "LoadState=not-found\n").is_none());
         let delegates = "LoadState=loaded\nDelegate=yes\nDelegateControllers=cpu memory\n";
         for (answer, controller, why) in [

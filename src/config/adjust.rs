@@ -3,7 +3,7 @@
 //! Only those that need no new workers; what a worker was started with stays as it is until a reload.
 
 use super::keys::KEYS;
-use super::load::{Draft, apply, finish};
+use super::load::{Count, Draft, apply, finish};
 use super::problem::{Place, Problems};
 use super::settings::Settings;
 use super::value::{Data, Entry, from_option};
@@ -19,6 +19,8 @@ pub const SETTABLE: &[&str] = &[
     "max-starting",
     "crash-limit.burst",
     "crash-limit.after",
+    "idle-timeout",
+    "exit-idle-time",
     "max-surge",
     "max-unavailable",
     "max-draining",
@@ -50,7 +52,8 @@ pub fn adjust(
     let policy = &settings.policy;
     let mut draft = Draft {
         settings: settings.clone(),
-        workers: Some(policy.workers),
+        workers: Count::Number(policy.workers),
+        most_workers: policy.scaling.map(|scaling| Count::Number(scaling.max)),
         crash_after: Some(policy.crash_after),
         max_starting_auto: false,
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::limits::Memory;
 use super::problem::{Place, Problems};
 use super::settings::{Settings, Stdin};
-use crate::herd::{Amount, Ready};
+use crate::herd::{Amount, Ready, Scaling};
 
 /// Says what contradicts itself.
 pub fn check(settings: &Settings, problems: &mut Problems) {
@@ -18,6 +18,8 @@ pub fn check(settings: &Settings, problems: &mut Problems) {
     recycling_has_room(settings, problems);
     recycling_comes_first(settings, problems);
     probes_one_thing(settings, problems);
+    bounds_are_bounds(settings, problems);
+    somebody_scales(settings, problems);
 }
 
 fn place<'a>(settings: &'a Settings, keys: &[&str]) -> Option<&'a Place> {
@@ -215,5 +217,52 @@ fn probes_one_thing(settings: &Settings, problems: &mut Problems) {
             "`probe.http` and `probe.exec` are both set",
             "remove one of them",
         );
+    }
+}
+
+fn bounds_are_bounds(settings: &Settings, problems: &mut Problems) {
+    let (min, at) = (settings.policy.workers, place(settings, &["workers"]));
+    let Some(Scaling { max, exit_idle_time, .. }) = settings.policy.scaling else { return };
+    if max < min {
+        let message = format!("`workers` has a `min` of {min} and a `max` of {max}");
+        problems.advise(at, "workers", message, "exchange them");
+    } else if max == 0 {
+        let message = "`workers` has a `max` of 0: nobody would ever serve";
+        problems.advise(at, "workers", message, "raise it, or write `workers = 0`");
+    }
+    if settings.sockets.as_ref().is_some_and(Vec::is_empty) {
+        problems.advise(
+            place(settings, &["workers", "sockets"]),
+            "workers",
+            "`workers` has bounds, and `sockets` says that there is nothing to see load on",
+            "name a socket in `sockets`, or write one number",
+        );
+    }
+    if exit_idle_time.is_some() && min > 0 {
+        problems.advise(
+            place(settings, &["exit-idle-time"]),
+            "exit-idle-time",
+            format!("`exit-idle-time` never comes: there are always {min} workers"),
+            "write `workers = { min = 0, max = … }`, or remove `exit-idle-time`",
+        );
+    }
+}
+
+/// Said in the same place; an override of `workers` alone is no misunderstanding.
+fn somebody_scales(settings: &Settings, problems: &mut Problems) {
+    if settings.policy.scaling.is_some() {
+        return;
+    }
+    for key in ["idle-timeout", "exit-idle-time"] {
+        let Some(at) = settings.origins.get(key) else { continue };
+        let same = |workers: &Place| std::mem::discriminant(workers) == std::mem::discriminant(at);
+        if settings.origins.get("workers").is_none_or(same) {
+            problems.advise(
+                Some(at),
+                key,
+                format!("`{key}` means nothing with a fixed number of workers"),
+                "write `workers = { min = 0, max = 16 }`, or remove it",
+            );
+        }
     }
 }

@@ -6,6 +6,7 @@ mod hang;
 mod limits;
 mod operation;
 mod program;
+pub mod scaling;
 mod workers;
 
 use super::key::Key;
@@ -19,8 +20,15 @@ const NO_DEFAULT: &str = "not set";
 /// Every setting, in the order of the manual.
 pub static KEYS: &[Key] = &ALL;
 
-const PARTS: [&[Key]; 6] =
-    [program::KEYS, workers::KEYS, hang::KEYS, operation::KEYS, elastic::KEYS, limits::KEYS];
+const PARTS: [&[Key]; 7] = [
+    program::KEYS,
+    workers::KEYS,
+    scaling::KEYS,
+    hang::KEYS,
+    operation::KEYS,
+    elastic::KEYS,
+    limits::KEYS,
+];
 
 const COUNT: usize = {
     let (mut count, mut part) = (0, 0);

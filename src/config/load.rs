@@ -2,25 +2,40 @@
 //! Scalars and lists replace, tables merge by key.
 
 use super::keys::KEYS;
+use super::keys::scaling::IDLE_TIMEOUT;
 use super::problem::{Place, Problems};
 use super::read::{Reader, environment_name, unknown};
 use super::settings::Settings;
 use super::template::Template;
 use super::value::{Data, Entry, Value, from_file, from_option};
 use super::{Key, Machine, Overrides, cross, preset};
-use crate::herd::Span;
+use crate::herd::{Scaling, Span};
+
+/// A number of workers, as written.
+#[derive(Clone, Copy, Default)]
+pub enum Count {
+    #[default]
+    Auto,
+    Number(u32),
+}
 
 /// Settings on their way, with what can only be decided at the end.
 #[derive(Default)]
 pub struct Draft {
     pub settings: Settings,
-    /// `workers`; `None` is `auto`.
-    pub workers: Option<u32>,
+    /// `workers`, or its `min`.
+    pub workers: Count,
+    /// `workers.max`; `None` is a fixed number.
+    pub most_workers: Option<Count>,
     /// `max-starting = "auto"`, which depends on the machine.
     pub max_starting_auto: bool,
     /// `crash-limit.after`; `None` depends on `start-timeout`.
     pub crash_after: Option<Span>,
 }
+
+/// `max = "auto"`: so many workers for each CPU. They wait for something else most of the time, or there
+/// were no use in more than CPUs.
+const PER_CPU: u32 = 4;
 
 /// Puts defaults, a settings file (its path as shown, and its text) and the command line
 /// together, or says everything that is wrong with them.
@@ -65,9 +80,18 @@ pub(super) fn finish(draft: Draft, machine: &Machine, problems: &mut Problems) -
         settings.policy.max_starting = Some(machine.cpus.max(2));
     }
     settings.policy.workers = match draft.workers {
-        Some(workers) => workers,
-        None => automatic(machine, &mut settings, problems),
+        Count::Number(workers) => workers,
+        Count::Auto => automatic(machine, &mut settings, problems),
     };
+    let least = settings.policy.workers;
+    settings.policy.scaling = draft.most_workers.map(|most| Scaling {
+        max: match most {
+            Count::Number(most) => most,
+            Count::Auto => machine.cpus.max(1).saturating_mul(PER_CPU).max(least),
+        },
+        idle_timeout: settings.idle_timeout.unwrap_or(IDLE_TIMEOUT),
+        exit_idle_time: settings.exit_idle_time,
+    });
     settings.policy.crash_after =
         draft.crash_after.unwrap_or(settings.policy.start_timeout + Span::secs(30));
     settings
@@ -118,7 +142,19 @@ fn command_line(overrides: &Overrides, problems: &mut Problems) -> Vec<Entry> {
     }
     if overrides.workers.is_some() {
         add("workers", "--workers", |at, given| {
-            Value::text(at, given.workers.as_deref().unwrap_or_default())
+            let text = given.workers.as_deref().unwrap_or_default();
+            match text.split_once("..") {
+                Some((min, max)) => {
+                    let bound = |name: &str, text: &str| Entry {
+                        name: name.to_owned(),
+                        at: at.clone(),
+                        value: Value::text(at.clone(), text),
+                    };
+                    let bounds = vec![bound("min", min), bound("max", max)];
+                    Value { at: at.clone(), data: Data::Table(bounds) }
+                }
+                None => Value::text(at, text),
+            }
         });
     }
     if !overrides.command.is_empty() {

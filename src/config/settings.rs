@@ -18,6 +18,10 @@ pub const SIGTERM: u8 = 15;
 pub struct Settings {
     /// What the core decides by.
     pub policy: Policy,
+    /// `idle-timeout` as written: `policy` has it where it counts.
+    pub idle_timeout: Option<Span>,
+    /// `exit-idle-time`, likewise.
+    pub exit_idle_time: Option<Span>,
     /// `preset`: what it sets is in the other fields already.
     pub preset: Option<&'static Preset>,
     /// `command`: argv of a worker; empty means the demonstration worker.
@@ -62,6 +66,8 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             policy: Policy::default(),
+            idle_timeout: None,
+            exit_idle_time: None,
             preset: None,
             command: Vec::new(),
             added: Vec::new(),

@@ -1,7 +1,7 @@
 //! Settings read from texts, as a user meets them.
 
 use super::*;
-use crate::herd::{Amount, ExitSet, Policy, Ready, Span};
+use crate::herd::{Amount, ExitSet, Policy, Ready, Scaling, Span};
 
 const MACHINE: Machine = Machine { cpus: 3, web_concurrency: None };
 
@@ -13,10 +13,14 @@ fn problems(text: &str) -> Vec<String> {
     read(text).unwrap_err().0.iter().map(Problem::to_string).collect()
 }
 
-/// A preset has to be of the server that `command` runs.
+/// A preset has to be of the server that `command` runs; what is about scaling is about bounds.
 fn assignment(key: &Key, value: &str) -> String {
-    let command = if key.name == "preset" { "command = [\"uvicorn\"]\n" } else { "" };
-    format!("{command}{} = {value}", key.name)
+    let before = match key.name {
+        "preset" => "command = [\"uvicorn\"]\n",
+        "idle-timeout" | "exit-idle-time" => "workers = { min = 0, max = 4 }\n",
+        _ => "",
+    };
+    format!("{before}{} = {value}", key.name)
 }
 
 #[test]
@@ -76,11 +80,14 @@ fn what_is_shown_reads_back() {
     let mut text: Vec<_> = KEYS.iter().map(|key| assignment(key, key.example)).collect();
     text.push("environment.BRACES = \"{{ {slot} }}\\n\\u007f\\\\'\"".to_owned());
     text.retain(|line| !line.starts_with("ready-after") && !line.starts_with("environment = "));
-    // Not beside probe.http.
+    // Not beside probe.http; and bounds beside what is for them, below.
     text.retain(|line| !line.contains("preset = ") && !line.starts_with("probe.exec"));
+    text.retain(|line| !line.starts_with("workers = {"));
+    let bounds =
+        "workers = { min = 0, max = 5 }\nidle-timeout = 5\nexit-idle-time = \"2h\"".to_owned();
     let exact = "stop-timeout = \"1d 1h 1min 1s 1ms 1us\"".to_owned();
     let probe = "probe.exec = [\"/bin/true\"]".to_owned();
-    for text in [text.join("\n"), String::new(), exact, probe] {
+    for text in [text.join("\n"), String::new(), exact, probe, bounds] {
         let settings = read(&text).unwrap();
         let shown: Vec<_> = effective(&settings)
             .into_iter()
@@ -188,7 +195,7 @@ fn other_launchers_words_are_translated() {
 
 #[test]
 fn keys_of_other_versions_are_unknown_like_any_other() {
-    for key in ["queues", "exit-idle-time"] {
+    for key in ["queues", "gpu"] {
         let told = problems(&format!("{key} = 1"));
         assert!(told[0].starts_with(&format!("web.toml:1:1: unknown key `{key}`")), "{told:?}");
     }
@@ -415,6 +422,63 @@ fn no_text_makes_it_panic() {
             );
         }
     }
+}
+
+#[test]
+fn workers_may_have_bounds() {
+    let bounds = |text: &str| {
+        let policy = read(text).unwrap().policy;
+        (policy.workers, policy.most_workers(), policy.scaling)
+    };
+    let scaling = |max, idle, exit| {
+        Some(Scaling { max, idle_timeout: Span::secs(idle), exit_idle_time: exit })
+    };
+    let hour = Some(Span::secs(3600));
+    for (text, min, max, rules) in [
+        ("workers = { min = 0, max = 16 }", 0, 16, scaling(16, 60, None)),
+        ("workers = { max = 2 }", 1, 2, scaling(2, 60, None)),
+        ("workers = { min = 2 }", 2, 12, scaling(12, 60, None)),
+        ("workers = { min = 20, max = \"auto\" }", 20, 20, scaling(20, 60, None)),
+        ("workers = { min = \"auto\" }", 3, 12, scaling(12, 60, None)),
+        ("[workers]\nmin = 2\nmax = 2", 2, 2, scaling(2, 60, None)),
+        (
+            "workers.min = 0\nidle-timeout = \"5s\"\nexit-idle-time = \"1h\"",
+            0,
+            12,
+            scaling(12, 5, hour),
+        ),
+        ("workers = 7", 7, 7, None),
+    ] {
+        assert_eq!(bounds(text), (min, max, rules), "{text}");
+    }
+    for (workers, min, scales) in [("0..16", 0, true), ("4", 4, false), ("2..auto", 2, true)] {
+        let overrides = Overrides { workers: Some(workers.into()), ..Overrides::default() };
+        let file = Some(("web.toml", "workers = { min = 1, max = 3 }\nidle-timeout = 5"));
+        let policy = load(file, &overrides, &MACHINE).unwrap().policy;
+        assert_eq!((policy.workers, policy.scaling.is_some()), (min, scales), "{workers}");
+    }
+}
+
+#[test]
+fn bounds_that_make_no_sense_are_refused() {
+    for (text, part) in [
+        ("workers = { min = 4, max = 2 }", "exchange them"),
+        ("workers = { min = 0, max = 0 }", "nobody would ever serve"),
+        ("workers = { min = -1 }", "from 0 to"),
+        ("workers = { least = 1 }", "unknown key `workers.least`"),
+        ("workers = {}", "neither `min` nor `max`"),
+        ("workers = { min = 0 }\nsockets = []", "nothing to see load on"),
+        ("workers = { min = 1 }\nexit-idle-time = 5", "never comes"),
+        ("workers = 2\nidle-timeout = 5", "fixed number"),
+        ("exit-idle-time = 5", "fixed number"),
+        ("workers = { min = 0 }\nidle-timeout = 0", "may not be zero"),
+    ] {
+        let told = problems(text);
+        assert!(told.iter().any(|problem| problem.contains(part)), "{text}: {told:?}");
+    }
+    let overrides = Overrides { workers: Some("1..x".into()), ..Overrides::default() };
+    let told = load(None, &overrides, &MACHINE).unwrap_err().to_string();
+    assert!(told.contains("--workers") && told.contains("`workers` is a string"), "{told}");
 }
 
 #[test]

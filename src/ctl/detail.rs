@@ -72,11 +72,15 @@ pub fn render(status: &Status, now: SystemTime, width: Option<usize>, paint: Pai
 
 fn head(status: &Status, now: SystemTime, width: Option<usize>) -> Vec<String> {
     let title = format!(
-        "{}: {}, {} of {} workers ready{}{}, generation {}",
+        "{}: {}, {} of {} workers ready{}{}{}, generation {}",
         one_line(&status.name),
         status.state,
         status.ready,
         status.wanted,
+        match status.min < status.max {
+            true => format!(" ({} to {})", status.min, status.max),
+            false => String::new(),
+        },
         some(status.starting, "starting"),
         some(status.draining, "draining"),
         status.generation
@@ -238,6 +242,9 @@ fn so_far(counters: &Counters) -> String {
         (counters.recycled, "recycled"),
         (counters.recycled_for_age, "of them for age"),
         (counters.recycled_for_memory, "of them for memory"),
+        (counters.scale_ups, "times scaled up"),
+        (counters.scale_downs, "times scaled down"),
+        (counters.scale_limits, "times too few workers allowed"),
         (counters.notify_dropped, "foreign notify messages dropped"),
         (counters.notify_lost, "messages to systemd lost"),
         (counters.log_lost, "log entries lost"),

@@ -24,7 +24,7 @@ web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
            admin /run/web/admin.sock (stream): 0 of 128 waiting
            ! the backlog of admin is 128 and was 4096
            queue (fifo)
-  set      stop-timeout = "2min", else "30s"
+  set      stop-timeout = \"2min\", else \"30s\"
   reloads  2026-11-23 07:59:00 UTC, 1min ago: to generation 4, failed after 1.5s: worker 9 exited with status 1
            2026-11-23 07:59:00 UTC, 1min ago: to generation 3, done after 1.5s
   starting worker 100: it listens on [::]:3000
@@ -52,7 +52,7 @@ web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
            admin /run/web/admin.sock (stream): 0 of 128 waiting
            ! the backlog of admin is 128 and was 4096
            queue (fifo)
-  set      stop-timeout = "2min", else "30s"
+  set      stop-timeout = \"2min\", else \"30s\"
   reloads  2026-11-23 07:59:00 UTC, 1min ago: to generation 4, failed after
            1.5s: worker 9 exited with status 1
            2026-11-23 07:59:00 UTC, 1min ago: to generation 3, done after 1.5s
@@ -112,6 +112,13 @@ fn a_reload_under_way_is_told() {
     let text = render(&Status { reload, ..example(3) }, now(), None, Paint(false));
     let line = "\n  reload   to generation 4, since 5s: replacing workers, 1 of 3 replaced\n";
     assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn bounds_stand_beside_the_number() {
+    let elastic = Status { min: 2, max: 16, ..example(4) };
+    let text = render(&elastic, now(), None, Paint(false));
+    assert!(text.lines().next().unwrap().contains(" of 4 workers ready (2 to 16)"), "{text}");
 }
 
 #[test]

@@ -102,6 +102,7 @@ impl Daemon {
         }
         let mut changed = Vec::new();
         for (_, spec) in &adjusted {
+            self.source.starts_again(&spec.settings)?;
             limits::can_be_set(spec, self.children.tree(), &self.name, self.recovery.is_some())?;
         }
         for (generation, spec) in adjusted {

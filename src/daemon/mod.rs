@@ -18,13 +18,13 @@ mod generations;
 mod helper;
 mod http;
 mod limits;
+mod load;
 mod looks;
 mod own;
 mod precheck;
 mod probes;
 mod snapshot;
 mod source;
-mod stalls;
 mod start;
 mod streams;
 mod systemd;
@@ -51,11 +51,11 @@ use children::Children;
 use effects::Effects;
 use figures::Figures;
 use generations::Generations;
+use load::Loads;
 use looks::Looks;
 use precheck::Precheck;
 use probes::Probes;
 use source::{Source, Spec};
-use stalls::Stalls;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -79,7 +79,7 @@ struct Daemon {
     children: Children,
     looks: Looks,
     weights: Looks,
-    stalls: Stalls,
+    loads: Loads,
     probes: Probes,
     effects: Effects,
     figures: Figures,
@@ -145,6 +145,7 @@ impl Daemon {
         self.feed();
         self.look_at_one();
         self.weigh_some();
+        self.sample_load();
         self.expire_probes();
         self.feed();
         self.serve_clients();
@@ -196,9 +197,8 @@ impl Daemon {
         let streams = self.streams.deadline(self.calls.want_news());
         let told = [herd, clients, streams, self.http_deadline(), self.looks.deadline()];
         let later = [self.effects.deadline(), self.weights.deadline(), self.probes.deadline()];
-        let deadlines =
-            [self.children.deadline(), self.systemd.deadline()].into_iter().chain(later);
-        let next = told.into_iter().chain(deadlines).flatten().min()?;
+        let asked = [self.children.deadline(), self.systemd.deadline(), self.loads.deadline()];
+        let next = told.into_iter().chain(later).chain(asked).flatten().min()?;
         Some(Duration::from_micros(next.saturating_sub(now)))
     }
 
@@ -306,7 +306,7 @@ impl Daemon {
             Action::Look { worker } => self.looks.order(worker),
             Action::Weigh { worker } => self.weights.order(worker),
             Action::Probe { worker } => self.start_probe(worker),
-            Action::Sample => self.sample(),
+            Action::Sample => self.loads.order(),
             Action::Watch => self.watch_sockets(),
             Action::Listen { worker } => self.events.extend(self.children.listen(worker)),
             Action::Drain { worker } => self.children.drain(worker),

@@ -19,6 +19,7 @@ impl Daemon {
         self.calendar.compare();
         let herd = &self.herd;
         let (wanted, ready) = herd.strength();
+        let (min, max) = herd.bounds();
         let workers: Vec<status::Worker> = herd.view().map(|worker| self.worker(worker)).collect();
         let count = |states: &[status::WorkerState]| {
             let count = workers.iter().filter(|worker| states.contains(&worker.state)).count();
@@ -40,6 +41,8 @@ impl Daemon {
             },
             status: herd.status_line(),
             wanted,
+            min,
+            max,
             ready,
             starting: count(&[Starting]),
             draining: count(&[Draining, Retiring]),
@@ -136,6 +139,9 @@ impl Daemon {
             recycled: counters.recycled,
             recycled_for_age: counters.recycled_for_age,
             recycled_for_memory: counters.recycled_for_memory,
+            scale_ups: counters.scale_ups,
+            scale_downs: counters.scale_downs,
+            scale_limits: counters.scale_limits,
             oom_kills: counters.oom_kills,
             reloads_done: counters.reloads_done,
             reloads_failed: counters.reloads_failed,

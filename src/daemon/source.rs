@@ -63,6 +63,8 @@ pub struct Source {
     /// How many connections may wait at each socket, as it was when herder was given them: a worker that
     /// changes that is told the right number by the next settings.
     pub backlogs: OnceCell<Vec<Option<u64>>>,
+    /// Sockets were handed over, so somebody sees who connects when herder has ended.
+    pub systemd_listens: bool,
 }
 
 impl Source {
@@ -104,11 +106,33 @@ impl Source {
                 can_be_seen: sight::can_be_seen(socket.kind),
             })
             .collect();
+        self.starts_again(&settings)?;
         let launch = Launch::new(&settings, &offered, &self.surroundings)
             .map_err(|problems| problems.to_string())?;
         settings.policy.has_socket = launch.can_be_seen;
         let limits = Limits::of(&settings.limits);
         Ok(Spec { settings, launch, limits, accepted: None })
+    }
+
+    /// Who leaves when there is nothing to do has to be started again by somebody.
+    ///
+    /// # Errors
+    ///
+    /// Nobody would.
+    pub fn starts_again(&self, settings: &Settings) -> Result<(), String> {
+        let leaves =
+            settings.policy.scaling.is_some_and(|scaling| scaling.exit_idle_time.is_some());
+        if !leaves || self.systemd_listens {
+            return Ok(());
+        }
+        let mut problems = config::Problems::default();
+        problems.advise(
+            settings.origins.get("exit-idle-time"),
+            "exit-idle-time",
+            "`exit-idle-time` is set, and nobody would start herder again: no socket was handed over",
+            "start it by a .socket unit, or remove `exit-idle-time`",
+        );
+        Err(problems.to_string())
     }
 }
 

@@ -10,6 +10,7 @@ use super::effects::{self, Effects};
 use super::figures::Figures;
 use super::generations::Generations;
 use super::limits;
+use super::load::Loads;
 use super::looks::Looks;
 use super::own;
 use super::source::{Source, Spec};
@@ -94,14 +95,16 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         .map_err(|why| Error::system("open the log", why))?;
     let surroundings = Surroundings::of_this_process(&name)
         .map_err(|why| Error::system("find its own program and directory", why))?;
-    let source = Source {
+    let mut source = Source {
         file: options.file,
         overrides: options.overrides,
         surroundings,
         backlogs: OnceCell::new(),
+        systemd_listens: false,
     };
     let settings = source.settings().map_err(Error::Config)?;
     let (handed_over, mut own) = own::split(handed_over);
+    source.systemd_listens = !handed_over.is_empty();
     let sockets = sockets_for(&settings, handed_over)?;
     if settings.command.is_empty() && sockets.is_empty() {
         return Err(Error::Config(
@@ -155,7 +158,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         children,
         looks: Looks::default(),
         weights: Looks::default(),
-        stalls: Default::default(),
+        loads: Loads::default(),
         probes: Default::default(),
         effects,
         figures: Figures::default(),
@@ -285,9 +288,11 @@ fn announce(log: &mut Log, name: &str, spec: &Spec, sockets: &[Socket], control:
     let list: Vec<String> = sockets.iter().map(ToString::to_string).collect();
     let list = if list.is_empty() { "no sockets".to_owned() } else { list.join(", ") };
     let version = env!("CARGO_PKG_VERSION");
-    let workers = match spec.settings.policy.workers {
-        1 => "1 worker".to_owned(),
-        workers => format!("{workers} workers"),
+    let policy = &spec.settings.policy;
+    let workers = match (policy.workers, policy.most_workers()) {
+        (1, 1) => "1 worker".to_owned(),
+        (least, most) if least < most => format!("{least} to {most} workers"),
+        (workers, _) => format!("{workers} workers"),
     };
     log.say(Priority::Notice, format_args!("herder {version} runs {name}: {workers} on {list}"));
     log.say(

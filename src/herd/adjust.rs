@@ -13,7 +13,7 @@ use std::rc::Rc;
 impl Herd {
     /// Other rules for a generation that is in force, or on its way to be.
     pub(super) fn adjust(&mut self, generation: Generation, policy: Policy) {
-        let from = self.wanted();
+        let from = self.bounds();
         let spec = Rc::new(Spec { generation, policy });
         let mut before = None;
         if self.good.generation == generation {
@@ -34,22 +34,24 @@ impl Herd {
             self.put_to_use_again(generation);
         }
         // What was asked for before is over: this is the newer word on it.
-        if before.is_some_and(|before| before.policy.workers != spec.policy.workers) {
+        if before.is_some_and(|before| scales_otherwise(&before.policy, &spec.policy)) {
             self.asked = None;
-            self.wanted_has_changed(from);
+            self.bounds_have_changed(from);
         }
     }
 
-    /// So many were wanted, and now it is another number.
-    pub(super) fn wanted_has_changed(&mut self, from: u32) {
-        let to = self.wanted();
+    /// At least and at most so many were wanted, and now it may be other numbers.
+    pub(super) fn bounds_have_changed(&mut self, from: (u32, u32)) {
+        let (to, wanted) = (self.bounds(), self.wanted());
         if to == from {
             return;
         }
         if let Some(rollout) = &mut self.rollout {
-            rollout.wanted_before = rollout.wanted_before.min(to);
+            rollout.wanted_before = rollout.wanted_before.min(wanted);
         }
-        self.report(Report::Scaled { from, to });
+        if to.0 != from.0 {
+            self.report(Report::Scaled { from: from.0, to: to.0 });
+        }
     }
 }
 
@@ -79,6 +81,10 @@ impl Worker {
 
 fn wears_otherwise(old: &Policy, new: &Policy) -> bool {
     (old.max_age, old.max_memory) != (new.max_age, new.max_memory)
+}
+
+fn scales_otherwise(old: &Policy, new: &Policy) -> bool {
+    (old.workers, old.most_workers()) != (new.workers, new.most_workers())
 }
 
 /// A deadline set by a time-out of `old`, as it would be by one of `new`.

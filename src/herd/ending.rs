@@ -42,6 +42,8 @@ pub(super) struct Ending {
     /// Kill, do not wait.
     hurried: bool,
     pub reason: Option<String>,
+    /// There was nothing to do.
+    pub idle: bool,
 }
 
 impl Herd {
@@ -168,7 +170,16 @@ impl Herd {
         self.end(code, Span::ZERO, Some(reason));
     }
 
+    /// There is nothing to do, and somebody else will see when there is.
+    pub(super) fn end_idle(&mut self) {
+        self.begin_ending(0, Span::ZERO, None, true);
+    }
+
     fn end(&mut self, code: u8, delay: Span, reason: Option<String>) {
+        self.begin_ending(code, delay, reason, false);
+    }
+
+    fn begin_ending(&mut self, code: u8, delay: Span, reason: Option<String>, idle: bool) {
         self.cut_short(reason.as_deref());
         self.stop_requests();
         self.order(Action::Notify(Notice::Stopping));
@@ -179,6 +190,7 @@ impl Herd {
             asked: reason.is_none(),
             hurried: false,
             reason,
+            idle,
         });
         self.tell_status_now();
     }

@@ -1,6 +1,6 @@
 //! What the shell tells the core: facts, in the order they happened.
 
-use super::{Exit, Generation, Load, Policy, RequestId, SlotId, Span, Weight, WorkerId};
+use super::{Exit, Generation, Load, Policy, Queue, RequestId, SlotId, Span, Weight, WorkerId};
 use std::fmt;
 
 /// Something that happened. An event that comes too late (its worker is gone, its reload is over) is a no-op.
@@ -250,7 +250,8 @@ impl fmt::Display for Event {
                 write!(f, "{generation} failed its check: {why}")
             }
             Event::Reload { generation, policy } => {
-                write!(f, "reload {generation} workers={}", policy.workers)
+                write!(f, "reload {generation} workers={}", policy.workers)?;
+                policy.scaling.iter().try_for_each(|scaling| write!(f, "..{}", scaling.max))
             }
             Event::Adjusted { generation, policy } => {
                 write!(f, "adjust {generation} workers={}", policy.workers)
@@ -262,10 +263,15 @@ impl fmt::Display for Event {
                 write!(f, "{worker} lost {processes} processes for want of memory")
             }
             Event::Sampled(load) => {
-                f.write_str("sampled:")?;
-                let mut queues = load.queues.iter();
-                queues.try_for_each(|queue| write!(f, " {}", queue.waiting))?;
-                f.write_str(" waiting")
+                let busy: u32 = load.workers.iter().map(|(_, busy)| busy).sum();
+                write!(f, "sampled: {} waiting, {busy} permille busy", load.waiting)?;
+                let flags = [(load.memory_pressure, "memory"), (load.cpu_starved, "CPUs")];
+                let mut short = flags.into_iter().filter(|(short, _)| *short);
+                short.try_for_each(|(_, what)| write!(f, ", short of {what}"))?;
+                let mut queues = load.queues.iter().filter(|queue| queue.waiting > 0);
+                queues.try_for_each(|Queue { id, waiting, .. }| {
+                    write!(f, ", {waiting} in socket {}", id.0)
+                })
             }
             Event::Knocked => f.write_str("knocked"),
             Event::Probed { worker, outcome } => {

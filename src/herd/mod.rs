@@ -10,6 +10,7 @@
 //! 1. `record`: the event and every deadline that has come become *facts*; nothing is started.
 //! 2. `rollout` and `request`: a reload under way takes its next step, or is over, and what operators
 //!    asked for is there; who is worn without having been asked after is `recycle`'s. A herd that is in trouble for too long ends (`ending`).
+//!    `elastic` takes what it was told of the load, and changes what is wanted.
 //! 3. `settle`: compares what is wanted with what is there and orders the difference. The one
 //!    place where a worker is started, and the one where a serving worker is drained.
 //!
@@ -26,6 +27,7 @@
 
 mod action;
 mod adjust;
+mod elastic;
 mod ending;
 mod event;
 mod exit;
@@ -39,6 +41,8 @@ mod recycle;
 mod report;
 mod request;
 mod rollout;
+mod sample;
+mod scale;
 mod settle;
 mod size;
 mod slot;
@@ -53,13 +57,13 @@ pub use event::{Cause, Event, Request, Sight, SpawnFailure};
 pub use exit::{Exit, ExitSet, signal_name, signal_number};
 pub use hang::Hang;
 pub use ids::{Generation, QueueId, RequestId, SlotId, WorkerId};
-pub use policy::{Amount, Policy, Ready, ReadyWhen, ServiceWatchdog};
+pub use policy::{Amount, Policy, Ready, ReadyWhen, Scaling, ServiceWatchdog};
 pub use probe::Probe;
 pub use recycle::{Wear, Weight};
 pub use report::{Evidence, Manner, Report};
+pub use sample::{Load, Queue};
 pub use size::Size;
 pub use slot::{Ending, PastLife};
-pub use stall::{Load, Queue};
 pub use time::{Span, Time};
 pub use view::{
     Condition, Counters, Outcome, PastReload, Progress, ReloadPhase, WorkerState, WorkerView,
@@ -89,6 +93,7 @@ pub struct Herd {
     good: Rc<Spec>,
     rollout: Option<Rollout>,
     asked: Option<Asked>,
+    elastic: elastic::Elastic,
     /// What operators wait for.
     open: Vec<request::Open>,
     /// The most slots that were wanted since a worker last left; draining workers come on top.
@@ -106,6 +111,7 @@ pub struct Herd {
     counters: Counters,
     past_reloads: VecDeque<PastReload>,
     probing: probe::Probing,
+    sampling: sample::Sampling,
     stalls: stall::Stalls,
     told: tell::Told,
     exited: bool,
@@ -132,6 +138,7 @@ impl Herd {
             good,
             rollout: None,
             asked: None,
+            elastic: elastic::Elastic::new(),
             open: Vec::new(),
             slots: Vec::new(),
             last_worker: WorkerId(0),
@@ -144,6 +151,7 @@ impl Herd {
             counters: Counters::default(),
             past_reloads: VecDeque::new(),
             probing: probe::Probing::default(),
+            sampling: sample::Sampling::default(),
             stalls: stall::Stalls::default(),
             told: tell::Told::new(now, watchdog),
             exited: false,
@@ -190,7 +198,7 @@ impl Herd {
         let sweeps = self.sweeps.drain(..);
         self.out.extend(sweeps.map(|(worker, kill)| Action::Sweep { worker, kill }));
         self.conclude();
-        self.keep_watch();
+        self.keep_sampling();
         self.keep_probing();
         actions.append(&mut self.out);
     }
@@ -216,7 +224,7 @@ impl Herd {
             .chain(self.next_try())
             .chain(self.rollout_deadline())
             .chain(self.requests_deadline())
-            .chain(self.stalls_deadline())
+            .chain(self.sampling_deadline())
             .chain(self.probe_deadline())
             .chain(self.ending_deadline())
             .chain(self.tell_deadline())
@@ -231,11 +239,18 @@ impl Herd {
         self.out.push(Action::Report(report));
     }
 
-    /// How many slots are wanted now.
+    /// How many slots are wanted now: what the load asks for, within the bounds.
     fn wanted(&self) -> u32 {
+        let (least, most) = self.bounds();
+        self.elastic.scaler.wants.clamp(least, most)
+    }
+
+    /// How many slots are wanted at least and at most; the same if the number is fixed.
+    pub fn bounds(&self) -> (u32, u32) {
         let forward = self.rollout.as_ref().filter(|rollout| rollout.is_forward());
-        let spec = forward.map_or(&self.good, |rollout| &rollout.to);
-        self.asked_now().unwrap_or(spec.policy.workers)
+        let policy = &forward.map_or(&self.good, |rollout| &rollout.to).policy;
+        let least = self.asked_now().unwrap_or(policy.workers);
+        (least, policy.scaling.map_or(least, |scaling| scaling.max.max(least)))
     }
 
     /// The number asked for at run time, while it counts.

@@ -11,8 +11,10 @@ const LONGEST_ABORT: Span = Span::secs(90);
 /// One generation's rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// `workers`: how many slots are wanted.
+    /// `workers`, or its `min`: how many slots are wanted at least.
     pub workers: u32,
+    /// More are wanted as the load asks for them; `None` is a fixed number.
+    pub scaling: Option<Scaling>,
     /// `ready`: what counts as evidence that a worker serves.
     pub ready: Ready,
     /// `ready-after`: how long a worker has to live to be assumed ready (`alive`, and `auto` of one
@@ -60,6 +62,17 @@ pub struct Policy {
     pub probe: Option<Probe>,
     /// `check` is set: a command has to succeed before a canary is started.
     pub check: bool,
+}
+
+/// `workers = { min, max }`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scaling {
+    /// `workers.max`: how many slots are wanted at most.
+    pub max: u32,
+    /// `idle-timeout`: after what time a worker that nobody has needed leaves, at the earliest.
+    pub idle_timeout: Span,
+    /// `exit-idle-time`: after what time without any worker herder itself leaves.
+    pub exit_idle_time: Option<Span>,
 }
 
 /// `ready`
@@ -132,6 +145,7 @@ impl Default for Policy {
     fn default() -> Policy {
         Policy {
             workers: 1,
+            scaling: None,
             ready: Ready::Auto,
             ready_after: Span::secs(1),
             has_socket: false,
@@ -160,6 +174,11 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// How many slots are wanted at most.
+    pub fn most_workers(&self) -> u32 {
+        self.scaling.map_or(self.workers, |scaling| scaling.max.max(self.workers))
+    }
+
     /// The largest number of worker processes that may exist for `wanted` slots:
     /// wanted + `max-surge` + `max-draining`, and never so few that a canary cannot start.
     pub fn most_processes(&self, wanted: u32) -> u32 {

@@ -424,7 +424,7 @@ impl Herd {
     }
 
     fn scale(&mut self, by: i32) {
-        let from = self.wanted();
+        let (from, _) = self.bounds();
         let to = from.saturating_add_signed(by).min(MOST_WORKERS.max(from));
         if self.ending.is_none() && to != from {
             self.scale_to(to);
@@ -432,11 +432,11 @@ impl Herd {
     }
 
     pub(super) fn scale_to(&mut self, to: u32) {
-        let from = self.wanted();
+        let from = self.bounds();
         // Also of the number there is: settings that are on their way may have another.
         let under = self.newest_generation();
         self.asked = Some(Asked { workers: to, under });
-        self.wanted_has_changed(from);
+        self.bounds_have_changed(from);
     }
 
     /// Tells a worker to stop, and notes how long it has.

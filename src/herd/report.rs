@@ -82,6 +82,14 @@ pub enum Report {
     ProbeFails { failures: u32, why: String },
     /// It has succeeded again, or there is nobody to ask.
     ProbeRecovers { after: Span },
+    /// More workers are wanted because connections wait.
+    ScaledUp { from: u32, to: u32, waiting: u32 },
+    /// Fewer workers are wanted because they would do.
+    ScaledDown { from: u32, to: u32 },
+    /// More workers are needed than there may be.
+    ScaleLimit { most: u32, waiting: u32 },
+    /// There has been nothing to do for long: herder leaves until there is.
+    LeavingIdle { after: Span },
     /// A reload began.
     ReloadStarted { from: Generation, to: Generation },
     /// The first worker of the new generation proved itself.
@@ -134,6 +142,10 @@ impl Report {
             | Report::StallOver { .. }
             | Report::ProbeFails { .. }
             | Report::ProbeRecovers { .. }
+            | Report::ScaledUp { .. }
+            | Report::ScaledDown { .. }
+            | Report::ScaleLimit { .. }
+            | Report::LeavingIdle { .. }
             | Report::ReloadStarted { .. }
             | Report::Reloaded { .. }
             | Report::ReloadFailed { .. }
@@ -173,6 +185,10 @@ impl Report {
             Report::StallOver { .. } => "stall_over",
             Report::ProbeFails { .. } => "probe_failing",
             Report::ProbeRecovers { .. } => "probe_recovered",
+            Report::ScaledUp { .. } => "scaled_up",
+            Report::ScaledDown { .. } => "scaled_down",
+            Report::ScaleLimit { .. } => "scale_limit",
+            Report::LeavingIdle { .. } => "leaving_idle",
             Report::ReloadStarted { .. } => "reload_started",
             Report::CanaryPassed { .. } => "reload_canary_passed",
             Report::Reloaded { .. } => "reload_done",
@@ -236,6 +252,14 @@ impl fmt::Display for Manner {
             Manner::Crashed => "after serving",
             Manner::Retired => "normally",
         })
+    }
+}
+
+/// `1 connection waiting`
+pub(super) fn connections(waiting: u32) -> String {
+    match waiting {
+        1 => "1 connection waiting".to_owned(),
+        _ => format!("{waiting} connections waiting"),
     }
 }
 
@@ -331,6 +355,19 @@ impl fmt::Display for Report {
             Report::ProbeRecovers { after } => {
                 write!(f, "the probe fails no longer, after {after}")
             }
+            Report::ScaledUp { from, to, waiting } => {
+                write!(f, "scaling up {from} → {to} workers: {}", connections(*waiting))
+            }
+            Report::ScaledDown { from, to } => {
+                write!(f, "scaling down {from} → {to} workers: fewer would have done for a while")
+            }
+            Report::ScaleLimit { most, waiting } => {
+                let waits = connections(*waiting);
+                write!(f, "{most} workers are busy and there may be no more: {waits}")
+            }
+            Report::LeavingIdle { after } => {
+                write!(f, "nothing to do for {after}, leaving until the next connection")
+            }
             Report::ReloadStarted { from, to } => write!(f, "reloading: {from} → {to}"),
             Report::CanaryPassed { worker, to, .. } => {
                 write!(f, "{worker} is the first good worker of {to}, replacing the others")
@@ -358,13 +395,5 @@ impl fmt::Display for Report {
             Report::Stopping { workers } => write!(f, "stopping, draining {workers} workers"),
             Report::Stopped { code, took } => write!(f, "stopped with status {code} after {took}"),
         }
-    }
-}
-
-/// `1 connection waits`, `37 connections wait`
-pub(super) fn connections(waiting: u32) -> String {
-    match waiting {
-        1 => "1 connection waits".to_owned(),
-        _ => format!("{waiting} connections wait"),
     }
 }

@@ -324,16 +324,19 @@ impl Herd {
         }
         self.note_successors();
         self.note_progress();
-        let wanted = self.wanted();
+        let (wanted, (least, most)) = (self.wanted(), self.bounds());
         let superseded = self.why_so_many();
         let strength = self.strength_in_words();
         let surplus_told = self.slots.iter().skip(wanted as usize).all(Slot::is_empty);
         self.answer_those(|open| match &open.wish {
-            Wish::Scale { to, .. } if *to != wanted => {
+            Wish::Scale { to, .. } if *to != least => {
                 Some(failed(format!("{to} workers were asked for, but {superseded}")))
             }
-            Wish::Scale { left, .. } if left.is_empty() && surplus_told => {
-                Some(RequestOutcome::Done(strength.clone()))
+            Wish::Scale { to, left } if left.is_empty() && surplus_told => {
+                Some(RequestOutcome::Done(match most > least {
+                    true => format!("at least {to} are wanted; {strength}"),
+                    false => strength.clone(),
+                }))
             }
             Wish::Recycle { slot, left, of } if left.is_empty() => {
                 let what = match (slot, of) {
@@ -445,7 +448,7 @@ impl Herd {
 
     /// Who says how many are wanted.
     fn why_so_many(&self) -> String {
-        let wanted = self.wanted();
+        let (wanted, _) = self.bounds();
         match self.asked_now() {
             Some(_) => format!("another request set it to {wanted}"),
             None => format!("the settings of {} say {wanted}", self.spec().generation),

@@ -13,7 +13,8 @@
 
 use super::hang::Hang;
 use super::report::Report;
-use super::{Action, Herd, QueueId, SlotId, Span, Time, WorkerId};
+use super::sample::{Load, Needs};
+use super::{Herd, QueueId, SlotId, Span, Time, WorkerId};
 use std::collections::BTreeMap;
 
 /// Samples in a stall. What happens to look the same so often does not change.
@@ -22,28 +23,6 @@ const SAMPLES: u64 = 64;
 const SHORTEST: Span = Span::millis(50);
 /// Who uses less than this part of the time uses none: timers and the like do not accept.
 const IDLE: u64 = 100;
-
-/// What a sample has shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Load {
-    /// The queues workers are given, as far as anybody can tell what waits in them.
-    pub queues: Vec<Queue>,
-    /// CPU time of each worker so far, in microseconds, as far as that is known.
-    pub cpu: Vec<(WorkerId, u64)>,
-}
-
-/// A queue when it was sampled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Queue {
-    /// Which.
-    pub id: QueueId,
-    /// The one slot whose workers have it; `None` if several have.
-    pub slot: Option<SlotId>,
-    /// Connections that wait.
-    pub waiting: u32,
-    /// No more may wait.
-    pub full: bool,
-}
 
 /// Connections have been waiting, and none was taken as far as anybody saw.
 #[derive(Clone, Debug)]
@@ -60,9 +39,10 @@ struct Spell {
 
 #[derive(Debug, Default)]
 pub(super) struct Stalls {
-    /// Ordered, and not answered.
+    /// A sample is on its way.
     asked: bool,
-    watched: bool,
+    /// A knock is waited for.
+    listens: bool,
     next: Option<Time>,
     last: Option<Time>,
     spells: BTreeMap<QueueId, Spell>,
@@ -82,18 +62,17 @@ impl Herd {
         self.rules().stall_timeout.filter(|_| self.ending.is_none())
     }
 
-    pub(super) fn knocked(&mut self) {
-        if std::mem::take(&mut self.stalls.watched)
+    pub(super) fn stalls_knocked(&mut self) {
+        if std::mem::take(&mut self.stalls.listens)
             && let Some(timeout) = self.stall_timeout()
         {
             self.stalls.next = Some(self.now + period(timeout));
         }
     }
 
-    pub(super) fn sampled(&mut self, load: &Load) {
-        if !std::mem::take(&mut self.stalls.asked) {
-            return;
-        }
+    /// Any sample will do.
+    pub(super) fn see_stalls(&mut self, load: &Load) {
+        self.stalls.asked = false;
         let Some(timeout) = self.stall_timeout() else { return };
         let now = self.now;
         let before = self.stalls.last.replace(now);
@@ -180,42 +159,28 @@ impl Herd {
         slot.active().find(|worker| worker.is_ready()).map(|worker| worker.id)
     }
 
-    /// Step 3, after everything else: orders what is needed to know of stalls.
-    pub(super) fn keep_watch(&mut self) {
+    /// What is needed to know of stalls.
+    pub(super) fn needs_of_stalls(&mut self) -> Needs {
         if self.stall_timeout().is_none() || !self.serves() {
             // Whoever is ready next has his time.
-            let Stalls { asked, watched, stalled, .. } = self.stalls;
-            self.stalls = Stalls { asked, watched, ..Stalls::default() };
+            let stalled = std::mem::take(&mut self.stalls).stalled;
             if let Some(Stalled { since, .. }) = stalled {
                 self.report(Report::StallOver { after: self.now - since });
             }
-            return;
+            return Needs::default();
         }
-        if self.stalls.asked {
-            return;
+        let stalls = &mut self.stalls;
+        if stalls.next.is_some_and(|next| next <= self.now) {
+            stalls.next = None;
+            stalls.asked = true;
         }
-        match self.stalls.next {
-            Some(next) if next <= self.now => {
-                self.stalls.next = None;
-                self.stalls.asked = true;
-                self.order(Action::Sample);
-            }
-            Some(_) => {}
-            None if self.stalls.watched => {}
-            None => {
-                self.stalls.watched = true;
-                self.order(Action::Watch);
-            }
-        }
-    }
-
-    /// Workers are given other sockets now.
-    pub(super) fn watch_anew(&mut self) {
-        self.stalls.watched = false;
+        // Connections that wait are sampled, others are waited for.
+        stalls.listens = !stalls.asked && stalls.next.is_none();
+        Needs { sample: stalls.asked, knock: stalls.listens }
     }
 
     pub(super) fn stalls_deadline(&self) -> Option<Time> {
-        self.stalls.next.filter(|_| !self.stalls.asked && self.stall_timeout().is_some())
+        self.stalls.next.filter(|_| self.stall_timeout().is_some())
     }
 
     /// Since when connections have been waiting that none of the workers that share a queue takes, and

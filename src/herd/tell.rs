@@ -220,6 +220,7 @@ impl Herd {
             let left = self.count(Worker::has_process);
             return plain(match &ending.reason {
                 Some(reason) => format!("giving up: {reason}"),
+                None if ending.idle => "nothing to do until the next connection".to_owned(),
                 None if left == 1 => "stopping: 1 worker left".to_owned(),
                 None => format!("stopping: {left} workers left"),
             });
@@ -252,6 +253,12 @@ impl Herd {
                 };
                 Status { text: format!("{what} {ready}/{wanted}: {}", why.text), ..why }
             }
+            None if self.serving && self.scaling_up().is_some() => {
+                plain(self.scaling_up().unwrap_or_default())
+            }
+            None if self.serving && wanted == 0 && self.bounds().1 > 0 => {
+                plain(format!("no worker needed, {generation}{tail}"))
+            }
             None if self.serving => {
                 let mixed = if self.is_mixed() { " (some workers are of another)" } else { "" };
                 let recycling = self.recycling();
@@ -259,7 +266,7 @@ impl Herd {
                 let recycling = recycling.unwrap_or_default();
                 let stalled = match self.stalled() {
                     Some(_) => ", stalled: connections wait and no worker accepts",
-                    None => "",
+                    None => self.strain(),
                 };
                 let probe = self.failing_probe().map(|why| format!(", its probe fails: {why}"));
                 let probe = probe.unwrap_or_default();

@@ -53,6 +53,12 @@ pub struct Counters {
     pub recycled_for_memory: u64,
     /// Processes of workers that the kernel killed for want of memory.
     pub oom_kills: u64,
+    /// Steps up because connections waited.
+    pub scale_ups: u64,
+    /// Steps down because fewer workers would do.
+    pub scale_downs: u64,
+    /// Times that more workers were needed than there may be.
+    pub scale_limits: u64,
     /// Reloads that replaced every worker.
     pub reloads_done: u64,
     /// Reloads that failed, or were aborted on request.

@@ -15,6 +15,7 @@ pub mod fetch;
 pub mod http;
 pub mod journal;
 pub mod limits;
+pub mod load;
 pub mod nature;
 pub mod notify;
 pub mod poll;

@@ -8,9 +8,11 @@
 //! other users' processes (ptrace(2), “access mode checking”; `ProtectProc=` of systemd.exec(5)).
 
 mod diagnosis;
+mod occupation;
 mod process;
 
 pub use diagnosis::{Diagnosis, Obstacle};
+pub use occupation::{Occupation, occupation};
 
 use super::cgroup::Group;
 use super::child;

@@ -98,14 +98,7 @@ pub fn weigh(workers: &[Load]) -> Vec<Weight> {
 /// The CPU time of one worker so far, in microseconds: of its cgroup, else of its process and the
 /// children that has waited for. `None` if it is gone.
 pub fn cpu(worker: &Subject) -> Option<u64> {
-    let mut buffer = [0; FILE];
-    let group = worker.cgroup.as_deref().and_then(|path| read(path.join("cpu.stat"), &mut buffer));
-    let of_group = group.and_then(|text| field(text, "usage_usec"));
-    let of_process = || {
-        let times = Times::read(&format!("/proc/{}", worker.pid))?;
-        Some(times.ticks * 1_000_000 / ticks_per_second()?)
-    };
-    of_group.or_else(of_process)
+    worker.cgroup.as_deref().and_then(cpu_of_group).or_else(|| cpu_of_process(worker.pid))
 }
 
 /// What this process costs. `cpu_share` is left out.
@@ -124,6 +117,17 @@ pub fn of_herder() -> Usage {
         file_descriptors: look.descriptors("/proc/self"),
         ..sum.usage()
     }
+}
+
+/// The CPU time of a cgroup so far, in microseconds.
+fn cpu_of_group(path: &Path) -> Option<u64> {
+    field(read(path.join("cpu.stat"), &mut [0; FILE])?, "usage_usec")
+}
+
+/// The CPU time of a process, with what it has waited for, in microseconds.
+fn cpu_of_process(pid: i32) -> Option<u64> {
+    let times = Times::read(&format!("/proc/{pid}"))?;
+    Some(times.ticks * 1_000_000 / ticks_per_second()?)
 }
 
 /// One look, and what it has cost so far.

@@ -65,6 +65,10 @@ fn identity(report: &Report) -> (Priority, &'static str) {
         Report::StallOver { .. } => (Notice, "e8b9700dee084d2698b2ec0e87630171"),
         Report::ProbeFails { .. } => (Warning, "83c8bd429b224212914a49b451c2c098"),
         Report::ProbeRecovers { .. } => (Notice, "5021a44de651468abb1d67cb49ff720b"),
+        Report::ScaledUp { .. } => (Info, "f8d9f5d941c442f39f86d8d50a7fa852"),
+        Report::ScaledDown { .. } => (Info, "d2fcaff3b4b34583bdcddc55c2b469f4"),
+        Report::ScaleLimit { .. } => (Warning, "60024573b60f43ceab01247cab2d438d"),
+        Report::LeavingIdle { .. } => (Notice, "d983d15fec084822b9b44ec4ff4f2441"),
         Report::ReloadStarted { .. } => (Notice, "0dc80a7ca92b407e8693b44293b16927"),
         Report::CanaryPassed { .. } => (Info, "1e222a02cce34859873e9d5fcbce4154"),
         Report::Reloaded { .. } => (Notice, "ca1d84c87aa340c89071fdd92be85fc1"),
@@ -146,6 +150,17 @@ fn with_fields(entry: Entry, report: &Report) -> Entry {
             entry.with("HERDER_FAILURES", failures).with("HERDER_REASON", why)
         }
         Report::StallOver { after } | Report::ProbeRecovers { after } => time(entry, *after),
+        Report::ScaledUp { from, to, waiting } => entry
+            .with("HERDER_WANTED_BEFORE", from)
+            .with("HERDER_WANTED", to)
+            .with("HERDER_WAITING", waiting),
+        Report::ScaledDown { from, to } => {
+            entry.with("HERDER_WANTED_BEFORE", from).with("HERDER_WANTED", to)
+        }
+        Report::ScaleLimit { most, waiting } => {
+            entry.with("HERDER_WANTED", most).with("HERDER_WAITING", waiting)
+        }
+        Report::LeavingIdle { after } => time(entry, *after),
         Report::ReloadStarted { from, to } => {
             entry.with("HERDER_GENERATION_BEFORE", from.0).with("HERDER_GENERATION", to.0)
         }

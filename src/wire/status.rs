@@ -29,6 +29,10 @@ pub struct Status {
     pub status: String,
     /// Workers wanted.
     pub wanted: u32,
+    /// Workers wanted at least.
+    pub min: u32,
+    /// Workers wanted at most; more than `min` if the load decides.
+    pub max: u32,
     /// Workers that serve.
     pub ready: u32,
     /// Workers on the way there.
@@ -230,6 +234,12 @@ pub struct Counters {
     pub recycled_for_memory: u64,
     /// Processes of workers that the kernel killed for want of memory.
     pub oom_kills: u64,
+    /// Steps up because connections waited.
+    pub scale_ups: u64,
+    /// Steps down because fewer workers would do.
+    pub scale_downs: u64,
+    /// Times that more workers were needed than there may be.
+    pub scale_limits: u64,
     /// Reloads that replaced every worker.
     pub reloads_done: u64,
     /// Reloads that failed.

@@ -42,6 +42,8 @@ pub fn example(slots: u32) -> Status {
             slots.max(1) - 1
         ),
         wanted: slots,
+        min: slots,
+        max: slots,
         ready: slots.max(1) - 1,
         starting: slots.min(1),
         draining: u32::from(slots > 1),
@@ -102,6 +104,9 @@ pub fn example(slots: u32) -> Status {
             recycled_for_age: 0,
             recycled_for_memory: 1,
             oom_kills: 6,
+            scale_ups: 0,
+            scale_downs: 0,
+            scale_limits: 0,
             reloads_done: 2,
             reloads_failed: 1,
             reloads_refused: 1,

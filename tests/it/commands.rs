@@ -23,7 +23,7 @@ fn arguments<'a>(path: &'a str, line: &'a str) -> Vec<&'a str> {
     [name, path].into_iter().chain(rest.split_whitespace()).collect()
 }
 
-fn said(herder: &Herder, line: &str) -> Said {
+pub fn said(herder: &Herder, line: &str) -> Said {
     let path = herder.path("run");
     Running::of(&mut command(&arguments(path.to_str().unwrap(), line))).ends()
 }

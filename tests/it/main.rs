@@ -22,6 +22,7 @@ mod control_calls;
 mod control_permissions;
 mod control_streams;
 mod effects;
+mod elastic;
 mod endings;
 mod escalation;
 mod figures;

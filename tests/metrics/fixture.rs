@@ -28,10 +28,16 @@ pub fn status(name: &str, slots: u32) -> Status {
         workers.push(leaving);
     }
     let serving = slots - 1;
+    let counters = json!({
+        "respawns": 12, "crashes": 1, "failures": 11, "failedToStart": 1, "diedBeforeReady": 5, "timedOut": 2,
+        "diedYoung": 3, "hung": 0, "stalled": 0, "unfit": 0, "retired": 4, "recycled": 2, "recycledForAge": 0, "recycledForMemory": 1, "oomKills": 6, "scaleUps": 0, "scaleDowns": 0, "scaleLimits": 0, "reloadsDone": 2, "reloadsFailed": 1,
+        "reloadsRefused": 1, "reloadsSuperseded": 0, "degradedUSec": 61_500_000, "notifyDropped": 0,
+        "notifyLost": 0, "logLost": 0,
+    });
     serde_json::from_value(json!({
         "name": name, "pid": 100, "version": "0.1.0", "startedAtUSec": 1_795_420_000_000_000_u64, "generation": 3,
         "state": "degraded", "status": format!("degraded {serving}/{slots}: slot 0 was killed for want of memory"),
-        "wanted": slots, "ready": serving, "starting": 1, "draining": u32::from(slots > 1),
+        "wanted": slots, "min": slots, "max": slots, "ready": serving, "starting": 1, "draining": u32::from(slots > 1),
         "sockets": [
             {"name": "web", "address": "[::]:80", "kind": "stream", "waiting": 17, "limit": 4096, "dropped": 3, "changes": []},
             {"name": "admin", "address": "/run/web/admin.sock", "kind": "stream", "waiting": 120, "limit": 128, "dropped": null, "changes": []},
@@ -46,12 +52,7 @@ pub fn status(name: &str, slots: u32) -> Status {
             {"generation": null, "atUSec": 1_795_420_540_000_000_u64, "tookUSec": null, "verdict": "refused",
              "reason": "/etc/herder/web.toml:3:1: unknown key `wrokers`"},
         ],
-        "counters": {
-            "respawns": 12, "crashes": 1, "failures": 11, "failedToStart": 1, "diedBeforeReady": 5, "timedOut": 2,
-            "diedYoung": 3, "hung": 0, "stalled": 0, "unfit": 0, "retired": 4, "recycled": 2, "recycledForAge": 0, "recycledForMemory": 1, "oomKills": 6, "reloadsDone": 2, "reloadsFailed": 1,
-            "reloadsRefused": 1, "reloadsSuperseded": 0, "degradedUSec": 61_500_000, "notifyDropped": 0,
-            "notifyLost": 0, "logLost": 0,
-        },
+        "counters": counters,
         "usage": {"cpuUSec": 1_234_567, "cpuShare": 0.002, "cpuShareOverUSec": 1_000_000, "memoryBytes": 2_400_000, "memoryPeakBytes": 3_000_000,
                   "tasks": 1, "fileDescriptors": 40},
         "workers": workers,

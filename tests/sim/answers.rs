@@ -182,7 +182,7 @@ impl Answers {
                 assert_eq!(herd.condition(), Condition::Stopping, "nobody stops");
             }
             (RequestOutcome::Done(_), Request::Scale { workers }) => {
-                assert_eq!(wanted, workers);
+                assert_eq!(herd.bounds().0, workers);
                 let surplus = after.values().any(|(slot, state)| {
                     slot.0 >= wanted && matches!(state, WorkerState::Starting | WorkerState::Ready)
                 });
@@ -241,6 +241,9 @@ impl Answers {
                 Action::Report(Report::Hung { why: Hang::Stalled { .. }, .. }) => own.stalled += 1,
                 Action::Report(Report::Hung { why: Hang::Unfit { .. }, .. }) => own.unfit += 1,
                 Action::Report(Report::Hung { .. }) => own.hung += 1,
+                Action::Report(Report::ScaledUp { .. }) => own.scale_ups += 1,
+                Action::Report(Report::ScaledDown { .. }) => own.scale_downs += 1,
+                Action::Report(Report::ScaleLimit { .. }) => own.scale_limits += 1,
                 Action::Report(Report::OutOfMemory { processes, .. }) => own.oom_kills += processes,
                 Action::Report(Report::ReloadRefused { .. }) => {
                     own.reloads_refused += 1;

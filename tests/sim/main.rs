@@ -6,10 +6,15 @@
 
 mod answers;
 mod behaviour;
+mod curves;
+mod elastic;
 mod hangs;
+mod load;
 mod looks;
+mod plant;
 mod properties;
 mod requests;
+mod rivals;
 mod scenarios;
 mod stalls;
 mod story;

@@ -49,7 +49,7 @@ fn samples(story: &mut Story, span: Span, find: impl Fn(u32) -> Find) {
             let queues = vec![Queue { id: QueueId(0), slot, waiting, full }];
             let workers: Vec<WorkerId> = story.herd.view().map(|worker| worker.id).collect();
             let cpu = workers.into_iter().map(|id| (id, cpu)).collect();
-            story.tell(Event::Sampled(Load { queues, cpu }));
+            story.tell(Event::Sampled(Load { queues, cpu, ..Load::default() }));
         }
     }
     story.now = end;

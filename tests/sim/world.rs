@@ -2,11 +2,12 @@
 //! and somebody who reloads, scales, kills and stops.
 
 use super::behaviour::{Behaviour, Fault, Leftover, Quality};
+use super::load::Work;
 use super::properties::Watch;
 use herder::herd::{
     Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Load, Policy, Probe, Queue,
-    QueueId, Ready, ReadyWhen, Report, Request, RequestId, ServiceWatchdog, Sight, Size, SlotId,
-    Span, SpawnFailure, Time, Weight, WorkerId, WorkerState,
+    QueueId, Ready, ReadyWhen, Report, Request, RequestId, Scaling, ServiceWatchdog, Sight, Size,
+    SlotId, Span, SpawnFailure, Time, Weight, WorkerId, WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Dice(u64);
 
 impl Dice {
+    pub fn new(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
     pub fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut bits = self.0;
@@ -42,13 +47,25 @@ impl Process {
     }
 }
 
+/// What is to happen: to the core, or without it.
+#[derive(Clone)]
+enum Next {
+    Core(Event),
+    Arrive(u32),
+    /// A worker is done with a connection.
+    Served,
+    /// What is there is looked at.
+    Sample,
+}
+
 pub struct World {
     pub now: Time,
     pub events: u64,
     pub trace: Vec<String>,
     dice: Dice,
     herd: Option<Herd>,
-    future: BTreeMap<(Time, u64), Event>,
+    future: BTreeMap<(Time, u64), Next>,
+    work: Work,
     sequence: u64,
     requests: u64,
     processes: BTreeMap<WorkerId, Process>,
@@ -87,6 +104,7 @@ impl World {
             dice,
             herd: None,
             future: BTreeMap::new(),
+            work: Work::default(),
             sequence: 0,
             requests: 0,
             processes: BTreeMap::new(),
@@ -119,15 +137,21 @@ impl World {
         let mut herd = Herd::start(self.now, seed, self.generation, policy, watchdog, &mut actions);
         herd.tell(self.now, &mut actions);
         self.watch.after(self.now, &herd, &Event::Tick, &actions, &self.policies);
+        self.work.after(self.now, &herd, (0, false), &Event::Tick, &actions);
         self.herd = Some(herd);
         self.perform(actions);
         self.plan_interventions();
+        self.plan_arrivals();
         let calm_at = self.now + TROUBLE;
         self.run_until(calm_at);
         self.calm_down();
         self.run_until(calm_at + RECOVERY);
         let Some(herd) = &self.herd else { return };
         self.watch.at_the_end(herd, &self.qualities);
+        // A few workers need longer than this for all that may have come.
+        let works = matches!(self.qualities[&herd.generation()], Quality::Good);
+        let enough = herd.bounds().1 >= 4;
+        assert!(!works || !enough || self.work.waiting == 0, "somebody was left waiting");
         let generation = herd.generation();
         // Workers take up to 3 s; with less time than that they are ready only now and then.
         let patient = self.policies[&generation].start_timeout >= Span::secs(5);
@@ -143,6 +167,9 @@ impl World {
         }
         // Whatever it has come to, it can be stopped.
         let end = self.now + RECOVERY;
+        if self.herd.is_none() {
+            return;
+        }
         self.later(Span::ZERO, Event::Stop);
         self.run_until(end);
         assert!(self.herd.is_none(), "it did not stop");
@@ -153,7 +180,8 @@ impl World {
         self.later(Span::ZERO, Event::Asked { request: RequestId(0), what });
         let end = self.now + RECOVERY;
         self.run_until(end);
-        let herd = self.herd.as_ref().expect("nobody has stopped it");
+        // One that had nothing to do may have left after it.
+        let Some(herd) = &self.herd else { return };
         self.watch.was_done(herd, what);
     }
 
@@ -168,8 +196,21 @@ impl World {
         }
     }
 
+    /// Connections, one by one or many at once.
+    fn plan_arrivals(&mut self) {
+        for _ in 0..self.dice.below(12) {
+            let mut at = Span::millis(self.dice.below(TROUBLE.0 / 1000));
+            let pause = [1, 30, 400][self.dice.below(3) as usize];
+            for _ in 0..self.dice.below(40) {
+                let count = [1, 1, 1, 20][self.dice.below(4) as usize];
+                self.plan(at, Next::Arrive(count));
+                at = at + Span::millis(self.dice.below(pause) + 1);
+            }
+        }
+    }
+
     fn intervene(&mut self, at: Span) {
-        let event = match self.dice.below(63) {
+        let event = match self.dice.below(65) {
             0..=13 => self.any_reload(),
             14..=15 => Event::Refused { reason: "line 3: unknown key".to_owned() },
             16..=21 => Event::Scale { by: self.dice.below(5) as i32 - 2 },
@@ -195,6 +236,8 @@ impl World {
                 let interval = [Span::ZERO, Span::secs(1), Span::MAX][self.dice.below(3) as usize];
                 Event::Interval { worker: self.any_worker(), interval }
             }
+            63 => Event::Knocked,
+            64 => Event::Sampled(Load { waiting: 9, ..Load::default() }),
             55 => Event::Checked { generation: Generation(self.dice.below(9)), outcome: Ok(()) },
             _ => Event::Gone { worker: self.any_worker() },
         };
@@ -259,8 +302,12 @@ impl World {
     }
 
     fn later(&mut self, span: Span, event: Event) {
+        self.plan(span, Next::Core(event));
+    }
+
+    fn plan(&mut self, span: Span, next: Next) {
         self.sequence += 1;
-        self.future.insert((self.now + span, self.sequence), event);
+        self.future.insert((self.now + span, self.sequence), next);
     }
 
     fn run_until(&mut self, end: Time) {
@@ -279,8 +326,21 @@ impl World {
             match self.future.first_key_value() {
                 Some(_) if late && self.dice.below(8) == 0 => self.feed(Event::Tick),
                 Some((&(time, _), _)) if time <= self.now => {
-                    let (_, event) = self.future.pop_first().expect("it was there");
-                    self.happen(event);
+                    let (_, next) = self.future.pop_first().expect("it was there");
+                    match next {
+                        Next::Core(event) => self.happen(event),
+                        Next::Arrive(count) => {
+                            if self.work.arrive(count, &mut self.dice) {
+                                self.later(Span::ZERO, Event::Knocked);
+                            }
+                            self.serve();
+                        }
+                        Next::Served => self.serve(),
+                        Next::Sample => {
+                            let load = self.sample();
+                            self.feed(Event::Sampled(load));
+                        }
+                    }
                 }
                 Some(_) | None => self.feed(Event::Tick),
             }
@@ -303,20 +363,32 @@ impl World {
         self.trace.push(format!("{begin} stopped until {} together={together}", self.now));
         if together {
             let pings = self.future.range((begin, 0)..(self.now, 0));
-            let pings = pings.filter(|(_, event)| matches!(event, Event::Alive { .. }));
+            let pings = pings.filter(|(_, next)| matches!(next, Next::Core(Event::Alive { .. })));
             let pings: Vec<(Time, u64)> = pings.map(|(at, _)| *at).collect();
             for at in pings {
                 let ping = self.future.remove(&at).expect("it was there");
                 // Its sleep goes on where it was.
                 let pings = match &ping {
-                    Event::Alive { worker } => self.processes.get(worker).and_then(|p| p.pings),
+                    Next::Core(Event::Alive { worker }) => {
+                        self.processes.get(worker).and_then(|process| process.pings)
+                    }
                     _ => None,
                 };
                 let soon = Span(self.dice.below(pings.map_or(1, |pings| pings.0)));
-                self.later(soon, ping);
+                self.plan(soon, ping);
             }
         }
         self.feed(Event::Resumed);
+    }
+
+    fn serve(&mut self) {
+        let Some(herd) = &self.herd else { return };
+        for takes in self.work.serve(self.now, herd, &mut self.dice) {
+            self.plan(takes, Next::Served);
+        }
+        if self.work.is_noticed() {
+            self.later(Span::ZERO, Event::Knocked);
+        }
     }
 
     /// Lets an event happen to the processes, then tells the core. Strays are told as they are:
@@ -369,8 +441,6 @@ impl World {
             | Event::Stuck { .. }
             | Event::Interval { .. }
             | Event::Listened { .. }
-            | Event::Sampled(_)
-            | Event::Knocked
             | Event::Resumed
             | Event::Probed { .. }
             | Event::Extend { .. }
@@ -383,6 +453,11 @@ impl World {
             | Event::Asked { .. }
             | Event::OutOfMemory { .. }
             | Event::Stop => true,
+            Event::Sampled(_) => !self.work.asked,
+            Event::Knocked => {
+                self.work.knock();
+                true
+            }
         };
         if possible {
             self.feed(event);
@@ -404,6 +479,7 @@ impl World {
         self.trace.push(format!("{} {event}", self.now));
         let mut actions = Vec::new();
         self.watch.before(self.now, &herd, &event);
+        let wanted = herd.strength().0;
         herd.handle(self.now, event.clone(), &mut actions);
         // Several events make a turn, now and then.
         self.watch.turn_ends = self.dice.below(4) > 0 || self.is_last_of_this_instant();
@@ -412,8 +488,11 @@ impl World {
         }
         self.watch.after(self.now, &herd, &event, &actions, &self.policies);
         self.hung_are_noticed(&herd, &actions);
+        let stalls = self.policies.values().any(|policy| policy.stall_timeout.is_some());
+        self.work.after(self.now, &herd, (wanted, stalls), &event, &actions);
         self.herd = Some(herd);
         self.perform(actions);
+        self.serve();
     }
 
     /// A ready worker that hangs and is watched is given up within its interval and a moment.
@@ -451,11 +530,16 @@ impl World {
                 Action::Look { worker } => self.look(worker),
                 Action::Weigh { worker } => self.weigh(worker),
                 Action::Probe { worker } => self.probe(worker),
-                Action::Sample => self.sample(),
-                Action::Watch => {
+                Action::Sample => {
+                    let takes = Span::millis(self.dice.below(5));
+                    self.plan(takes, Next::Sample);
+                }
+                // Connections are looked at once the turn is over. Others that nobody counts come, too.
+                Action::Watch if self.policies.values().any(|p| p.stall_timeout.is_some()) => {
                     let soon = Span::millis(self.dice.below(60_000));
                     self.later(soon, Event::Knocked);
                 }
+                Action::Watch => {}
                 Action::Listen { worker } => self.listen(worker),
                 Action::Drain { worker } => self.drain(worker),
                 Action::Abort { worker } => self.abort(worker),
@@ -538,8 +622,9 @@ impl World {
 
     /// One socket is everybody's, and nothing waits there or others come and go; one is slot 1's, where
     /// some wait as long as its worker hangs. CPU time is what a worker has lived, while it did not hang.
-    fn sample(&mut self) {
-        let Some(herd) = &self.herd else { return };
+    fn sample(&mut self) -> Load {
+        let load = self.work.sample(self.now, &mut self.dice, self.calm);
+        let Some(herd) = &self.herd else { return load };
         let view: Vec<_> = herd.view().filter(|w| w.state == WorkerState::Ready).collect();
         let own = view.iter().find(|worker| worker.slot == SlotId(1));
         let hangs = |id: &WorkerId| self.processes[id].hangs(self.now);
@@ -555,7 +640,7 @@ impl World {
         let queues = [(0, None, shared), (1, Some(SlotId(1)), u32::from(waits) * 3)];
         let queues =
             queues.map(|(id, slot, waiting)| Queue { id: QueueId(id), slot, waiting, full: false });
-        self.later(Span::ZERO, Event::Sampled(Load { queues: queues.into(), cpu }));
+        Load { queues: queues.into(), cpu, ..load }
     }
 
     /// A worker that hangs does not answer. (The instance may, or not.)
@@ -587,11 +672,12 @@ impl World {
 
     /// What it has said by now, if that has not been told yet.
     fn listen(&mut self, worker: WorkerId) {
-        let said = |event: &Event| *event == Event::Alive { worker };
+        let said =
+            |next: &Next| matches!(next, Next::Core(Event::Alive { worker: w }) if *w == worker);
         let mut unread = self.future.range(..(self.now + Span(1), 0)).filter(|(_, e)| said(e));
         if let Some(at) = unread.next().map(|(at, _)| *at) {
             let ping = self.future.remove(&at).expect("it was there");
-            self.later(Span::ZERO, ping);
+            self.plan(Span::ZERO, ping);
         }
         self.later(Span::ZERO, Event::Listened { worker });
     }
@@ -658,6 +744,15 @@ fn any_quality(dice: &mut Dice, good_in: u64) -> Quality {
     }
 }
 
+/// With and without a `min` of 0, and rest that herder leaves at.
+fn any_scaling(dice: &mut Dice, workers: u32) -> Option<Scaling> {
+    (dice.below(3) > 0).then(|| Scaling {
+        max: workers + dice.below(8) as u32,
+        idle_timeout: Span::secs([2, 10, 60][dice.below(3) as usize]),
+        exit_idle_time: (workers == 0 && dice.below(3) == 0).then(|| Span::secs(dice.below(100))),
+    })
+}
+
 fn any_policy(dice: &mut Dice) -> Policy {
     let surge = [
         Amount::Number(0),
@@ -675,8 +770,9 @@ fn any_policy(dice: &mut Dice) -> Policy {
     let ready =
         [Ready::Auto, Ready::Notify, Ready::Notify, Ready::Accepting, Ready::Exec, Ready::Alive]
             [dice.below(6) as usize];
+    let workers = [0, 1, 1, 2, 3, 4, 4, 8][dice.below(8) as usize];
     Policy {
-        workers: [0, 1, 1, 2, 3, 4, 4, 8][dice.below(8) as usize],
+        workers,
         ready,
         ready_after: Span::millis(1 + dice.below(900)),
         // Without one `accepting` is refused by the settings.
@@ -695,6 +791,7 @@ fn any_policy(dice: &mut Dice) -> Policy {
         max_memory: [None, None, Some(Size(1_000))][dice.below(3) as usize],
         stop_timeout: Span::secs([1, 5, 30][dice.below(3) as usize]),
         stop_delay: Span::secs([0, 0, 5][dice.below(3) as usize]),
+        scaling: any_scaling(dice, workers),
         success: ExitSet { codes: success, signals: [].into() },
         service_watchdog: [ServiceWatchdog::Loop, ServiceWatchdog::Workers][dice.below(2) as usize],
         watchdog: [None, None, None, Some(Span::secs(20)), Some(Span::secs(60))]

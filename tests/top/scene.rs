@@ -32,6 +32,8 @@ pub fn serving(at: Duration, slots: u32) -> Status {
         state: State::Serving,
         status: format!("{slots}/{slots} ready, generation 7"),
         wanted: slots,
+        min: slots,
+        max: slots,
         ready: slots,
         starting: 0,
         draining: 0,

@@ -1,8 +1,11 @@
 //! How many workers, when one is ready, and when they keep failing.
 
 use super::super::key::Key;
+use super::super::load::Count;
 use super::super::read::{BOUNDED, POSITIVE};
 use super::super::show;
+use super::super::value::Data;
+use super::scaling::read_bounds;
 use super::{MOST_WORKERS, SPAN};
 use crate::herd::{Ready, ReadyWhen, Span};
 
@@ -18,21 +21,31 @@ const READY_WHEN: [(&str, ReadyWhen); 2] = [("all", ReadyWhen::All), ("any", Rea
 pub const KEYS: &[Key] = &[
     Key {
         name: "workers",
-        kind: "a number, or \"auto\"",
+        kind: "a number, \"auto\", or a table of `min` and `max`",
         default: "\"auto\"",
         since: "0.1",
         reloadable: true,
         help: "How many workers are wanted. \"auto\" is WEB_CONCURRENCY in herder's environment, else the CPUs that \
-               affinity and the cgroup's quota leave.",
+               affinity and the cgroup's quota leave. With bounds, `{ min = 2, max = 16 }`, as many as the load asks for.",
         example: "4",
         read: |draft, reader| {
+            if matches!(reader.value.data, Data::Table(_)) {
+                return read_bounds(draft, reader);
+            }
+            draft.most_workers = None;
             if reader.is_word("auto") {
-                draft.workers = None;
+                draft.workers = Count::Auto;
             } else if let Some(workers) = reader.integer(0..=MOST_WORKERS) {
-                draft.workers = Some(workers);
+                draft.workers = Count::Number(workers);
             }
         },
-        show: |settings| Some(settings.policy.workers.to_string()),
+        show: |settings| {
+            let min = settings.policy.workers;
+            Some(match settings.policy.scaling {
+                None => min.to_string(),
+                Some(scaling) => format!("{{ min = {min}, max = {} }}", scaling.max),
+            })
+        },
     },
     Key {
         name: "ready",

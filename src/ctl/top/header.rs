@@ -279,6 +279,8 @@ fn counters(status: &Status) -> String {
         (counters.unfit, "probe failed", "probes failed"),
         (counters.retired, "retired", "retired"),
         (counters.recycled, "recycled", "recycled"),
+        (counters.scale_ups, "time scaled up", "times scaled up"),
+        (counters.scale_limits, "time at the limit", "times at the limit"),
         (counters.log_lost, "log entry lost", "log entries lost"),
         (counters.notify_lost, "message to systemd lost", "messages to systemd lost"),
         (counters.notify_dropped, "foreign message dropped", "foreign messages dropped"),

@@ -2,8 +2,8 @@
 
 use super::{Directive, FOREGROUND, Fate, JOURNAL, PID_FILE};
 
-pub const SCALE: &str = "herder does not choose the number of workers itself yet: all of `workers` run at all times; \
-                     `herder scale NAME N` changes it by hand";
+pub const SCALE: &str = "herder follows the connections that wait, and has no spare workers to set: write \
+                     `workers = { min = 1, max = N }`, or with a min of 0 for `ondemand`, and `idle-timeout`";
 const STATUS: Fate = Fate::Lost(
     "php-cgi has no status page; `herder status NAME`, `herder health NAME` and herder-metrics(1) tell how the \
      workers are",

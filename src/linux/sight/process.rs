@@ -45,7 +45,7 @@ pub struct Look<'a> {
     /// `/proc`.
     proc: &'a Path,
     /// The inodes of what the worker was given.
-    given: &'a [u64],
+    pub(super) given: &'a [u64],
     /// What may still be read.
     left: usize,
     pub processes: Vec<Process>,
@@ -54,7 +54,7 @@ pub struct Look<'a> {
 }
 
 /// What a thread is blocked on.
-enum Wait {
+pub(super) enum Wait {
     Descriptor(u64),
     Poll { array: u64, length: u64 },
     Select { set: u64, length: u64 },
@@ -113,7 +113,7 @@ impl<'a> Look<'a> {
         Ok(true)
     }
 
-    fn of(&self, pid: i32, what: &str) -> PathBuf {
+    pub(super) fn of(&self, pid: i32, what: &str) -> PathBuf {
         self.proc.join(pid.to_string()).join(what)
     }
 
@@ -195,7 +195,7 @@ impl<'a> Look<'a> {
     /// The one step that can wait: for a page that has to be fetched, or for the lock of an address space. The
     /// thread's own call has just read the same bytes, so it takes a worker that has them in a file of a hung FUSE,
     /// or another of its threads stuck in mmap(2), which ps(1) would wait for, too. The service's watchdog answers.
-    fn memory(&mut self, pid: i32, address: u64, length: usize) -> Vec<u8> {
+    pub(super) fn memory(&mut self, pid: i32, address: u64, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         let Ok(base) = usize::try_from(address) else { return Vec::new() };
         if base == 0 || length == 0 || !self.step(1 + length / PAGE) {
@@ -263,7 +263,7 @@ fn has_no_memory(statm: &Path) -> bool {
 }
 
 /// The calls that wait for a connection or a datagram, and where they say on what.
-fn wait_of(call: SystemCall) -> Option<Wait> {
+pub(super) fn wait_of(call: SystemCall) -> Option<Wait> {
     let [first, second, ..] = call.arguments;
     #[allow(clippy::useless_conversion, reason = "on other architectures a long is shorter")]
     let is = |number: libc::c_long| call.number == i64::from(number);

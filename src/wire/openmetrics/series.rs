@@ -100,6 +100,10 @@ series! {
         |status| one(status.generation);
     Gauge herder_workers_wanted "Workers there should be."
         |status| one(status.wanted.into());
+    Gauge herder_workers_min "Workers there should be at least."
+        |status| one(status.min.into());
+    Gauge herder_workers_max "Workers there should be at most."
+        |status| one(status.max.into());
     Gauge herder_workers "Workers there are, by state."
         |status| WORKER_STATES.iter().map(|state| of("state", state, count(status, *state))).collect();
 
@@ -118,6 +122,13 @@ series! {
             of("reason", "probe", status.counters.unfit)];
     Counter herder_worker_oom_kills_total "Processes of workers that the kernel killed for want of memory."
         |status| one(status.counters.oom_kills);
+
+    Counter herder_scale_ups_total "Steps to more workers, because connections waited."
+        |status| one(status.counters.scale_ups);
+    Counter herder_scale_downs_total "Steps to fewer workers, because they would do."
+        |status| one(status.counters.scale_downs);
+    Counter herder_scale_limits_total "Times that more workers were needed than there may be."
+        |status| one(status.counters.scale_limits);
 
     Counter herder_reloads_total "Reloads that are over, by how they went."
         |status| reloads(&status.counters);

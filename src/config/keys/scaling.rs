@@ -1,0 +1,81 @@
+//! How the number of workers changes by itself to fit the load.
+
+use super::super::key::Key;
+use super::super::load::{Count, Draft};
+use super::super::read::{OR_FOREVER, POSITIVE, Reader};
+use super::super::show;
+use super::super::value::Data;
+use super::{MOST_WORKERS, NO_DEFAULT, SPAN};
+use crate::herd::Span;
+
+/// The default of `idle-timeout`.
+pub const IDLE_TIMEOUT: Span = Span::secs(60);
+
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "idle-timeout",
+        kind: SPAN,
+        default: "1min, where `workers` has bounds",
+        since: "0.1",
+        reloadable: true,
+        help: "How long a worker that is not needed stays, at the least, where `workers` has bounds; with a `min` of 0 \
+               the last one, too.",
+        example: "\"10s\"",
+        read: |draft, reader| {
+            let mut span = IDLE_TIMEOUT;
+            reader.span(POSITIVE, &mut span);
+            draft.settings.idle_timeout = Some(span);
+        },
+        show: |settings| {
+            settings.policy.scaling.and_then(|scaling| show::span(scaling.idle_timeout))
+        },
+    },
+    Key {
+        name: "exit-idle-time",
+        kind: SPAN,
+        default: NO_DEFAULT,
+        since: "0.1",
+        reloadable: true,
+        help: "How long there is no worker, and no connection, before herder itself ends; systemd starts it again with \
+               the next connection. For a `min` of 0 and sockets from systemd.",
+        example: "\"10min\"",
+        read: |draft, reader| {
+            let mut span = Span::MAX;
+            reader.span(OR_FOREVER, &mut span);
+            draft.settings.exit_idle_time = Some(span).filter(|&span| span != Span::MAX);
+        },
+        show: |settings| settings.policy.scaling?.exit_idle_time.and_then(show::span),
+    },
+];
+
+/// `workers = { min, max }`
+pub fn read_bounds(draft: &mut Draft, reader: &mut Reader<'_>) {
+    let Data::Table(entries) = &reader.value.data else { return reader.wrong_type() };
+    if entries.is_empty() {
+        return reader.wrong_value(
+            "has neither `min` nor `max`, and has to be a number, \"auto\" or bounds",
+        );
+    }
+    // At least one worker, unless 0 is asked for: that is another kind of service.
+    let (mut min, mut max) = (Count::Number(1), Count::Auto);
+    for entry in entries {
+        let bound = match entry.name.as_str() {
+            "min" => &mut min,
+            "max" => &mut max,
+            other => {
+                let other = other.escape_debug();
+                let message = format!("unknown key `workers.{other}`");
+                let advice = "write `workers = { min = 0, max = 16 }`";
+                reader.problems.advise(Some(&entry.at), "workers", message, advice);
+                continue;
+            }
+        };
+        let mut part = Reader { key: reader.key, value: &entry.value, problems: reader.problems };
+        let count = match part.is_word("auto") {
+            true => Some(Count::Auto),
+            false => part.integer(0..=MOST_WORKERS).map(Count::Number),
+        };
+        *bound = count.unwrap_or(*bound);
+    }
+    (draft.workers, draft.most_workers) = (min, Some(max));
+}

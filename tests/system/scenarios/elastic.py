@@ -1,0 +1,101 @@
+# machine: container
+# seconds: 300
+"""From no worker to as many as there may be and back, again and again, and herder itself comes and goes: with every request
+answered, whenever it comes."""
+
+import random
+import threading
+import time
+
+from lab import SCRIPTS, Instance, contains, equal, expect, install, run, systemctl, systemctl_value, wait_for
+from load import get
+
+ADDRESS = "127.0.0.1:8000"
+COMMAND = f'command = ["/usr/bin/python3", "{SCRIPTS}/workers/one.py"]\nready = "accepting"\n'
+MOST = 16
+
+install()
+web = Instance("web", f'{COMMAND}workers = {{ min = 0, max = {MOST} }}\nidle-timeout = "2s"\n')
+web.listen()
+web.start()
+equal(web.status, "no worker needed, generation 1", "the status at rest")
+equal(web.workers(), [], "workers at rest")
+
+
+def at_rest():
+    wait_for(lambda: web.report()["wanted"] == 0 and not web.workers(), "nobody is there", 90)
+
+
+def burst(clients, seconds):
+    """So many clients at once; who answered each of them."""
+    answers, failures = [], []
+
+    def client():
+        try:
+            answers.append(int(get(ADDRESS, f"/?{seconds}").body))
+        except Exception as error:
+            failures.append(repr(error))
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    most = wait_for(lambda: (wanted := web.report()["wanted"]) == MOST and wanted, f"{MOST} workers are wanted", 60)
+    for thread in threads:
+        thread.join()
+    equal(failures, [], "requests that failed")
+    equal(len(answers), clients, "answers")
+    return most, len(set(answers))
+
+
+for round in range(2):
+    most, served = burst(400, 0.2)
+    print(f"{most} workers wanted, {served} served")
+    expect(served > MOST / 2, f"only {served} workers served")
+    at_rest()
+    web.wait_for_status("no worker needed, generation 1")
+counters = web.report()["counters"]
+print(counters)
+equal(counters["scaleDowns"], 2 * MOST, "steps down")
+for bad in ("crashes", "failures", "respawns"):
+    equal(counters[bad], 0, bad)
+expect(web.events("scaled_up") and web.events("scaled_down") and web.events("scale_limit"), "no entries about scaling")
+
+# herder itself comes and goes. What the shipped unit allows is told before it hurts.
+web.configure(f'{COMMAND}workers = {{ min = 0, max = 2 }}\nidle-timeout = "200ms"\nexit-idle-time = "300ms"\n')
+contains(run("herder", "check", str(web.file)).stdout, "systemd allows that: NO, herder@web.service may be started 8 times")
+web.drop_in(web.service, "[Unit]\nStartLimitIntervalSec=0\n")
+systemctl("daemon-reload")
+expect("systemd allows" not in run("herder", "check", str(web.file)).stdout, "the limit is off, and check does not see it")
+systemctl("stop", web.service)
+web.listen()
+
+# Connections come at all instants around the one in which the last worker, and then herder, leaves.
+lives = set()
+random.seed(web.main_pid + time.time_ns())
+began = time.monotonic()
+for _ in range(60):
+    equal(get(ADDRESS, "/").status, 200, "status")
+    lives.add(web.show("InvocationID"))
+    time.sleep(random.uniform(0.3, 1.2))
+print(f"{len(lives)} lives of herder, {time.monotonic() - began:.0f} s")
+expect(8 <= len(lives), f"herder was started only {len(lives)} times")
+web.wait_until("inactive")
+equal(web.show("Result"), "success", "how it ended")
+equal(web.show("NRestarts"), "0", "restarts")
+equal(systemctl_value(web.socket, "ActiveState"), "active", "the socket")
+status = systemctl("status", web.service, check=False).stdout
+contains(status, "TriggeredBy: ● herder@web.socket")
+contains(status, "inactive (dead)")
+contains(status, 'Status: "nothing to do until the next connection"')
+contains(web.messages(), "nothing to do for 300ms")
+
+# Many at once, in the moment in which it has just gone.
+for _ in range(5):
+    web.wait_until("inactive")
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(get(ADDRESS, "/?0.01").status)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal(answers, [200] * 20, "answers")

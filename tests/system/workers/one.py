@@ -1,0 +1,34 @@
+"""An HTTP worker of the old kind: one connection after the other, each for as long as /?SECONDS says, and no event loop.
+On SIGTERM it finishes the one it has."""
+
+import os
+import select
+import signal
+import socket
+import time
+
+listener = socket.socket(fileno=3)
+# All who wait are woken by a connection, and one gets it.
+listener.setblocking(False)
+end, told = os.pipe()
+os.set_blocking(told, False)
+signal.set_wakeup_fd(told)
+signal.signal(signal.SIGTERM, lambda *_: None)
+while end not in select.select([listener, end], [], [])[0]:
+    try:
+        client, _ = listener.accept()
+    except BlockingIOError:
+        continue
+    with client:
+        client.setblocking(True)
+        request = b""
+        while b"\r\n\r\n" not in request and (part := client.recv(65536)):
+            request += part
+        if not request:
+            continue
+        seconds = request.split()[1].partition(b"?")[2]
+        time.sleep(float(seconds or 0))
+        body = os.environ["HERDER_WORKER"]
+        client.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
+        client.shutdown(socket.SHUT_WR)
+        client.recv(1)
