@@ -23,6 +23,7 @@ pub mod sight;
 pub mod signals;
 pub mod sockets;
 pub mod spawn;
+pub mod steer;
 pub mod usage;
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! do not offer, or not soundly enough.
 //!
 //! Decides nothing. The calls that make a new process, and those it makes before it executes its
-//! program, are in [`vfork`]; [`code`] gives memory back. Nothing else has `unsafe` in it.
+//! program, are in [`vfork`]; [`steer`] is about groups of sockets, [`code`] gives memory back. Nothing
+//! else has `unsafe` in it.
 
 use std::ffi::{CStr, c_int, c_long, c_uint};
 use std::io;
@@ -12,6 +13,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub mod code;
+pub mod steer;
 pub mod vfork;
 
 /// Signals are numbered from 1 to this (signal(7)).

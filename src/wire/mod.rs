@@ -17,4 +17,5 @@ pub mod page;
 pub mod proc;
 pub mod site;
 pub mod status;
+pub mod steer;
 pub mod varlink;
