@@ -123,6 +123,7 @@ fn run_loop(worker: &Path, samples: usize, into: &mut Samples) -> Outcome<()> {
         ignore_sigpipe: false,
         reset_oom_score: false,
         open_files: None,
+        cpu: None,
         cgroup: None,
     };
     let (mut times, output) = std::io::pipe()?;
@@ -178,6 +179,7 @@ fn run_whole(directory: &Path, worker: &Path, samples: usize, into: &mut Vec<u64
         ignore_sigpipe: true,
         reset_oom_score: false,
         open_files: None,
+        cpu: None,
         cgroup: None,
     };
     let (mut times, output) = std::io::pipe()?;

@@ -14,6 +14,7 @@ mod file;
 mod group;
 mod preset;
 mod program;
+mod queues;
 mod sockets;
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Bound, ListenPid, Problems, Settings, Stdin, Template};
-use crate::herd::{Generation, Ready, SlotId, WorkerId};
+use crate::herd::{Generation, QueueId, Ready, SlotId, WorkerId};
 use environment::Environment;
+use queues::Places;
 use sockets::Selection;
 
 pub use file::read_small_file;
@@ -63,10 +65,12 @@ impl Surroundings {
 pub struct Launch {
     /// Where workers work; `None` is where herder does.
     pub directory: Option<CString>,
-    /// The sockets a worker gets, as indices into those offered: they become 3, 4, ….
+    /// The sockets that workers get, as indices into those offered.
     pub sockets: Vec<usize>,
-    /// The socket that is also standard input, if one is, as an index into those offered.
-    pub stdin: Option<usize>,
+    /// The groups of sockets of which each worker gets its share.
+    pub queues: Vec<Vec<QueueId>>,
+    /// Whether a worker's first socket is also its standard input.
+    pub stdin: bool,
     /// Whether LISTEN_PID is to be set.
     pub listen_pid: bool,
     /// Whether a worker gets a socket that it can be seen waiting on.
@@ -79,6 +83,7 @@ pub struct Launch {
     argv: Vec<Piece>,
     environment: Environment,
     identifier: Option<Bound>,
+    places: Places,
 }
 
 /// `check`, ready to be executed.
@@ -170,6 +175,7 @@ impl Launch {
         preset::has_its_programs(settings, problems);
         preset::has_its_sockets(settings, sockets, &surroundings.instance, problems);
         accepts_on_something(settings, sockets, problems);
+        queues::check(settings, sockets, &surroundings.instance, problems);
         let control_group = group::find(settings, problems);
         let base = directory.as_deref().unwrap_or(&surroundings.directory);
         let check = bind_check(settings, base, environment.path(), problems);
@@ -187,6 +193,8 @@ impl Launch {
         (problems.0.len() == before).then(|| Launch {
             directory: directory.map(|path| c_string(path.as_os_str().as_bytes())),
             sockets: sockets.indices(),
+            queues: sockets.places().groups(),
+            places: sockets.places(),
             stdin,
             can_be_seen: sockets.can_be_seen(),
             listen_pid: settings.listen_pid == ListenPid::Set && !sockets.is_empty(),
@@ -209,6 +217,11 @@ impl Launch {
         self.identifier.as_ref().map(|bound| bound.render(slot.0, worker.0, generation.0))
     }
 
+    /// The sockets of a worker that has these queues, as indices into those offered: they become 3, 4, ….
+    pub fn sockets_of(&self, queues: &[QueueId]) -> Vec<usize> {
+        self.places.of(queues).map(|(_, index)| index).collect()
+    }
+
     /// What the worker of this id gets; its notify socket is at `notify_socket`.
     pub fn render(
         &self,
@@ -216,11 +229,14 @@ impl Launch {
         worker: WorkerId,
         generation: Generation,
         notify_socket: &Path,
+        queues: &[QueueId],
     ) -> Rendered<'_> {
+        let varies = !self.queues.is_empty();
+        let own_sockets = varies.then(|| self.places.of(queues).map(|(name, _)| name).collect());
         Rendered {
             path: &self.path,
             argv: self.argv.iter().map(|piece| piece.render(slot, worker, generation)).collect(),
-            env: self.environment.render(slot, worker, generation, notify_socket),
+            env: self.environment.render(slot, worker, generation, notify_socket, own_sockets),
         }
     }
 }
@@ -271,12 +287,11 @@ fn bind_check(
     Some(Check { argv: std::iter::once(path.clone()).chain(arguments).collect(), path })
 }
 
-fn stdin(settings: &Settings, sockets: &Selection, problems: &mut Problems) -> Option<usize> {
+fn stdin(settings: &Settings, sockets: &Selection, problems: &mut Problems) -> bool {
     if settings.stdin == Stdin::Null {
-        return None;
+        return false;
     }
-    let first = sockets.indices().first().copied();
-    if first.is_none() && !sockets.is_assumed() {
+    if sockets.is_empty() && !sockets.is_assumed() {
         problems.advise(
             settings.origins.get("stdin"),
             "stdin",
@@ -284,7 +299,7 @@ fn stdin(settings: &Settings, sockets: &Selection, problems: &mut Problems) -> O
             "hand one over (a .socket unit, or `--listen`), or remove `stdin`",
         );
     }
-    first
+    !sockets.is_empty()
 }
 
 fn accepts_on_something(settings: &Settings, sockets: &Selection, problems: &mut Problems) {

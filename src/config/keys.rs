@@ -1,6 +1,7 @@
 //! The one table of settings: what each key is called, takes and means. Reading, suggestions,
 //! `herder check` and the test that compares herder.toml(5) all go by it.
 
+mod elastic;
 mod operation;
 mod program;
 mod workers;
@@ -16,7 +17,7 @@ const NO_DEFAULT: &str = "not set";
 /// Every setting, in the order of the manual.
 pub static KEYS: &[Key] = &ALL;
 
-const PARTS: [&[Key]; 3] = [program::KEYS, workers::KEYS, operation::KEYS];
+const PARTS: [&[Key]; 4] = [program::KEYS, workers::KEYS, elastic::KEYS, operation::KEYS];
 
 const COUNT: usize = {
     let (mut count, mut part) = (0, 0);

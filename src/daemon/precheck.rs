@@ -49,7 +49,7 @@ impl Precheck {
         let Some(check) = &spec.launch.check else {
             return Err("there is none".to_owned());
         };
-        let rendered = spec.launch.render(SlotId(0), WorkerId(0), generation, Path::new("/"));
+        let rendered = spec.launch.render(SlotId(0), WorkerId(0), generation, Path::new("/"), &[]);
         let is_for_check = |variable: &Cow<'_, CStr>| {
             let text = variable.to_bytes();
             !NOT_FOR_A_CHECK.iter().any(|name| text.starts_with(name.as_bytes()))
@@ -66,6 +66,7 @@ impl Precheck {
             ignore_sigpipe: inheritance.ignore_sigpipe,
             reset_oom_score: true,
             open_files: inheritance.open_files,
+            cpu: None,
             cgroup: None,
         };
         let process = spawn::spawn(&program, &[]).map_err(|error| error.explain(&program))?;

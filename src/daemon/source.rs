@@ -1,10 +1,11 @@
 //! Where settings come from, and what becomes of them: read, checked, and bound to the sockets.
 
-use crate::config::{self, Machine, Overrides, Settings};
+use crate::config::{self, Machine, Overrides, Queues, Settings};
 use crate::launch::{self, Launch, Offered, Surroundings};
 use crate::linux::queue;
 use crate::linux::sight;
-use crate::linux::sockets::Socket;
+use crate::linux::sockets::{Kind, Socket};
+use crate::linux::steer;
 use std::path::PathBuf;
 
 /// One generation: its settings, and what its workers are started with.
@@ -48,19 +49,28 @@ impl Source {
     /// Every problem there is, a line each.
     pub fn bind(&self, mut settings: Settings, sockets: &[Socket]) -> Result<Spec, String> {
         let queues = queue::of(&sockets.iter().collect::<Vec<_>>());
+        let groups = match settings.queues {
+            Queues::Shared => Vec::new(),
+            Queues::PerWorker => steer::groups(sockets),
+        };
+        let group = |index: usize| groups.iter().position(|group| group.members.contains(&index));
         let offered: Vec<Offered<'_>> = sockets
             .iter()
             .zip(queues)
-            .map(|(socket, queue)| Offered {
+            .enumerate()
+            .map(|(index, (socket, queue))| Offered {
                 name: &socket.name,
                 address: socket.address.as_ref(),
                 backlog: queue.limit,
                 can_be_seen: sight::can_be_seen(socket.kind),
+                group: group(index),
+                datagrams: socket.kind == Kind::Datagram,
             })
             .collect();
         let launch = Launch::new(&settings, &offered, &self.surroundings)
             .map_err(|problems| problems.to_string())?;
         settings.policy.has_socket = launch.can_be_seen;
+        settings.policy.queues.clone_from(&launch.queues);
         Ok(Spec { settings, launch })
     }
 }

@@ -1,6 +1,6 @@
 //! What a ready descriptor is about, as the number it is polled under.
 
-use crate::herd::WorkerId;
+use crate::herd::{QueueId, WorkerId};
 use crate::linux::control::ClientId;
 
 /// A source of events.
@@ -24,6 +24,8 @@ pub enum Token {
     Memory,
     /// The sockets named `herder-metrics`, and who is connected to them.
     Http,
+    /// An accept queue that nobody looks after.
+    Queue(QueueId),
 }
 
 // Ids count up from 0 by one, so the highest bits are free to say what is counted.
@@ -41,6 +43,7 @@ impl From<Token> for u64 {
             Token::Group(WorkerId(id)) => (6, id),
             Token::Memory => (7, 0),
             Token::Http => (8, 0),
+            Token::Queue(QueueId(id)) => (9, id.into()),
         };
         kind << SHIFT | id
     }
@@ -60,6 +63,7 @@ impl Token {
             6 => Token::Group(WorkerId(id)),
             7 => Token::Memory,
             8 => Token::Http,
+            9 => Token::Queue(QueueId(u32::try_from(id).ok()?)),
             _ => return None,
         })
     }
@@ -70,7 +74,7 @@ impl Token {
             // What a worker said comes before its end: it said it earlier.
             Token::Inbox(_) => 0,
             Token::Process(_) => 1,
-            Token::Signals | Token::Group(_) | Token::Memory => 2,
+            Token::Signals | Token::Group(_) | Token::Memory | Token::Queue(_) => 2,
             Token::Check => 3,
             Token::Control | Token::Client(_) => 4,
             Token::Http => 5,
@@ -94,6 +98,7 @@ mod tests {
             Token::Http,
             Token::Group(WorkerId(1)),
             Token::Memory,
+            Token::Queue(QueueId(u32::MAX)),
         ] {
             assert_eq!(Token::of(token.into()), Some(token));
         }

@@ -1,6 +1,6 @@
 //! What the shell tells the core: facts, in the order they happened.
 
-use super::{Exit, Generation, Policy, RequestId, SlotId, Span, WorkerId};
+use super::{Exit, Generation, Policy, QueueId, RequestId, SlotId, Span, WorkerId};
 use std::fmt;
 
 /// Something that happened. An event that comes too late (its worker is gone, its reload is over) is a no-op.
@@ -87,6 +87,11 @@ pub enum Event {
         request: RequestId,
         /// What is to be done.
         what: Request,
+    },
+    /// Something waits in a queue that is watched ([`Action::WatchQueues`](super::Action::WatchQueues)).
+    QueueWaits {
+        /// Which queue.
+        queue: QueueId,
     },
     /// The kernel has killed processes of a worker for want of memory. Told before the
     /// [`Exited`](Event::Exited) of the worker if its own was among them, and before its
@@ -194,6 +199,7 @@ impl fmt::Display for Event {
             Event::OutOfMemory { worker, processes } => {
                 write!(f, "{worker} lost {processes} processes for want of memory")
             }
+            Event::QueueWaits { queue } => write!(f, "something waits in {queue}"),
             Event::Stop => f.write_str("stop"),
         }
     }

@@ -17,6 +17,7 @@
 //!
 //! 4. `tell`: what systemd should know of it ([`Herd::tell`]).
 //!
+//! `queues` says which slot serves which accept queue, where each worker has its own.
 //! `ending` is the way out: a stop, or an escalation when the workers keep dying. The words are
 //! those of herder(8); the states of a worker are drawn in `worker`.
 
@@ -30,6 +31,7 @@ mod exit;
 mod ids;
 mod jitter;
 mod policy;
+mod queues;
 mod record;
 mod report;
 mod request;
@@ -44,7 +46,7 @@ mod worker;
 pub use action::{Action, Notice, RequestOutcome, Verdict};
 pub use event::{Cause, Event, Request, Sight, SpawnFailure};
 pub use exit::{Exit, ExitSet, signal_name, signal_number};
-pub use ids::{Generation, RequestId, SlotId, WorkerId};
+pub use ids::{Generation, QueueId, RequestId, SlotId, WorkerId};
 pub use policy::{Amount, Policy, Ready, ReadyWhen, ServiceWatchdog};
 pub use report::{Evidence, Manner, Report};
 pub use slot::{Ending, PastLife};
@@ -79,6 +81,7 @@ pub struct Herd {
     /// The most slots that were wanted since a worker last left; draining workers come on top.
     peak: u32,
     slots: Vec<Slot>,
+    queues: queues::Queues,
     last_worker: WorkerId,
     /// READY=1 was sent.
     serving: bool,
@@ -115,6 +118,7 @@ impl Herd {
             asked: None,
             open: Vec::new(),
             slots: Vec::new(),
+            queues: queues::Queues::default(),
             last_worker: WorkerId(0),
             serving: false,
             ever_ready: false,
@@ -164,6 +168,7 @@ impl Herd {
         self.make_room();
         self.judge_trouble();
         self.settle();
+        self.settle_queues();
         let sweeps = self.sweeps.drain(..);
         self.out.extend(sweeps.map(|(worker, kill)| Action::Sweep { worker, kill }));
         self.conclude();
@@ -191,6 +196,7 @@ impl Herd {
             .chain(self.next_try())
             .chain(self.rollout_deadline())
             .chain(self.requests_deadline())
+            .chain(self.queues_deadline())
             .chain(self.ending_deadline())
             .chain(self.tell_deadline())
             .min()

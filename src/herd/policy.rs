@@ -1,8 +1,8 @@
 //! What the settings file says about *when* things happen: the part of a generation's
 //! settings the core decides by. Values are final: defaults are filled in, `auto` is a number.
 
-use super::Span;
 use super::exit::ExitSet;
+use super::{QueueId, Span};
 
 /// One generation's rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Policy {
     pub success: ExitSet,
     /// `service-watchdog`: what a WATCHDOG=1 to systemd vouches for.
     pub service_watchdog: ServiceWatchdog,
+    /// `queues`: the groups of which each worker gets its own share; none if workers share every socket.
+    pub queues: Vec<Vec<QueueId>>,
     /// `check` is set: a command has to succeed before a canary is started.
     pub check: bool,
 }
@@ -135,6 +137,7 @@ impl Default for Policy {
             stop_delay: Span::ZERO,
             success: ExitSet::default(),
             service_watchdog: ServiceWatchdog::Loop,
+            queues: Vec::new(),
             check: false,
         }
     }

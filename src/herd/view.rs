@@ -4,7 +4,7 @@ use super::report::Manner;
 use super::rollout::Phase;
 use super::slot::PastLife;
 use super::worker::State;
-use super::{Evidence, Generation, Herd, SlotId, Span, Time, WorkerId};
+use super::{Evidence, Generation, Herd, QueueId, SlotId, Span, Time, WorkerId};
 
 /// What the herd as a whole is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +167,8 @@ pub struct WorkerView {
     pub generation: Generation,
     /// What it is doing.
     pub state: WorkerState,
+    /// The queues it was given, where workers do not share them all.
+    pub queues: Vec<QueueId>,
     /// Why it counts as ready, if it was.
     pub evidence: Option<Evidence>,
     /// While it is starting: what was last seen of it that keeps it from being ready.
@@ -196,6 +198,7 @@ impl Herd {
                 State::Killing { .. } => WorkerState::Killed,
                 State::Sweeping { .. } | State::Burying { .. } => WorkerState::Swept,
             },
+            queues: worker.queues.clone(),
             evidence: worker.ready.map(|(_, evidence)| evidence),
             diagnosis: match worker.state {
                 State::Spawning | State::Starting { .. } => worker.diagnosis().map(str::to_owned),

@@ -29,4 +29,5 @@ pub mod usage;
 #[cfg(test)]
 mod testing;
 
+pub use sys::allowed_cpus;
 pub use sys::code::give_back_code;

@@ -46,6 +46,8 @@ pub struct Program<'a> {
     pub reset_oom_score: bool,
     /// Its limit of open descriptors; herder's own without one.
     pub open_files: Option<OpenFiles>,
+    /// The CPU it is kept on; without one it runs where herder may.
+    pub cpu: Option<usize>,
     /// The cgroup it starts in; herder's own without one.
     pub cgroup: Option<&'a Entrance>,
 }
@@ -228,6 +230,10 @@ fn prepare(
         if let Ok(file) = me.open(c"/proc/self/oom_score_adj", libc::O_WRONLY) {
             let _ = me.write(file, b"0");
         }
+    }
+    if let Some(cpu) = program.cpu {
+        // It may have been taken from herder just now (cpuset), and a worker that runs elsewhere serves, too.
+        let _ = me.stay_on(cpu);
     }
     if let Some(directory) = &program.directory {
         me.change_directory(directory).map_err(at(Stage::ChangeDirectory))?;

@@ -26,6 +26,7 @@ fn shell(script: &str) -> Program<'static> {
         ignore_sigpipe: false,
         reset_oom_score: false,
         open_files: None,
+        cpu: None,
         cgroup: None,
     }
 }

@@ -53,7 +53,7 @@ fn taken(sockets: &[Socket]) -> Vec<usize> {
 fn arrive(address: SocketAddr, kind: Kind) {
     match kind {
         Kind::Listener => drop(TcpStream::connect(address).unwrap()),
-        _ => drop(sender(address).send(b"x").unwrap()),
+        _ => assert_eq!(sender(address).send(b"x").unwrap(), 1),
     }
 }
 
@@ -126,7 +126,7 @@ fn datagrams_of_one_sender_stay_together() {
         let places = |open: &[bool; 4]| -> Vec<usize> {
             group.open(&sockets, open).unwrap();
             let place = |sender: &UdpSocket| {
-                (0..2).for_each(|_| drop(sender.send(b"x").unwrap()));
+                (0..2).for_each(|_| assert_eq!(sender.send(b"x").unwrap(), 1));
                 let taken = taken(&sockets);
                 taken.iter().position(|count| *count == 2).expect("both at one")
             };

@@ -35,6 +35,7 @@ impl Shell {
             ignore_sigpipe: false,
             reset_oom_score: false,
             open_files: None,
+            cpu: None,
             cgroup: None,
         };
         let child = spawn(&program, sockets).unwrap();

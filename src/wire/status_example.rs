@@ -53,6 +53,8 @@ pub fn example(slots: u32) -> Status {
                 waiting: Some(17),
                 limit: Some(4096),
                 dropped: Some(3),
+                slots: Some(vec![0, 1]),
+                closed: false,
                 changes: Vec::new(),
             },
             Socket {
@@ -62,6 +64,8 @@ pub fn example(slots: u32) -> Status {
                 waiting: Some(0),
                 limit: Some(128),
                 dropped: None,
+                slots: None,
+                closed: false,
                 changes: vec![SocketChange {
                     kind: ChangeKind::Backlog,
                     harmful: true,
@@ -75,9 +79,12 @@ pub fn example(slots: u32) -> Status {
                 waiting: None,
                 limit: None,
                 dropped: None,
+                slots: None,
+                closed: false,
                 changes: Vec::new(),
             },
         ],
+        imbalance: Some(1.25),
         reload: None,
         reloads: vec![reload(Some(4), Verdict::Failed), reload(Some(3), Verdict::Done)],
         counters: Counters {

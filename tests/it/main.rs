@@ -29,6 +29,7 @@ mod http;
 mod logs;
 mod notify;
 mod presets;
+mod queues;
 mod quiet;
 mod readiness;
 mod reload;

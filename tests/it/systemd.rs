@@ -150,6 +150,7 @@ impl Unit {
             ignore_sigpipe: true,
             reset_oom_score: false,
             open_files: None,
+            cpu: None,
             cgroup: None,
         };
         let fds: Vec<BorrowedFd<'_>> = self.sockets.iter().map(|(_, fd)| fd.as_fd()).collect();

@@ -33,10 +33,11 @@ pub fn status(name: &str, slots: u32) -> Status {
         "state": "degraded", "status": format!("degraded {serving}/{slots}: slot 0 was killed for want of memory"),
         "wanted": slots, "ready": serving, "starting": 1, "draining": u32::from(slots > 1),
         "sockets": [
-            {"name": "web", "address": "[::]:80", "kind": "stream", "waiting": 17, "limit": 4096, "dropped": 3},
+            {"name": "web", "address": "[::]:80", "kind": "stream", "waiting": 17, "limit": 4096, "dropped": 3, "slots": [0, 1]},
             {"name": "admin", "address": "/run/web/admin.sock", "kind": "stream", "waiting": 120, "limit": 128, "dropped": null},
             {"name": "queue", "address": null, "kind": "fifo", "waiting": null, "limit": null, "dropped": null},
         ],
+        "imbalance": 1.25,
         "reload": null,
         "reloads": [
             {"generation": 4, "atUSec": 1_795_420_740_000_000_u64, "tookUSec": 1_500_000, "verdict": "failed",

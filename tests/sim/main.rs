@@ -8,6 +8,7 @@ mod answers;
 mod behaviour;
 mod looks;
 mod properties;
+mod queues;
 mod requests;
 mod scenarios;
 mod story;

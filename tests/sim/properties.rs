@@ -3,10 +3,11 @@
 
 use super::answers::Answers;
 use super::behaviour::{Fault, Quality};
+use super::queues::Queues;
 use super::world::has_process;
 use herder::herd::{
     Action, Condition, Event, Evidence, Generation, Herd, Manner, Notice, Policy, Ready, Report,
-    Request, Sight, SlotId, Time, Verdict, WorkerId, WorkerState,
+    Request, Sight, SlotId, Span, Time, Verdict, WorkerId, WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -419,6 +420,19 @@ impl Watch {
                 _ => {}
             }
         }
+    }
+
+    /// A slot that is no longer wanted leaves nothing in its queues.
+    pub fn queues_are_left_empty(
+        &self,
+        now: Time,
+        herd: &Herd,
+        actions: &[Action],
+        queues: &mut Queues,
+        patience: Span,
+    ) {
+        let asked_for = &self.answers.unwanted;
+        queues.leaves_in_time(now, herd, &self.before, actions, asked_for, patience);
     }
 
     /// Asked for in peace, and done.

@@ -3,10 +3,11 @@
 
 use super::behaviour::{Behaviour, Fault, Leftover, Quality};
 use super::properties::Watch;
+use super::queues::Queues;
 use herder::herd::{
-    Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Policy, Ready, ReadyWhen,
-    Request, RequestId, ServiceWatchdog, Sight, SlotId, Span, SpawnFailure, Time, WorkerId,
-    WorkerState,
+    Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Policy, QueueId, Ready,
+    ReadyWhen, Request, RequestId, ServiceWatchdog, Sight, SlotId, Span, SpawnFailure, Time,
+    WorkerId, WorkerState,
 };
 use std::collections::BTreeMap;
 
@@ -47,11 +48,15 @@ pub struct World {
     qualities: BTreeMap<Generation, Quality>,
     policies: BTreeMap<Generation, Policy>,
     watch: Watch,
+    queues: Queues,
     generation: Generation,
     files_lost: bool,
     /// Nothing goes wrong any more, except for what is broken for good.
     calm: bool,
 }
+
+/// The queue of a connection that has not come yet.
+const COMING: QueueId = QueueId(u32::MAX);
 
 /// How long the trouble lasts, and how long the herd then has to recover: the longest of a slow
 /// start, its back-off, a reload of every slot after the other, and drains that run into SIGKILL.
@@ -61,7 +66,8 @@ const RECOVERY: Span = Span::secs(1_800);
 impl World {
     pub fn new(seed: u64, files_lost: bool) -> World {
         let mut dice = Dice(seed);
-        let policy = any_policy(&mut dice);
+        let queues = Queues::any(&mut dice);
+        let policy = Policy { queues: queues.groups.clone(), ..any_policy(&mut dice) };
         let generation = Generation(1);
         let quality = any_quality(&mut dice, 3);
         World {
@@ -77,6 +83,7 @@ impl World {
             qualities: [(generation, quality)].into(),
             policies: [(generation, policy)].into(),
             watch: Watch::default(),
+            queues,
             generation,
             files_lost,
             calm: false,
@@ -99,6 +106,7 @@ impl World {
         let mut herd = Herd::start(self.now, seed, self.generation, policy, watchdog, &mut actions);
         herd.tell(self.now, &mut actions);
         self.watch.after(self.now, &herd, &Event::Tick, &actions, &self.policies);
+        actions.iter().for_each(|action| self.queues.perform(action));
         self.herd = Some(herd);
         self.perform(actions);
         self.plan_interventions();
@@ -108,6 +116,13 @@ impl World {
         self.run_until(calm_at + RECOVERY);
         let Some(herd) = &self.herd else { return };
         self.watch.at_the_end(herd, &self.qualities);
+        let (wanted, ready) = herd.strength();
+        if wanted > 0
+            && wanted == ready
+            && !matches!(self.qualities[&herd.generation()], Quality::Broken(_))
+        {
+            self.queues.nothing_waits();
+        }
         let generation = herd.generation();
         // Workers take up to 3 s; with less time than that they are ready only now and then.
         let patient = self.policies[&generation].start_timeout >= Span::secs(5);
@@ -130,9 +145,24 @@ impl World {
         self.run_until(end);
         let herd = self.herd.as_ref().expect("nobody has stopped it");
         self.watch.was_done(herd, what);
+        if herd.strength().0 == 0 {
+            return;
+        }
+        // Wherever a connection has got to, somebody takes it.
+        self.queues.arrive_everywhere(self.now);
+        self.later(Span::ZERO, Event::Tick);
+        self.run_until(self.now + Span::secs(120));
+        self.queues.nothing_waits();
     }
 
     fn plan_interventions(&mut self) {
+        if !self.queues.groups.is_empty() {
+            for _ in 0..self.dice.below(60) {
+                let at = Span::millis(self.dice.below(TROUBLE.0 / 1000));
+                // Of no queue yet: where it goes is decided when it comes.
+                self.later(at, Event::QueueWaits { queue: COMING });
+            }
+        }
         for _ in 0..self.dice.below(20) {
             let mut at = Span::millis(self.dice.below(TROUBLE.0 / 1000));
             // In bursts, now and then: the next thing comes while the last is under way.
@@ -201,7 +231,9 @@ impl World {
 
     /// Settings without a number yet: reloads are numbered in the order in which they come.
     fn any_reload(&mut self) -> Event {
-        Event::Reload { generation: Generation(0), policy: any_policy(&mut self.dice) }
+        let queues = self.queues.groups.clone();
+        let policy = Policy { queues, ..any_policy(&mut self.dice) };
+        Event::Reload { generation: Generation(0), policy }
     }
 
     fn number(&mut self, policy: Policy) -> Event {
@@ -256,6 +288,7 @@ impl World {
     /// an end heard of twice, a worker nobody knows.
     fn happen(&mut self, event: Event) {
         let event = match event {
+            Event::QueueWaits { queue: COMING } => return self.arrive(),
             Event::Reload { policy, .. } => self.number(policy),
             Event::Asked { what, .. } => {
                 let what = self.aim(what);
@@ -294,11 +327,23 @@ impl World {
             | Event::Scale { .. }
             | Event::Asked { .. }
             | Event::OutOfMemory { .. }
+            | Event::QueueWaits { .. }
             | Event::Stop => true,
         };
         if possible {
             self.feed(event);
         }
+    }
+
+    /// A connection comes.
+    fn arrive(&mut self) {
+        let Some((queue, slow)) = self.queues.arrives(self.now, &mut self.dice) else { return };
+        self.trace.push(format!("{} a connection to {queue}", self.now));
+        // Taken in no time, or not, it is noticed.
+        if self.queues.is_watched(queue) {
+            self.later(Span::ZERO, Event::QueueWaits { queue });
+        }
+        self.later(slow, Event::Tick);
     }
 
     /// The fault “the old files no longer start either”: overwritten in place by a deploy.
@@ -323,6 +368,19 @@ impl World {
             herd.tell(self.now, &mut actions);
         }
         self.watch.after(self.now, &herd, &event, &actions, &self.policies);
+        let patience = self.policies.values().map(|policy| policy.stop_timeout).min();
+        self.watch.queues_are_left_empty(
+            self.now,
+            &herd,
+            &actions,
+            &mut self.queues,
+            patience.unwrap_or_default(),
+        );
+        actions.iter().for_each(|action| self.queues.perform(action));
+        self.queues.check(&herd);
+        for queue in self.queues.serve(self.now, &herd) {
+            self.later(Span::ZERO, Event::QueueWaits { queue });
+        }
         self.herd = Some(herd);
         self.perform(actions);
     }
@@ -348,6 +406,8 @@ impl World {
                 }
                 Action::Exit { .. } => self.herd = None,
                 Action::Forget { .. }
+                | Action::Steer { .. }
+                | Action::WatchQueues { .. }
                 | Action::Abandon { .. }
                 | Action::Notify(_)
                 | Action::Report(_)
@@ -484,6 +544,7 @@ fn any_policy(dice: &mut Dice) -> Policy {
         stop_delay: Span::secs([0, 0, 5][dice.below(3) as usize]),
         success: ExitSet { codes: success, signals: [].into() },
         service_watchdog: [ServiceWatchdog::Loop, ServiceWatchdog::Workers][dice.below(2) as usize],
+        queues: Vec::new(),
         check: dice.below(5) == 0,
     }
 }

@@ -39,6 +39,7 @@ pub fn serving(at: Duration, slots: u32) -> Status {
             socket("web", Some("[::]:443"), "stream", Some((waiting, 4096)), Some(0)),
             socket("admin", Some("/run/web/admin.sock"), "stream", Some((0, 128)), None),
         ],
+        imbalance: Some(1.25),
         reload: None,
         reloads: vec![PastReload {
             generation: Some(7),
@@ -174,6 +175,8 @@ fn socket(
         waiting: queue.map(|(waiting, _)| waiting),
         limit: queue.map(|(_, limit)| limit),
         dropped,
+        slots: None,
+        closed: false,
         changes: Vec::new(),
     }
 }

@@ -108,6 +108,7 @@ fn start(group: &Group, script: &str) -> spawn::Child {
         ignore_sigpipe: false,
         reset_oom_score: false,
         open_files: None,
+        cpu: None,
         cgroup: Some(&entrance),
     };
     spawn::spawn(&program, &[]).unwrap()
@@ -383,6 +384,7 @@ fn a_group_that_is_gone_is_an_error_at_its_stage() {
                 ignore_sigpipe: false,
                 reset_oom_score: false,
                 open_files: None,
+                cpu: None,
                 cgroup: Some(&entrance),
             };
             let error = spawn::spawn(&program(), &[]).unwrap_err();
