@@ -40,7 +40,7 @@ impl Herd {
         let wanted = self.wanted();
         let surplus = self.slots.iter().skip(wanted as usize);
         let stand_ins: u32 = surplus.map(|slot| u32::from(slot.has_ready())).sum();
-        let peak = before.max(wanted + stand_ins);
+        let peak = before.max(wanted + stand_ins).max(wanted + self.called().count() as u32);
         let leaving = self.count(Worker::is_leaving) > 0;
         self.peak = if leaving { self.peak.max(peak) } else { peak };
     }

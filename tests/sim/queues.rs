@@ -3,7 +3,7 @@
 use super::story::{CRASH, Story, policy};
 use super::world::Dice;
 use herder::herd::{
-    Action, Condition, Event, Herd, Policy, QueueId, Request, SlotId, Span, Time, WorkerId,
+    Action, Amount, Condition, Event, Herd, Policy, QueueId, Request, SlotId, Span, Time, WorkerId,
     WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,7 +177,12 @@ impl Queues {
                 continue;
             }
             for queue in self.given.get(worker).into_iter().flatten() {
-                let served = ready.iter().any(|(_, id)| self.has(*id, *queue));
+                // Or its next worker is on its way: a wanted slot had one until now.
+                let had = |(id, (slot, state)): (&WorkerId, &(SlotId, WorkerState))| {
+                    slot.0 < wanted && *state == WorkerState::Ready && self.has(*id, *queue)
+                };
+                let served =
+                    ready.iter().any(|(_, id)| self.has(*id, *queue)) || before.iter().any(had);
                 let moved = self.moved.get(queue).copied().unwrap_or_default();
                 assert!(
                     served || now.0 - moved.0.max(since.0) >= EMPTY_FOR,
@@ -345,6 +350,23 @@ fn what_comes_late_to_a_slot_that_has_left_is_served() {
     story.up(6);
     assert_eq!(steered(&story).last().unwrap(), &[0; 0]);
     assert_eq!(watched(&story), [0; 0]);
+}
+
+/// What comes late is served also where there is no room for one worker more than wanted.
+#[test]
+fn who_is_called_is_within_the_bounds() {
+    let frugal = Policy {
+        max_surge: Amount::Number(0),
+        max_unavailable: Amount::Number(1),
+        max_draining: Some(0),
+        ..of_four(4)
+    };
+    let mut story = Story::serving(frugal);
+    story.ask(Request::Scale { workers: 3 });
+    story.pass(Span::secs(6));
+    story.dies(4, CRASH);
+    story.tell(Event::QueueWaits { queue: QueueId(3) });
+    assert_eq!(given(&story), [(5, 3, vec![3])]);
 }
 
 #[test]
