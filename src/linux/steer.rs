@@ -16,7 +16,6 @@ use super::sys;
 use crate::wire::address::Address;
 use crate::wire::diag;
 use crate::wire::steer::{Choice, program};
-use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::stat::fstat;
 use std::fmt;
@@ -56,9 +55,8 @@ impl fmt::Display for Disorder {
     }
 }
 
-/// The sockets of one address that may be a group: TCP or UDP, of the same kind and device.
-///
-/// What is alone at its address is a group of one; `is_shareable` says whether it might have company.
+/// The sockets of one address that may share it (`SO_REUSEPORT`), of TCP or UDP. One that is alone there is a
+/// group of one.
 pub fn groups(sockets: &[Socket]) -> Vec<Group> {
     let mut groups: Vec<(Place<'_>, Group)> = Vec::new();
     for (index, socket) in sockets.iter().enumerate() {
@@ -176,11 +174,6 @@ fn judge(ours: &[u32], there: &[u32]) -> Option<Disorder> {
         false if strangers > 0 => Some(Disorder::Strangers(strangers)),
         false => Some(Disorder::Shuffled),
     }
-}
-
-/// Whether a socket may share its address with others.
-pub fn is_shareable(socket: &Socket) -> Result<bool, Errno> {
-    getsockopt(socket, sockopt::ReusePort)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-# seconds: 900
+# seconds: 1500
 """Each worker has its own accept queue, which systemd and herder hold open: event loops share the load evenly, and of those
 killed nothing is lost but what they had accepted."""
 
@@ -45,7 +45,7 @@ equal(slots, [[slot] for slot in range(WORKERS)], "the slots of the sockets")
 # Whoever is killed leaves its queue to the next.
 with Storm(ADDRESS, pause=0.002) as storm:
     wait_for(lambda: storm.answered > 100, "the first answers")
-    kill_many(web.workers, web.runtime, KILLS, 600)
+    kill_many(web.workers, web.runtime, KILLS, 900)
     before = storm.answered
     wait_for(lambda: storm.answered > before + 500, "answers after the last kill", 60)
 lost = storm.never_accepted(web.runtime)
