@@ -125,6 +125,7 @@ fn run_loop(worker: &Path, samples: usize, into: &mut Samples) -> Outcome<()> {
         reset_oom_score: false,
         open_files: None,
         limits: None,
+        cpu: None,
         cgroup: None,
     };
     let (mut times, output) = std::io::pipe()?;
@@ -182,6 +183,7 @@ fn run_whole(directory: &Path, worker: &Path, samples: usize, into: &mut Vec<u64
         reset_oom_score: false,
         open_files: None,
         limits: None,
+        cpu: None,
         cgroup: None,
     };
     let (mut times, output) = std::io::pipe()?;

@@ -37,7 +37,7 @@ pub fn check(file: &Path, overrides: &Overrides, machine: &Machine) -> Result<St
     report.push_str(&settings_in_effect(&settings));
     report.push_str(&added_by_preset(&settings));
     if let Some(launch) = &launch {
-        let rendered = launch.render(SlotId(0), WorkerId(1), Generation(1), Path::new(""));
+        let rendered = launch.render(SlotId(0), WorkerId(1), Generation(1), Path::new(""), &[]);
         report.push_str(&what_runs(launch, &rendered, &surroundings));
         let directory = launch.directory.as_ref().map(|path| path.to_string_lossy().into_owned());
         let needs = needs(file, &settings, directory.as_deref(), &rendered);

@@ -14,6 +14,7 @@ mod file;
 mod group;
 mod preset;
 mod program;
+mod queues;
 mod sockets;
 #[cfg(test)]
 mod tests;
@@ -25,9 +26,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Bound, ListenPid, Problems, Settings, Stdin, Template};
-use crate::herd::{Generation, Ready, SlotId, WorkerId};
+use crate::herd::{Generation, QueueId, Ready, SlotId, WorkerId};
 use crate::wire::url::Url;
 use environment::Environment;
+use queues::Places;
 use sockets::Selection;
 
 pub use file::read_small_file;
@@ -64,10 +66,12 @@ impl Surroundings {
 pub struct Launch {
     /// Where workers work; `None` is where herder does.
     pub directory: Option<CString>,
-    /// The sockets a worker gets, as indices into those offered: they become 3, 4, ….
+    /// The sockets that workers get, as indices into those offered.
     pub sockets: Vec<usize>,
-    /// The socket that is also standard input, if one is, as an index into those offered.
-    pub stdin: Option<usize>,
+    /// The groups of sockets of which each worker gets its share.
+    pub queues: Vec<Vec<QueueId>>,
+    /// Whether a worker's first socket is also its standard input.
+    pub stdin: bool,
     /// Whether LISTEN_PID is to be set.
     pub listen_pid: bool,
     /// Whether WATCHDOG_PID is to be set.
@@ -84,6 +88,7 @@ pub struct Launch {
     argv: Vec<Piece>,
     environment: Environment,
     identifier: Option<Bound>,
+    places: Places,
 }
 
 /// `probe`
@@ -185,6 +190,7 @@ impl Launch {
         preset::has_its_sockets(settings, sockets, &surroundings.instance, problems);
         accepts_on_something(settings, sockets, problems);
         sees_load_on_something(settings, sockets, problems);
+        queues::check(settings, sockets, &surroundings.instance, problems);
         let control_group = group::find(settings, problems);
         let base = directory.as_deref().unwrap_or(&surroundings.directory);
         let check = settings.check.as_deref();
@@ -204,6 +210,8 @@ impl Launch {
         (problems.0.len() == before).then(|| Launch {
             directory: directory.map(|path| c_string(path.as_os_str().as_bytes())),
             sockets: sockets.indices(),
+            queues: sockets.places().groups(),
+            places: sockets.places(),
             stdin,
             can_be_seen: sockets.can_be_seen(),
             listen_pid: settings.listen_pid == ListenPid::Set && !sockets.is_empty(),
@@ -229,6 +237,11 @@ impl Launch {
         self.identifier.as_ref().map(|bound| bound.render(slot.0, worker.0, generation.0))
     }
 
+    /// The sockets of a worker that has these queues, as indices into those offered: they become 3, 4, ….
+    pub fn sockets_of(&self, queues: &[QueueId]) -> Vec<usize> {
+        self.places.of(queues).map(|(_, index)| index).collect()
+    }
+
     /// What the worker of this id gets; its notify socket is at `notify_socket`.
     pub fn render(
         &self,
@@ -236,11 +249,14 @@ impl Launch {
         worker: WorkerId,
         generation: Generation,
         notify_socket: &Path,
+        queues: &[QueueId],
     ) -> Rendered<'_> {
+        let varies = !self.queues.is_empty();
+        let own_sockets = varies.then(|| self.places.of(queues).map(|(name, _)| name).collect());
         Rendered {
             path: &self.path,
             argv: self.argv.iter().map(|piece| piece.render(slot, worker, generation)).collect(),
-            env: self.environment.render(slot, worker, generation, notify_socket),
+            env: self.environment.render(slot, worker, generation, notify_socket, own_sockets),
         }
     }
 }
@@ -317,12 +333,11 @@ fn bind_command(
     Some(Check { argv: std::iter::once(path.clone()).chain(arguments).collect(), path })
 }
 
-fn stdin(settings: &Settings, sockets: &Selection, problems: &mut Problems) -> Option<usize> {
+fn stdin(settings: &Settings, sockets: &Selection, problems: &mut Problems) -> bool {
     if settings.stdin == Stdin::Null {
-        return None;
+        return false;
     }
-    let first = sockets.indices().first().copied();
-    if first.is_none() && !sockets.is_assumed() {
+    if sockets.is_empty() && !sockets.is_assumed() {
         problems.advise(
             settings.origins.get("stdin"),
             "stdin",
@@ -330,7 +345,7 @@ fn stdin(settings: &Settings, sockets: &Selection, problems: &mut Problems) -> O
             "hand one over (a .socket unit, or `--listen`), or remove `stdin`",
         );
     }
-    first
+    !sockets.is_empty()
 }
 
 fn sees_load_on_something(settings: &Settings, sockets: &Selection, problems: &mut Problems) {

@@ -6,6 +6,7 @@ mod hang;
 mod limits;
 mod operation;
 mod program;
+mod queues;
 pub mod scaling;
 mod workers;
 
@@ -20,13 +21,14 @@ const NO_DEFAULT: &str = "not set";
 /// Every setting, in the order of the manual.
 pub static KEYS: &[Key] = &ALL;
 
-const PARTS: [&[Key]; 7] = [
+const PARTS: [&[Key]; 8] = [
     program::KEYS,
     workers::KEYS,
     scaling::KEYS,
     hang::KEYS,
     operation::KEYS,
     elastic::KEYS,
+    queues::KEYS,
     limits::KEYS,
 ];
 

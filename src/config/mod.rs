@@ -40,7 +40,9 @@ pub use limits::{Limits, Memory, Percent, Resource, ResourceLimit};
 pub use load::{assess, key, load};
 pub use problem::{Place, Problem, Problems};
 pub use read::{is_set_by_herder, quote};
-pub use settings::{EnvironmentFile, Listen, ListenPid, SIGTERM, Settings, Stdin};
+pub use settings::{
+    Balance, CpuAffinity, EnvironmentFile, Listen, ListenPid, Queues, SIGTERM, Settings, Stdin,
+};
 pub use show::{Line, effective};
 pub use span::parse as parse_span;
 pub use template::{Bound, SocketField, Template, TemplateError};

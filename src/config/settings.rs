@@ -36,6 +36,12 @@ pub struct Settings {
     pub stdin: Stdin,
     /// `listen-pid`
     pub listen_pid: ListenPid,
+    /// `queues`
+    pub queues: Queues,
+    /// `balance`
+    pub balance: Balance,
+    /// `cpu-affinity`
+    pub cpu_affinity: CpuAffinity,
     /// `blocking`: the server needs its sockets to block.
     pub blocking: bool,
     /// `directory`: as written; [`Launch`](crate::launch::Launch) resolves it.
@@ -75,6 +81,9 @@ impl Default for Settings {
             sockets: None,
             stdin: Stdin::Null,
             listen_pid: ListenPid::Set,
+            queues: Queues::Shared,
+            balance: Balance::Hash,
+            cpu_affinity: CpuAffinity::Off,
             blocking: false,
             directory: None,
             environment: BTreeMap::new(),
@@ -129,6 +138,31 @@ impl ProbeSettings {
         let &ProbeSettings { interval, timeout, failures, .. } = self;
         Some(Probe { interval, timeout, failures, of_worker })
     }
+}
+
+/// `queues`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queues {
+    /// Every worker gets every socket.
+    Shared,
+    /// Of several sockets at one address each worker gets its own.
+    PerWorker,
+}
+
+/// `balance`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// The kernel's hash, over the queues that are served.
+    Hash,
+}
+
+/// `cpu-affinity`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuAffinity {
+    /// Workers run where herder may.
+    Off,
+    /// Each slot has a CPU of its own, as long as there are enough.
+    Slot,
 }
 
 /// One entry of `listen`.

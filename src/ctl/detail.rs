@@ -99,12 +99,22 @@ fn head(status: &Status, now: SystemTime, width: Option<usize>) -> Vec<String> {
         [] => say("sockets", vec!["none".to_owned()]),
         sockets => say("sockets", sockets.iter().flat_map(socket).collect()),
     }
+    say("balance", uneven(status).into_iter().collect());
     say("set", status.set.iter().map(set).collect());
     say("reload", status.reload.iter().map(|reload| under_way(reload, now)).collect());
     say("reloads", status.reloads.iter().map(|reload| past(reload, now)).collect());
     say("starting", starting(&status.workers));
     say("so far", vec![so_far(&status.counters)]);
     lines
+}
+
+/// Said only where somebody may want to change something.
+fn uneven(status: &Status) -> Option<String> {
+    const UNEVEN: f64 = 1.5;
+    let imbalance = status.imbalance.filter(|imbalance| *imbalance >= UNEVEN)?;
+    Some(format!(
+        "the busiest worker has {imbalance:.1} times the CPU share of the mean (BALANCE in herder.toml(5))"
+    ))
 }
 
 /// A list that is broken into lines between its parts only.
@@ -156,6 +166,17 @@ fn queue(socket: &Socket) -> String {
     if let Some(dropped) = socket.dropped {
         text.push_str(if socket.waiting.is_some() { ", " } else { ": " });
         text.push_str(&format!("{dropped} dropped"));
+    }
+    if let Some(slots) = &socket.slots {
+        let numbers: Vec<String> = slots.iter().map(u32::to_string).collect();
+        match slots.len() {
+            0 => text.push_str(", no slot's"),
+            1 => text.push_str(&format!(", slot {}", numbers[0])),
+            _ => text.push_str(&format!(", slots {}", numbers.join(" "))),
+        }
+    }
+    if socket.closed {
+        text.push_str(", nothing new");
     }
     one_line(&text)
 }

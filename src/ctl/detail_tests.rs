@@ -20,7 +20,7 @@ fn everything_is_said_in_order() {
 web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
   status   degraded 2/3: slot 0 was killed for want of memory
   herder   pid 100, version 0.1.0, up 13min 20s, 1.235s of CPU time, 2.2M of memory, 40 file descriptors
-  sockets  web [::]:80 (stream): 17 of 4096 waiting, 3 dropped
+  sockets  web [::]:80 (stream): 17 of 4096 waiting, 3 dropped, slots 0 1
            admin /run/web/admin.sock (stream): 0 of 128 waiting
            ! the backlog of admin is 128 and was 4096
            queue (fifo)
@@ -48,7 +48,7 @@ web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
   status   degraded 2/3: slot 0 was killed for want of memory
   herder   pid 100, version 0.1.0, up 13min 20s, 1.235s of CPU time,
            2.2M of memory, 40 file descriptors
-  sockets  web [::]:80 (stream): 17 of 4096 waiting, 3 dropped
+  sockets  web [::]:80 (stream): 17 of 4096 waiting, 3 dropped, slots 0 1
            admin /run/web/admin.sock (stream): 0 of 128 waiting
            ! the backlog of admin is 128 and was 4096
            queue (fifo)

@@ -15,7 +15,9 @@ mod remains;
 use super::limits;
 use super::source::Spec;
 use super::token::Token;
-use crate::herd::{Cause, Event, Exit, Generation, SlotId, SpawnFailure, WorkerId};
+use crate::config::CpuAffinity;
+use crate::herd::{Cause, Event, Exit, Generation, QueueId, SlotId, SpawnFailure, WorkerId};
+use crate::linux::allowed_cpus;
 use crate::linux::cgroup::{Group, Tree, Watch};
 use crate::linux::child::{self, RawExit};
 use crate::linux::control;
@@ -60,6 +62,16 @@ pub struct Inheritance {
     pub reset_oom_score: bool,
     /// What herder was given, before it raised its own.
     pub open_files: Option<OpenFiles>,
+}
+
+/// A worker that is to be started.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    pub worker: WorkerId,
+    pub slot: SlotId,
+    pub generation: Generation,
+    /// Those it is given, of the queues that workers do not share.
+    pub queues: &'a [QueueId],
 }
 
 #[derive(Debug)]
@@ -153,16 +165,9 @@ impl Children {
     }
 
     /// Starts a worker, and says what came of it.
-    pub fn spawn(
-        &mut self,
-        poll: &Poll,
-        worker: WorkerId,
-        slot: SlotId,
-        generation: Generation,
-        spec: &Spec,
-        sockets: &[Socket],
-    ) -> Event {
-        match self.try_spawn(poll, worker, slot, generation, spec, sockets) {
+    pub fn spawn(&mut self, poll: &Poll, job: Job<'_>, spec: &Spec, sockets: &[Socket]) -> Event {
+        let worker = job.worker;
+        match self.try_spawn(poll, job, spec, sockets) {
             Ok(()) => Event::Spawned { worker },
             Err(failure) => Event::SpawnFailed { worker, failure },
         }
@@ -171,12 +176,11 @@ impl Children {
     fn try_spawn(
         &mut self,
         poll: &Poll,
-        worker: WorkerId,
-        slot: SlotId,
-        generation: Generation,
+        job: Job<'_>,
         spec: &Spec,
         sockets: &[Socket],
     ) -> Result<(), SpawnFailure> {
+        let Job { worker, slot, generation, queues } = job;
         let system = |tried: &str| {
             let text = format!("cannot {tried}");
             move |error: io::Error| SpawnFailure {
@@ -198,12 +202,14 @@ impl Children {
         let home = self.groups.take(worker, &limits.group).map_err(|(tried, why)| {
             SpawnFailure { cause: limits::cause(&why), text: format!("cannot {tried}: {why}") }
         })?;
-        let mut rendered = launch.render(slot, worker, generation, inbox.path());
+        let mut rendered = launch.render(slot, worker, generation, inbox.path(), queues);
         let identifier = launch.identifier(slot, worker, generation);
         let stream = identifier.and_then(|name| self.output.open(worker, &name));
         if let Some(stream) = &stream {
             output::announce(stream, &mut rendered.env);
         }
+        let own = launch.sockets_of(queues);
+        let first = own.first().filter(|_| launch.stdin);
         let mut program = Program {
             path: Cow::Borrowed(rendered.path),
             argv: rendered.argv,
@@ -211,16 +217,17 @@ impl Children {
             directory: launch.directory.as_deref().map(Cow::Borrowed),
             listen_pid: launch.listen_pid,
             watchdog_pid: launch.watchdog_pid,
-            stdin: launch.stdin.map(|index| sockets[index].fd.as_raw_fd()),
+            stdin: first.map(|&index| sockets[index].fd.as_raw_fd()),
             output: stream.as_ref().map(|stream| stream.socket.as_raw_fd()),
             die_with_herder: self.inheritance.die_with_herder,
             ignore_sigpipe: self.inheritance.ignore_sigpipe,
             reset_oom_score: self.inheritance.reset_oom_score,
             open_files: self.inheritance.open_files,
             limits: Some(&limits.process),
+            cpu: cpu(spec.settings.cpu_affinity, slot),
             cgroup: home.as_ref().map(|home| &home.entrance),
         };
-        let fds: Vec<_> = launch.sockets.iter().map(|&index| sockets[index].fd.as_fd()).collect();
+        let fds: Vec<_> = own.iter().map(|&index| sockets[index].fd.as_fd()).collect();
         let mut started = spawn::spawn(&program, &fds);
         if let (Err(why), Some(_)) = (&started, program.cgroup)
             && matches!(why.stage, Stage::CreateProcess | Stage::JoinCgroup)
@@ -259,7 +266,7 @@ impl Children {
             group,
             watch: None,
             kills: Kills::default(),
-            sockets: launch.sockets.clone(),
+            sockets: own,
             listen_pid: launch.listen_pid,
             stop_signal: spec.settings.stop_signal.into(),
             reopen_signal: spec.settings.reopen_signal.map(i32::from),
@@ -411,6 +418,18 @@ impl Children {
     /// What the worker said of itself with STATUS=.
     pub fn status(&self, worker: WorkerId) -> Option<String> {
         self.children.get(&worker)?.status.clone()
+    }
+}
+
+/// The CPU that workers of a slot are kept on, if they are.
+fn cpu(affinity: CpuAffinity, slot: SlotId) -> Option<usize> {
+    match affinity {
+        CpuAffinity::Off => None,
+        // As it is now: a reload, or systemd, may have changed what herder may use.
+        CpuAffinity::Slot => {
+            let cpus = allowed_cpus().ok()?;
+            cpus.get(slot.0 as usize % cpus.len().max(1)).copied()
+        }
     }
 }
 

@@ -179,6 +179,14 @@ impl Daemon {
                     .to_owned(),
             ));
         }
+        if let Some(old) = self.spec_in_service()
+            && old.settings.queues != settings.queues
+        {
+            return Err(refused(
+                "`queues` cannot be changed by a reload: restart herder, or change it back"
+                    .to_owned(),
+            ));
+        }
         self.source.bind(settings, &self.sockets).map_err(refused)
     }
 

@@ -63,6 +63,7 @@ impl Helper {
             reset_oom_score: true,
             open_files: inheritance.open_files,
             limits: None,
+            cpu: None,
             cgroup: None,
         };
         let process = spawn::spawn(&program, &[]).map_err(|error| error.explain(&program))?;

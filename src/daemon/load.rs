@@ -9,7 +9,7 @@
 
 use super::Daemon;
 use super::token::Token;
-use crate::herd::{Event, Load, Queue, QueueId, Span, WorkerId, WorkerState};
+use crate::herd::{Event, Load, Queue, QueueId, SlotId, Span, WorkerId, WorkerState};
 use crate::linux::load::{self, Cpu};
 use crate::linux::poll::{self, Interest, Poll};
 use crate::linux::queue;
@@ -164,10 +164,15 @@ impl Daemon {
         let sockets: Vec<&Socket> = listeners.iter().map(|(_, socket)| *socket).collect();
         let look = |(&(id, _), queue): (&(QueueId, &Socket), queue::Queue)| {
             let waiting = queue.waiting?;
+            // What no slot has is nobody's fault.
+            let slot = match self.slots_of(id.0 as usize).as_deref() {
+                Some([]) => return None,
+                Some(&[slot]) => Some(SlotId(slot)),
+                Some([..]) | None => None,
+            };
             Some(Queue {
                 id,
-                // Every worker is given all of them.
-                slot: None,
+                slot,
                 waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
                 full: queue.limit.is_some_and(|limit| waiting >= limit),
             })

@@ -23,6 +23,7 @@ mod looks;
 mod own;
 mod precheck;
 mod probes;
+mod queues;
 mod snapshot;
 mod source;
 mod start;
@@ -47,7 +48,7 @@ use crate::linux::sockets::Socket;
 use crate::log::{Log, Priority};
 use calendar::Calendar;
 use calls::Calls;
-use children::Children;
+use children::{Children, Job};
 use effects::Effects;
 use figures::Figures;
 use generations::Generations;
@@ -55,6 +56,7 @@ use load::Loads;
 use looks::Looks;
 use precheck::Precheck;
 use probes::Probes;
+use queues::Queues;
 use source::{Source, Spec};
 use std::collections::VecDeque;
 use std::io;
@@ -74,6 +76,7 @@ struct Daemon {
     source: Source,
     generations: Generations,
     sockets: Vec<Socket>,
+    queues: Queues,
     /// Sockets handed over for herder itself, as far as nothing here serves them.
     _own: Vec<Socket>,
     children: Children,
@@ -113,6 +116,7 @@ impl Daemon {
         loop {
             self.settle();
             if let Some(code) = self.exit {
+                self.queues.end(&self.sockets);
                 return Ok(code);
             }
             let timeout = self.timeout();
@@ -224,6 +228,7 @@ impl Daemon {
             }
             Token::Group(worker) => self.events.extend(self.children.emptied(worker)),
             Token::Memory => self.events.extend(self.children.memory_changed(&self.poll, now)),
+            Token::Queue(queue) => self.queue_waits(queue),
             Token::Check => {
                 let outcome = self.precheck.as_mut().and_then(Precheck::outcome);
                 if outcome.is_some() {
@@ -292,7 +297,7 @@ impl Daemon {
             self.streams.note_change();
         }
         match action {
-            Action::Spawn { worker, slot, generation } => {
+            Action::Spawn { worker, slot, generation, queues } => {
                 let Some(spec) = self.generations.get(generation) else {
                     // A bug, but one that must not leave the core waiting for an answer.
                     let text = format!("there are no settings of {generation}");
@@ -300,9 +305,12 @@ impl Daemon {
                     return self.events.push_back(Event::SpawnFailed { worker, failure });
                 };
                 let (children, poll) = (&mut self.children, &self.poll);
-                let event = children.spawn(poll, worker, slot, generation, spec, &self.sockets);
+                let job = Job { worker, slot, generation, queues: &queues };
+                let event = children.spawn(poll, job, spec, &self.sockets);
                 self.events.push_back(event);
             }
+            Action::Steer { closed } => self.steer(&closed),
+            Action::WatchQueues { queues } => self.watch_queues(&queues),
             Action::Look { worker } => self.looks.order(worker),
             Action::Weigh { worker } => self.weights.order(worker),
             Action::Probe { worker } => self.start_probe(worker),

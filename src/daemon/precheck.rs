@@ -34,7 +34,7 @@ impl Precheck {
         let Some(check) = &spec.launch.check else {
             return Err("there is none".to_owned());
         };
-        let rendered = spec.launch.render(SlotId(0), WorkerId(0), generation, Path::new("/"));
+        let rendered = spec.launch.render(SlotId(0), WorkerId(0), generation, Path::new("/"), &[]);
         let mut env = rendered.env;
         env.retain(|variable| {
             !OF_A_WORKER.iter().any(|name| variable.to_bytes().starts_with(name.as_bytes()))

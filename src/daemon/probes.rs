@@ -129,7 +129,7 @@ impl Daemon {
                 watched.map(|fetch| Question::Request(url, fetch)).map_err(|why| why.to_string())
             }
             Probe::Exec(command) => {
-                let mut env = spec.launch.render(slot, id, generation, Path::new("/")).env;
+                let mut env = spec.launch.render(slot, id, generation, Path::new("/"), &[]).env;
                 let pid = self.children.unreaped(id).map(|pid| format!("HERDER_WORKER_PID={pid}"));
                 // Digits have no NUL in them.
                 env.extend(pid.and_then(|pid| CString::new(pid).ok()).map(Cow::Owned));

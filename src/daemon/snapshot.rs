@@ -4,7 +4,7 @@
 //! in it: whoever can connect may look.
 
 use super::Daemon;
-use crate::herd::{self, Condition, WorkerId, WorkerView};
+use crate::herd::{self, Condition, QueueId, WorkerId, WorkerView};
 use crate::linux::sockets::Socket;
 use crate::linux::usage::Subject;
 use crate::linux::{poll, queue};
@@ -48,6 +48,7 @@ impl Daemon {
             draining: count(&[Draining, Retiring]),
             sockets: self.queues(&effects),
             stalled_since_usec: herd.stalled().map(|(since, _)| self.calendar.date(since)),
+            imbalance: status::imbalance(&workers),
             reload: herd.progress().map(|progress| self.progress(progress)),
             set: self.spec_in_service().map(|spec| spec.changed()).unwrap_or_default(),
             reloads: herd.past_reloads().map(|past| self.past_reload(past)).collect(),
@@ -86,9 +87,20 @@ impl Daemon {
                 waiting: queue.waiting,
                 limit: queue.limit,
                 dropped: queue.dropped,
+                slots: self.slots_of(index),
+                closed: self.queues.is_closed(index),
                 changes: effects[index].iter().map(change).collect(),
             });
         seen.collect()
+    }
+
+    /// The slots that serve a socket, where not all do.
+    pub(super) fn slots_of(&self, index: usize) -> Option<Vec<u32>> {
+        let queue = QueueId(u32::try_from(index).ok()?);
+        let mut groups = self.spec_in_service()?.launch.queues.iter();
+        groups
+            .any(|group| group.contains(&queue))
+            .then(|| self.herd.slots_of(queue).map(|slot| slot.0).collect())
     }
 
     fn progress(&self, progress: herd::Progress) -> status::Progress {

@@ -1,11 +1,12 @@
 //! Where settings come from, and what becomes of them: read, checked, and bound to the sockets.
 
 use super::limits::Limits;
-use crate::config::{self, Machine, Overrides, Settings};
+use crate::config::{self, Machine, Overrides, Queues, Settings};
 use crate::launch::{self, Launch, Offered, Surroundings};
 use crate::linux::queue;
 use crate::linux::sight;
-use crate::linux::sockets::Socket;
+use crate::linux::sockets::{Kind, Socket};
+use crate::linux::steer;
 use crate::wire::status::Changed;
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -96,20 +97,29 @@ impl Source {
             let queues = queue::of(&sockets.iter().collect::<Vec<_>>());
             queues.iter().map(|queue| queue.limit).collect()
         });
+        let groups = match settings.queues {
+            Queues::Shared => Vec::new(),
+            Queues::PerWorker => steer::groups(sockets),
+        };
+        let group = |index: usize| groups.iter().position(|group| group.members.contains(&index));
         let offered: Vec<Offered<'_>> = sockets
             .iter()
             .zip(backlogs)
-            .map(|(socket, backlog)| Offered {
+            .enumerate()
+            .map(|(index, (socket, backlog))| Offered {
                 name: &socket.name,
                 address: socket.address.as_ref(),
                 backlog: *backlog,
                 can_be_seen: sight::can_be_seen(socket.kind),
+                group: group(index),
+                datagrams: socket.kind == Kind::Datagram,
             })
             .collect();
         self.starts_again(&settings)?;
         let launch = Launch::new(&settings, &offered, &self.surroundings)
             .map_err(|problems| problems.to_string())?;
         settings.policy.has_socket = launch.can_be_seen;
+        settings.policy.queues.clone_from(&launch.queues);
         let limits = Limits::of(&settings.limits);
         Ok(Spec { settings, launch, limits, accepted: None })
     }

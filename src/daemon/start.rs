@@ -13,11 +13,12 @@ use super::limits;
 use super::load::Loads;
 use super::looks::Looks;
 use super::own;
+use super::queues::Queues;
 use super::source::{Source, Spec};
 use super::streams::Streams;
 use super::systemd::Systemd;
 use super::{Daemon, watch};
-use crate::config::{Overrides, Settings};
+use crate::config::{self, Overrides, Settings};
 use crate::error::Error;
 use crate::herd::{Herd, Notice, Time};
 use crate::launch::Surroundings;
@@ -30,7 +31,9 @@ use crate::linux::poll::{self, Poll};
 use crate::linux::runtime::RuntimeDir;
 use crate::linux::signals::{self, Signals};
 use crate::linux::sockets::{self, Socket};
+use crate::linux::steer;
 use crate::log::{self, Format, Log, Priority};
+use crate::wire::address::Address;
 use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::fs;
@@ -136,6 +139,10 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
     limits::can_be_set(&spec, tree.as_ref(), &name, under_systemd).map_err(Error::Config)?;
     let children = Children::new(runtime.notify().to_owned(), inheritance, tree, &poll);
     announce(&mut log, &name, &spec, &sockets, &control);
+    let queues = queues(&spec, &sockets);
+    for text in queues.obstacles(&sockets) {
+        log.say(Priority::Warning, text);
+    }
 
     let policy = spec.settings.policy.clone();
     let generations = Generations::new(spec);
@@ -154,6 +161,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         source,
         generations,
         sockets,
+        queues,
         _own: own,
         children,
         looks: Looks::default(),
@@ -266,8 +274,7 @@ fn name(options: &Options) -> String {
 /// Those systemd handed over, else those the settings name, bound here.
 fn sockets_for(settings: &Settings, handed_over: Vec<Socket>) -> Result<Vec<Socket>, Error> {
     if handed_over.is_empty() {
-        let listen = settings.listen.iter();
-        return listen.map(|listen| sockets::bind(&listen.name, &listen.address)).collect();
+        return bind(settings);
     }
     for listen in &settings.listen {
         let matches = |socket: &Socket| socket.address.as_ref() == Some(&listen.address);
@@ -282,6 +289,37 @@ fn sockets_for(settings: &Settings, handed_over: Vec<Socket>) -> Result<Vec<Sock
         }
     }
     Ok(handed_over)
+}
+
+/// Binds what `listen` names; with queues of their own, once for each worker.
+fn bind(settings: &Settings) -> Result<Vec<Socket>, Error> {
+    let mut bound = Vec::new();
+    for listen in &settings.listen {
+        match (settings.queues, &listen.address) {
+            (config::Queues::PerWorker, Address::Inet(_)) => {
+                let members = settings.policy.most_workers().max(1);
+                bound.extend(sockets::bind_group(&listen.name, &listen.address, members)?);
+            }
+            (config::Queues::PerWorker | config::Queues::Shared, _) => {
+                bound.push(sockets::bind(&listen.name, &listen.address)?);
+            }
+        }
+    }
+    Ok(bound)
+}
+
+/// The groups of which each worker has its own, ready to be steered.
+fn queues(spec: &Spec, sockets: &[Socket]) -> Queues {
+    let own = |group: &steer::Group| {
+        let mut members = group.members.iter();
+        let used = &spec.launch.sockets;
+        members.any(|member| used.contains(member))
+    };
+    let groups = match spec.settings.queues {
+        config::Queues::Shared => Vec::new(),
+        config::Queues::PerWorker => steer::groups(sockets).into_iter().filter(own).collect(),
+    };
+    Queues::begin(groups, sockets)
 }
 
 fn announce(log: &mut Log, name: &str, spec: &Spec, sockets: &[Socket], control: &Path) {

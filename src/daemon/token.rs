@@ -1,6 +1,6 @@
 //! What a ready descriptor is about, as the number it is polled under.
 
-use crate::herd::WorkerId;
+use crate::herd::{QueueId, WorkerId};
 use crate::linux::control::ClientId;
 
 /// A source of events.
@@ -28,6 +28,8 @@ pub enum Token {
     Probe(WorkerId),
     /// The sockets named `herder-metrics`, and who is connected to them.
     Http,
+    /// An accept queue that nobody looks after.
+    Queue(QueueId),
 }
 
 // Ids count up from 0 by one, so the highest bits are free to say what is counted.
@@ -47,6 +49,7 @@ impl From<Token> for u64 {
             Token::Http => (8, 0),
             Token::Knock => (10, 0),
             Token::Probe(WorkerId(id)) => (11, id),
+            Token::Queue(QueueId(id)) => (12, id.into()),
         };
         kind << SHIFT | id
     }
@@ -68,6 +71,7 @@ impl Token {
             8 => Token::Http,
             10 => Token::Knock,
             11 => Token::Probe(WorkerId(id)),
+            12 => Token::Queue(QueueId(u32::try_from(id).ok()?)),
             _ => return None,
         })
     }
@@ -78,7 +82,8 @@ impl Token {
             // What a worker said comes before its end: it said it earlier.
             Token::Inbox(_) => 0,
             Token::Process(_) => 1,
-            Token::Signals | Token::Group(_) | Token::Memory | Token::Knock => 2,
+            Token::Signals | Token::Group(_) | Token::Memory => 2,
+            Token::Knock | Token::Queue(_) => 2,
             Token::Check | Token::Probe(_) => 3,
             Token::Control | Token::Client(_) => 4,
             Token::Http => 5,
@@ -104,6 +109,7 @@ mod tests {
             Token::Memory,
             Token::Knock,
             Token::Probe(WorkerId(0)),
+            Token::Queue(QueueId(u32::MAX)),
         ] {
             assert_eq!(Token::of(token.into()), Some(token));
         }

@@ -1,7 +1,7 @@
 //! What the core orders. The outcome of an order always comes back as an [`Event`](super::Event).
 
 use super::report::Report;
-use super::{Generation, RequestId, SlotId, Time, WorkerId};
+use super::{Generation, QueueId, RequestId, SlotId, Time, WorkerId};
 use std::fmt;
 
 /// An order to the shell, to be carried out in the order given.
@@ -15,6 +15,19 @@ pub enum Action {
         slot: SlotId,
         /// The settings to start it with.
         generation: Generation,
+        /// The queues it is given, of those that workers do not share.
+        queues: Vec<QueueId>,
+    },
+    /// From now on new connections go to no queue but the others of its group.
+    Steer {
+        /// These get nothing new; every other does.
+        closed: Vec<QueueId>,
+    },
+    /// Tell once, of each of these queues and of no other, when something waits in it:
+    /// [`QueueWaits`](super::Event::QueueWaits).
+    WatchQueues {
+        /// All that are to be watched now.
+        queues: Vec<QueueId>,
     },
     /// See whether a starting worker waits on a socket it was given. Answered by `Seen`.
     Look {
@@ -164,9 +177,12 @@ pub enum Verdict {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Action::Spawn { worker, slot, generation } => {
-                write!(f, "spawn {worker} {slot} {generation}")
+            Action::Spawn { worker, slot, generation, queues } => {
+                write!(f, "spawn {worker} {slot} {generation}")?;
+                queues.iter().try_for_each(|queue| write!(f, " {queue}"))
             }
+            Action::Steer { closed } => write!(f, "steer away from {closed:?}"),
+            Action::WatchQueues { queues } => write!(f, "watch {queues:?}"),
             Action::Look { worker } => write!(f, "look at {worker}"),
             Action::Weigh { worker } => write!(f, "weigh {worker}"),
             Action::Sample => f.write_str("sample"),

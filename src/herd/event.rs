@@ -1,6 +1,8 @@
 //! What the shell tells the core: facts, in the order they happened.
 
-use super::{Exit, Generation, Load, Policy, Queue, RequestId, SlotId, Span, Weight, WorkerId};
+use super::{
+    Exit, Generation, Load, Policy, Queue, QueueId, RequestId, SlotId, Span, Weight, WorkerId,
+};
 use std::fmt;
 
 /// Something that happened. An event that comes too late (its worker is gone, its reload is over) is a no-op.
@@ -124,6 +126,11 @@ pub enum Event {
         request: RequestId,
         /// What is to be done.
         what: Request,
+    },
+    /// Something waits in a queue that is watched ([`Action::WatchQueues`](super::Action::WatchQueues)).
+    QueueWaits {
+        /// Which queue.
+        queue: QueueId,
     },
     /// The kernel has killed processes of a worker for want of memory. Told before the
     /// [`Exited`](Event::Exited) of the worker if its own was among them, and before its
@@ -269,9 +276,7 @@ impl fmt::Display for Event {
                 let mut short = flags.into_iter().filter(|(short, _)| *short);
                 short.try_for_each(|(_, what)| write!(f, ", short of {what}"))?;
                 let mut queues = load.queues.iter().filter(|queue| queue.waiting > 0);
-                queues.try_for_each(|Queue { id, waiting, .. }| {
-                    write!(f, ", {waiting} in socket {}", id.0)
-                })
+                queues.try_for_each(|Queue { id, waiting, .. }| write!(f, ", {waiting} in {id}"))
             }
             Event::Knocked => f.write_str("knocked"),
             Event::Probed { worker, outcome } => {
@@ -282,6 +287,7 @@ impl fmt::Display for Event {
                 f.write_str(outcome.as_ref().err().map_or("well", String::as_str))
             }
             Event::Resumed => f.write_str("resumed"),
+            Event::QueueWaits { queue } => write!(f, "something waits in {queue}"),
             Event::Stop => f.write_str("stop"),
         }
     }

@@ -18,9 +18,9 @@
 //!
 //! 4. `tell`: what systemd should know of it ([`Herd::tell`]).
 //!
-//! `hang` is about workers that run and do nothing, `stall` about how that shows in their sockets, `probe` about asking them, `ending` the way out: a stop, or an escalation when
-//! the workers keep dying. The words are those of herder(8); the states of a worker are drawn in
-//! `worker`.
+//! `hang` is about workers that run and do nothing, `stall` about how that shows in their sockets, `probe` about asking them,
+//! `queues` says which slot serves which accept queue, where each worker has its own, `ending` is the way out: a stop, or an
+//! escalation when the workers keep dying. The words are those of herder(8); the states of a worker are drawn in `worker`.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
@@ -36,6 +36,7 @@ mod ids;
 mod jitter;
 mod policy;
 mod probe;
+mod queues;
 mod record;
 mod recycle;
 mod report;
@@ -99,6 +100,7 @@ pub struct Herd {
     /// The most slots that were wanted since a worker last left; draining workers come on top.
     peak: u32,
     slots: Vec<Slot>,
+    queues: queues::Queues,
     last_worker: WorkerId,
     /// READY=1 was sent.
     serving: bool,
@@ -141,6 +143,7 @@ impl Herd {
             elastic: elastic::Elastic::new(),
             open: Vec::new(),
             slots: Vec::new(),
+            queues: queues::Queues::default(),
             last_worker: WorkerId(0),
             serving: false,
             ever_ready: false,
@@ -195,6 +198,7 @@ impl Herd {
         self.make_room();
         self.judge_trouble();
         self.settle();
+        self.settle_queues();
         let sweeps = self.sweeps.drain(..);
         self.out.extend(sweeps.map(|(worker, kill)| Action::Sweep { worker, kill }));
         self.conclude();
@@ -226,6 +230,7 @@ impl Herd {
             .chain(self.requests_deadline())
             .chain(self.sampling_deadline())
             .chain(self.probe_deadline())
+            .chain(self.queues_deadline())
             .chain(self.ending_deadline())
             .chain(self.tell_deadline())
             .min()

@@ -3,7 +3,7 @@
 
 use super::exit::ExitSet;
 use super::probe::Probe;
-use super::{Size, Span};
+use super::{QueueId, Size, Span};
 
 /// systemd's `DefaultTimeoutAbortSec=`.
 const LONGEST_ABORT: Span = Span::secs(90);
@@ -60,6 +60,8 @@ pub struct Policy {
     pub stall_timeout: Option<Span>,
     /// `probe`: what is asked of workers, and how often.
     pub probe: Option<Probe>,
+    /// `queues`: the groups of which each worker gets its own share; none if workers share every socket.
+    pub queues: Vec<Vec<QueueId>>,
     /// `check` is set: a command has to succeed before a canary is started.
     pub check: bool,
 }
@@ -168,6 +170,7 @@ impl Default for Policy {
             watchdog: None,
             stall_timeout: None,
             probe: None,
+            queues: Vec::new(),
             check: false,
         }
     }

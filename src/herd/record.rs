@@ -40,6 +40,7 @@ impl Herd {
             Event::Refused { reason } => self.refuse(reason),
             Event::Scale { by } => self.scale(by),
             Event::Asked { request, what } => self.take_request(request, what),
+            Event::QueueWaits { queue } => self.waits(queue),
             Event::OutOfMemory { worker, processes } => self.out_of_memory(worker, processes),
             Event::Sampled(load) => self.sampled(&load),
             Event::Knocked => self.knocked(),

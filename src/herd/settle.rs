@@ -15,6 +15,7 @@ impl Herd {
         if self.ending.is_some() {
             return self.settle_ending();
         }
+        self.forget_called();
         self.make_room();
         self.raise_peak();
         self.dismiss();
@@ -29,6 +30,7 @@ impl Herd {
     pub(super) fn make_room(&mut self) {
         let used = self.slots.iter().rposition(|slot| !slot.workers.is_empty());
         let used = used.map_or(1, |used| used + 1);
+        let used = self.called().map(|slot| slot.0 as usize + 1).fold(used, usize::max);
         self.slots.resize_with(used.max(self.wanted() as usize), Slot::default);
     }
 
@@ -38,7 +40,7 @@ impl Herd {
         let wanted = self.wanted();
         let surplus = self.slots.iter().skip(wanted as usize);
         let stand_ins: u32 = surplus.map(|slot| u32::from(slot.has_ready())).sum();
-        let peak = before.max(wanted + stand_ins);
+        let peak = before.max(wanted + stand_ins).max(wanted + self.called().count() as u32);
         let leaving = self.count(Worker::is_leaving) > 0;
         self.peak = if leaving { self.peak.max(peak) } else { peak };
     }
@@ -60,6 +62,7 @@ impl Herd {
         for (slot, id) in self.slots.iter().zip((0..).map(SlotId)) {
             let keepers = match id.0 < kept_slots {
                 true => keepers(slot, generation, canary, self.worn(id)),
+                false if self.is_called(id) => keepers(slot, generation, canary, None),
                 false => vec![],
             };
             let others = slot.active().filter(|worker| {
@@ -68,6 +71,8 @@ impl Herd {
             });
             dismissed.extend(others.map(|worker| (id, worker.id, worker.is_ready())));
         }
+        let held_back = self.hold_back(&dismissed);
+        dismissed.retain(|(_, worker, _)| !held_back.contains(worker));
         for (slot, worker, ready) in dismissed {
             if ready {
                 self.touch(slot);
@@ -183,6 +188,7 @@ impl Herd {
         // take the place of others, again and again.
         let mut order: Vec<SlotId> = (0..wanted).map(SlotId).collect();
         order.sort_by_key(|id| self.slots[id.0 as usize].workers.len());
+        order.extend(self.called());
         for id in order {
             let now = self.now;
             let slot = self.slot(id);
@@ -272,9 +278,10 @@ impl Herd {
         let respawn = u64::from(std::mem::take(&mut place.vacated));
         place.respawns += respawn;
         self.counters.respawns += respawn;
+        let queues = self.share(slot, &spec);
         let place = self.slot(slot);
-        place.workers.push(Worker::new(id, spec, now));
-        self.order(Action::Spawn { worker: id, slot, generation });
+        place.workers.push(Worker::new(id, spec, queues.clone(), now));
+        self.order(Action::Spawn { worker: id, slot, generation, queues });
         id
     }
 
@@ -283,7 +290,8 @@ impl Herd {
         if self.ending.is_some() {
             return None;
         }
-        let times = self.wanted_slots().iter().map(|slot| slot.not_before);
+        let called = self.called().filter_map(|slot| self.slots.get(slot.0 as usize));
+        let times = self.wanted_slots().iter().chain(called).map(|slot| slot.not_before);
         times.filter(|&time| time > self.handled).min()
     }
 }

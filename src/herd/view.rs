@@ -5,7 +5,7 @@ use super::report::Manner;
 use super::rollout::Phase;
 use super::slot::PastLife;
 use super::worker::State;
-use super::{Evidence, Generation, Hang, Herd, SlotId, Span, Time, WorkerId};
+use super::{Evidence, Generation, Hang, Herd, QueueId, SlotId, Span, Time, WorkerId};
 
 /// What the herd as a whole is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +201,8 @@ pub struct WorkerView {
     pub generation: Generation,
     /// What it is doing.
     pub state: WorkerState,
+    /// The queues it was given, where workers do not share them all.
+    pub queues: Vec<QueueId>,
     /// Why it counts as ready, if it was.
     pub evidence: Option<Evidence>,
     /// While it is starting: what was last seen of it that keeps it from being ready. Of one that was
@@ -233,6 +235,7 @@ impl Herd {
                 State::Killing { .. } => WorkerState::Killed,
                 State::Sweeping { .. } | State::Burying { .. } => WorkerState::Swept,
             },
+            queues: worker.queues.clone(),
             evidence: worker.ready.map(|(_, evidence)| evidence),
             diagnosis: match worker.state {
                 _ if worker.hang.is_some() => {

@@ -18,7 +18,7 @@ use super::probe::Probing;
 use super::recycle::Use;
 use super::report::Evidence;
 use super::slot::{Ending, PastLife};
-use super::{Generation, Policy, Sight, Span, Time, WorkerId};
+use super::{Generation, Policy, QueueId, Sight, Span, Time, WorkerId};
 use std::rc::Rc;
 
 /// An accepted set of settings: its number and its rules.
@@ -33,6 +33,8 @@ pub(super) struct Worker {
     pub id: WorkerId,
     pub spec: Rc<Spec>,
     pub state: State,
+    /// The queues it was given, where workers do not share them all.
+    pub queues: Vec<QueueId>,
     /// When it was ordered.
     pub born: Time,
     /// Since when it has been ready, and why that is believed.
@@ -119,12 +121,13 @@ const UNKILLABLE: Span = Span::secs(10);
 pub(super) const BURY_EVERY: Span = Span::millis(500);
 
 impl Worker {
-    pub fn new(id: WorkerId, spec: Rc<Spec>, born: Time) -> Worker {
+    pub fn new(id: WorkerId, spec: Rc<Spec>, queues: Vec<QueueId>, born: Time) -> Worker {
         let watchdog = Watchdog::new(spec.policy.watchdog);
         Worker {
             id,
             spec,
             state: State::Spawning,
+            queues,
             born,
             ready: None,
             sight: None,

@@ -60,7 +60,7 @@ impl Environment {
             _ => DEFAULT_PATH.into(),
         };
         // Without a socket there is no LISTEN_FDS either, as under systemd.
-        if !sockets.is_empty() {
+        if !sockets.is_empty() && sockets.places().groups().is_empty() {
             for (name, value) in Handover::compose(sockets.names()) {
                 variables.insert(name.into(), Variable::Fixed(value.into()));
             }
@@ -86,15 +86,16 @@ impl Environment {
         &self.path
     }
 
-    /// One worker's environment.
+    /// One worker's environment; `own_sockets` are the names of its sockets if another's are others.
     pub fn render(
         &self,
         slot: SlotId,
         worker: WorkerId,
         generation: Generation,
         notify_socket: &Path,
+        own_sockets: Option<Vec<&str>>,
     ) -> Vec<Cow<'_, CStr>> {
-        let mut env = Vec::with_capacity(self.fixed.len() + self.varying.len() + 4);
+        let mut env = Vec::with_capacity(self.fixed.len() + self.varying.len() + 6);
         env.extend(self.fixed.iter().map(|variable| Cow::Borrowed(variable.as_c_str())));
         for (name, bound) in &self.varying {
             let value = bound.render(slot.0, worker.0, generation.0);
@@ -107,6 +108,9 @@ impl Environment {
             c_string(format!("HERDER_GENERATION={}", generation.0)),
         ];
         env.extend(own.map(Cow::Owned));
+        for (name, value) in own_sockets.into_iter().flat_map(Handover::compose) {
+            env.push(Cow::Owned(assignment(OsStr::new(name), OsStr::new(&value))));
+        }
         env
     }
 }

@@ -1,6 +1,7 @@
 //! Which of the sockets at hand a worker gets, in which order, and what placeholders say of them.
 
-use crate::config::{Problems, Settings, SocketField};
+use super::queues::{Place, Places};
+use crate::config::{Problems, Queues, Settings, SocketField};
 use crate::wire::address::Address;
 use std::path::Path;
 
@@ -15,6 +16,10 @@ pub struct Offered<'a> {
     pub backlog: Option<u64>,
     /// A process can be seen waiting on it.
     pub can_be_seen: bool,
+    /// Which group of sockets that may have one address it is of, by number.
+    pub group: Option<usize>,
+    /// It takes datagrams.
+    pub datagrams: bool,
 }
 
 /// The sockets chosen for workers.
@@ -32,6 +37,9 @@ struct Chosen {
     address: Option<Address>,
     backlog: Option<u64>,
     can_be_seen: bool,
+    datagrams: bool,
+    /// Others of its group, of which each worker gets a share.
+    group: Option<Vec<usize>>,
 }
 
 /// What listen(2) is told of a UNIX socket whose limit the kernel does not tell, for want of a module:
@@ -52,15 +60,32 @@ impl Selection {
     ) -> Selection {
         let for_workers =
             || offered.iter().enumerate().filter(|(_, socket)| !socket.name.starts_with("herder-"));
+        let own = settings.queues == Queues::PerWorker;
+        let group = |socket: &Offered<'_>| {
+            let group = socket.group.filter(|_| own)?;
+            let is_wanted = |name: &str| {
+                let named = |names: &Vec<String>| names.iter().any(|wanted| wanted == name);
+                settings.sockets.as_ref().is_none_or(named) && !name.starts_with("herder-")
+            };
+            let members = offered.iter().enumerate();
+            let members =
+                members.filter(|(_, other)| other.group == Some(group) && is_wanted(other.name));
+            Some(members.map(|(index, _)| index).collect::<Vec<_>>())
+        };
         let chosen = |(index, socket): (usize, &Offered<'_>)| Chosen {
             index,
             name: socket.name.to_owned(),
             address: socket.address.cloned(),
             backlog: socket.backlog,
             can_be_seen: socket.can_be_seen,
+            datagrams: socket.datagrams,
+            group: group(socket),
         };
         let Some(names) = &settings.sockets else {
-            return Selection { chosen: for_workers().map(chosen).collect(), assumed: false };
+            let mut selection =
+                Selection { chosen: for_workers().map(chosen).collect(), assumed: false };
+            selection.keep_heads();
+            return selection;
         };
         let mut selection = Selection { chosen: Vec::new(), assumed: false };
         for name in names {
@@ -85,7 +110,42 @@ impl Selection {
                 );
             }
         }
+        selection.keep_heads();
         selection
+    }
+
+    /// One of each group stands for all of it.
+    fn keep_heads(&mut self) {
+        let mut seen = Vec::new();
+        self.chosen.retain(|chosen| match &chosen.group {
+            None => true,
+            Some(group) if seen.contains(group) => false,
+            Some(group) => {
+                seen.push(group.clone());
+                true
+            }
+        });
+    }
+
+    /// What a worker gets, place by place.
+    pub fn places(&self) -> Places {
+        let place = |chosen: &Chosen| Place {
+            name: chosen.name.clone(),
+            sockets: chosen.group.clone().unwrap_or_else(|| vec![chosen.index]),
+            shared_out: chosen.group.is_some(),
+        };
+        Places(self.chosen.iter().map(place).collect())
+    }
+
+    /// Their addresses, as far as they have one, place by place.
+    pub fn addresses(&self) -> impl Iterator<Item = Option<&Address>> {
+        self.chosen.iter().map(|chosen| chosen.address.as_ref())
+    }
+
+    /// Whether what stands in this place takes datagrams.
+    pub fn is_datagram(&self, place: &Place) -> bool {
+        let first = place.sockets.first();
+        self.chosen.iter().any(|chosen| Some(&chosen.index) == first && chosen.datagrams)
     }
 
     /// What the settings alone let expect: `listen`, else the names in `sockets`.
@@ -102,6 +162,8 @@ impl Selection {
             address: address.cloned(),
             backlog: None,
             can_be_seen: true,
+            datagrams: false,
+            group: None,
         });
         let none_meant = settings.sockets.as_ref().is_some_and(Vec::is_empty);
         Selection { chosen: chosen.collect(), assumed: !none_meant }
@@ -122,9 +184,9 @@ impl Selection {
         self.assumed
     }
 
-    /// Their indices among those offered.
+    /// Their indices among those offered, of a group all.
     pub fn indices(&self) -> Vec<usize> {
-        self.chosen.iter().map(|chosen| chosen.index).collect()
+        self.places().0.into_iter().flat_map(|place| place.sockets).collect()
     }
 
     /// Their names, in order.
@@ -211,6 +273,8 @@ mod tests {
                 address: address.as_ref(),
                 backlog: address.as_ref().and(Some(511)),
                 can_be_seen: address.is_some(),
+                group: None,
+                datagrams: false,
             })
             .collect();
         let mut problems = Problems::default();

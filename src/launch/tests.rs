@@ -56,7 +56,7 @@ fn program(path: &Path, text: &str, mode: u32) {
 }
 
 fn render(launch: &Launch) -> Rendered<'_> {
-    launch.render(SlotId(3), WorkerId(17), Generation(2), Path::new("/run/notify/x"))
+    launch.render(SlotId(3), WorkerId(17), Generation(2), Path::new("/run/notify/x"), &[])
 }
 
 fn strings<S: AsRef<CStr>>(list: &[S]) -> Vec<&str> {
@@ -231,9 +231,30 @@ fn sockets_are_announced_by_number_and_name() {
     let place = Place::new();
     let (web, admin) = ("127.0.0.1:80".parse().unwrap(), "/run/admin.sock".parse().unwrap());
     let offered = [
-        Offered { name: "web", address: Some(&web), backlog: None, can_be_seen: true },
-        Offered { name: "herder-control", address: None, backlog: None, can_be_seen: true },
-        Offered { name: "admin", address: Some(&admin), backlog: None, can_be_seen: true },
+        Offered {
+            name: "web",
+            address: Some(&web),
+            backlog: None,
+            can_be_seen: true,
+            group: None,
+            datagrams: false,
+        },
+        Offered {
+            name: "herder-control",
+            address: None,
+            backlog: None,
+            can_be_seen: true,
+            group: None,
+            datagrams: false,
+        },
+        Offered {
+            name: "admin",
+            address: Some(&admin),
+            backlog: None,
+            can_be_seen: true,
+            group: None,
+            datagrams: false,
+        },
     ];
     let settings = place.settings(
         "command = [\"/bin/sh\", \"--fd={fd:admin}\", \"{port}\"]\nsockets = [\"admin\", \"web\"]\nstdin = \"socket\"\nenvironment.P = \"{port:web}\"",
@@ -248,7 +269,7 @@ fn sockets_are_announced_by_number_and_name() {
     let launch = Launch::new(&settings, &offered, &place.surroundings).unwrap();
     assert_eq!(
         (launch.sockets.as_slice(), launch.stdin, launch.listen_pid),
-        ([0, 2].as_slice(), Some(0), true)
+        ([0, 2].as_slice(), true, true)
     );
     let rendered = render(&launch);
     assert_eq!(strings(&rendered.argv)[1..], ["--fd=4"]);
@@ -263,7 +284,14 @@ fn what_is_to_be_seen_accepting_needs_a_socket() {
     let place = Place::new();
     let settings = place.settings("command = [\"/bin/sh\"]\nready = \"accepting\"");
     let launch = |can_be_seen| {
-        let offered = [Offered { name: "web", address: None, backlog: None, can_be_seen }];
+        let offered = [Offered {
+            name: "web",
+            address: None,
+            backlog: None,
+            can_be_seen,
+            group: None,
+            datagrams: false,
+        }];
         Launch::new(&settings, &offered, &place.surroundings)
     };
     assert!(launch(true).unwrap().can_be_seen);

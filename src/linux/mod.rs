@@ -25,9 +25,11 @@ pub mod sight;
 pub mod signals;
 pub mod sockets;
 pub mod spawn;
+pub mod steer;
 pub mod usage;
 
 #[cfg(test)]
 mod testing;
 
+pub use sys::allowed_cpus;
 pub use sys::code::give_back_code;

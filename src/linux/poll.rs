@@ -27,6 +27,9 @@ pub fn now() -> u64 {
 pub enum Interest {
     /// Something to read, or to accept; the end of a process for a pidfd.
     Read,
+    /// The same, and reported once: then nothing, until it is modified (`EPOLLONESHOT`). On a socket that
+    /// others accept from this takes no wake-up from them.
+    ReadOnce,
     /// Room to write, nothing else.
     Write,
     /// Both.
@@ -42,6 +45,7 @@ impl Interest {
     fn flags(self) -> EpollFlags {
         match self {
             Interest::Read => EpollFlags::EPOLLIN,
+            Interest::ReadOnce => EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT,
             Interest::Write => EpollFlags::EPOLLOUT,
             Interest::ReadWrite => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
             Interest::Hangup => EpollFlags::empty(),

@@ -189,12 +189,40 @@ fn local_address(fd: RawFd) -> Option<Address> {
 ///
 /// [`Error::System`], with what to change.
 pub fn bind(name: &str, address: &Address) -> Result<Socket, Error> {
+    bind_one(name, address, Sharing::Alone)
+}
+
+/// Binds so many stream sockets at one address, each with an accept queue of its own (`SO_REUSEPORT`,
+/// socket(7)). Only processes of the same user can join them.
+///
+/// # Errors
+///
+/// As [`bind`].
+pub fn bind_group(name: &str, address: &Address, members: u32) -> Result<Vec<Socket>, Error> {
+    // Somebody else's group would let this one in, unasked.
+    drop(bind_one(name, address, Sharing::Probe)?);
+    let first = bind_one(name, address, Sharing::Group)?;
+    // Port 0 has become a real one.
+    let address = first.address.clone().unwrap_or_else(|| address.clone());
+    let others = (1..members).map(|_| bind_one(name, &address, Sharing::Group));
+    std::iter::once(Ok(first)).chain(others).collect()
+}
+
+/// Whether others may have the same address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    Group,
+    /// Only to see whether nobody has it: nobody is to connect.
+    Probe,
+}
+
+fn bind_one(name: &str, address: &Address, sharing: Sharing) -> Result<Socket, Error> {
     let fd = match address {
-        Address::Inet(inet) => bind_inet(*inet),
+        Address::Inet(inet) => bind_inet(*inet, sharing),
         Address::Unix(path) => bind_path(path),
-        Address::Abstract(name) => {
-            UnixAddr::new_abstract(name).and_then(|unix| bind_any(AddressFamily::Unix, &unix))
-        }
+        Address::Abstract(name) => UnixAddr::new_abstract(name)
+            .and_then(|unix| bind_any(AddressFamily::Unix, &unix, Sharing::Alone)),
     };
     let fd = fd.map_err(|errno| refused(address, errno))?;
     // Port 0 has become a real one.
@@ -202,25 +230,34 @@ pub fn bind(name: &str, address: &Address) -> Result<Socket, Error> {
     Ok(Socket { fd, name: name.to_owned(), address: Some(address), kind: Kind::Listener })
 }
 
-fn bind_any(family: AddressFamily, address: &dyn SockaddrLike) -> Result<OwnedFd, Errno> {
+fn bind_any(
+    family: AddressFamily,
+    address: &dyn SockaddrLike,
+    sharing: Sharing,
+) -> Result<OwnedFd, Errno> {
     let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     if family != AddressFamily::Unix {
         // Or connections that have ended but wait out their time keep the port for a minute (socket(7)).
         setsockopt(&fd, sockopt::ReuseAddr, &true)?;
     }
+    if sharing == Sharing::Group {
+        setsockopt(&fd, sockopt::ReusePort, &true)?;
+    }
     bind_to(fd.as_raw_fd(), address)?;
-    listen(&fd, Backlog::new(BACKLOG)?)?;
+    if sharing != Sharing::Probe {
+        listen(&fd, Backlog::new(BACKLOG)?)?;
+    }
     Ok(fd)
 }
 
-fn bind_inet(address: SocketAddr) -> Result<OwnedFd, Errno> {
+fn bind_inet(address: SocketAddr, sharing: Sharing) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    match bind_any(family, &SockaddrStorage::from(address)) {
+    match bind_any(family, &SockaddrStorage::from(address), sharing) {
         // “All addresses” on a machine without IPv6, as `ListenStream=PORT` means it.
         Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL)
             if address.ip() == Ipv6Addr::UNSPECIFIED =>
         {
-            bind_inet(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+            bind_inet(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())), sharing)
         }
         result => result,
     }
@@ -228,10 +265,10 @@ fn bind_inet(address: SocketAddr) -> Result<OwnedFd, Errno> {
 
 fn bind_path(path: &Path) -> Result<OwnedFd, Errno> {
     let address = UnixAddr::new(path)?;
-    match bind_any(AddressFamily::Unix, &address) {
+    match bind_any(AddressFamily::Unix, &address, Sharing::Alone) {
         Err(Errno::EADDRINUSE) if is_stale(path) => {
             fs::remove_file(path).map_err(|error| errno_of(&error))?;
-            bind_any(AddressFamily::Unix, &address)
+            bind_any(AddressFamily::Unix, &address, Sharing::Alone)
         }
         result => result,
     }

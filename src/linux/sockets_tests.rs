@@ -43,7 +43,7 @@ fn every_kind_passes_in_order_and_only_close_on_exec_is_set() {
     unix.set_nonblocking(true).unwrap();
     let name = format!("herder-test-{}", std::process::id());
     let hidden = UnixAddr::new_abstract(name.as_bytes()).unwrap();
-    let hidden = bind_any(AddressFamily::Unix, &hidden).unwrap();
+    let hidden = bind_any(AddressFamily::Unix, &hidden, Sharing::Alone).unwrap();
     let datagram = UnixDatagram::bind(path("datagram")).unwrap();
     let flags = SockFlag::SOCK_CLOEXEC;
     let packets = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();

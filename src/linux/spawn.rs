@@ -53,6 +53,8 @@ pub struct Program<'a> {
     pub open_files: Option<OpenFiles>,
     /// What it is held to besides, which overrides the two before.
     pub limits: Option<&'a Limits>,
+    /// The CPU it is kept on; without one it runs where herder may.
+    pub cpu: Option<usize>,
     /// The cgroup it starts in; herder's own without one.
     pub cgroup: Option<&'a Entrance>,
 }
@@ -285,6 +287,10 @@ fn prepare(
         if let Ok(file) = me.open(OOM_SCORE, libc::O_WRONLY) {
             let _ = me.write(file, b"0");
         }
+    }
+    if let Some(cpu) = program.cpu {
+        // It may have been taken from herder just now (cpuset), and a worker that runs elsewhere serves, too.
+        let _ = me.stay_on(cpu);
     }
     if let Some(directory) = &program.directory {
         me.change_directory(directory).map_err(at(Stage::ChangeDirectory))?;

@@ -29,6 +29,7 @@ fn shell(script: &str) -> Program<'static> {
         reset_oom_score: false,
         open_files: None,
         limits: None,
+        cpu: None,
         cgroup: None,
     }
 }

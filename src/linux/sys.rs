@@ -2,7 +2,8 @@
 //! do not offer, or not soundly enough.
 //!
 //! Decides nothing. The calls that make a new process, and those it makes before it executes its
-//! program, are in [`vfork`]; [`code`] gives memory back. Nothing else has `unsafe` in it.
+//! program, are in [`vfork`]; [`steer`] is about groups of sockets, [`code`] gives memory back. Nothing
+//! else has `unsafe` in it.
 
 use std::ffi::{CStr, c_int, c_long, c_uint};
 use std::io;
@@ -12,6 +13,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub mod code;
+pub mod steer;
 pub mod vfork;
 
 /// Signals are numbered from 1 to this (signal(7)).
@@ -201,6 +203,24 @@ pub fn waitid(child: Wait<'_>, flags: c_int) -> io::Result<Option<RawExit>> {
     let status = unsafe { info.si_status() };
     Ok((pid != 0).then_some(RawExit { code: info.si_code, status }))
 }
+
+/// The CPUs this thread may run on (sched_getaffinity(2)), by number.
+pub fn allowed_cpus() -> io::Result<Vec<usize>> {
+    let mut mask: CpuMask = [0; CPU_WORDS];
+    let room = mask.as_mut_ptr();
+    // SAFETY: the kernel writes at most as many bytes as the mask has. Not glibc's call: its mask ends
+    // at CPU 1023.
+    let result =
+        unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of::<CpuMask>(), room) };
+    checked(result)?;
+    let is_set = |cpu: &usize| mask[cpu / 64] & 1 << (cpu % 64) != 0;
+    Ok((0..CPU_WORDS * 64).filter(is_set).collect())
+}
+
+/// As many CPUs as any kernel can be built for (`CONFIG_NR_CPUS`).
+const CPU_WORDS: usize = 8192 / 64;
+
+type CpuMask = [u64; CPU_WORDS];
 
 /// A descriptor for a running process (pidfd_open(2)); close-on-exec, as all pidfds are.
 pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {

@@ -37,6 +37,7 @@ impl Shell {
             reset_oom_score: false,
             open_files: None,
             limits: None,
+            cpu: None,
             cgroup: None,
         };
         let child = spawn(&program, sockets).unwrap();

@@ -17,5 +17,6 @@ pub mod page;
 pub mod proc;
 pub mod site;
 pub mod status;
+pub mod steer;
 pub mod url;
 pub mod varlink;

@@ -45,6 +45,8 @@ pub struct Status {
     /// that is longer than `stall-timeout`.
     #[serde(rename = "stalledSinceUSec")]
     pub stalled_since_usec: Option<u64>,
+    /// How unevenly ready workers are busy: the most CPU time of one, of late, by the mean.
+    pub imbalance: Option<f64>,
     /// The reload under way.
     pub reload: Option<Progress>,
     /// Settings that were changed while herder was running, until the next reload that succeeds.
@@ -57,6 +59,19 @@ pub struct Status {
     pub usage: Usage,
     /// Every process there is.
     pub workers: Vec<Worker>,
+}
+
+/// The most that one of these workers is busy, by the mean of all that are ready: 1 is even, and their
+/// number is all work done by one. `None` of fewer than two, and of so little work that it says nothing.
+pub fn imbalance(workers: &[Worker]) -> Option<f64> {
+    /// Together at least this part of a CPU.
+    const WORTH_SAYING: f64 = 0.02;
+    let ready = workers.iter().filter(|worker| worker.state == WorkerState::Ready);
+    let shares: Vec<f64> = ready.map(|worker| worker.usage.cpu_share).collect::<Option<_>>()?;
+    let (sum, most) = shares
+        .iter()
+        .fold((0.0, 0.0), |(sum, most): (f64, f64), share| (sum + share, most.max(*share)));
+    (shares.len() > 1 && sum >= WORTH_SAYING).then(|| most * shares.len() as f64 / sum)
 }
 
 /// What an instance is about.
@@ -91,6 +106,11 @@ pub struct Socket {
     pub limit: Option<u64>,
     /// What the kernel has dropped because the queue was full.
     pub dropped: Option<u64>,
+    /// The slots whose workers serve it; none if every worker does.
+    pub slots: Option<Vec<u32>>,
+    /// New connections go to others of its group, because no ready worker has it.
+    #[serde(default)]
+    pub closed: bool,
     /// What has changed about it since herder was given it.
     pub changes: Vec<SocketChange>,
 }

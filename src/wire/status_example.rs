@@ -55,6 +55,8 @@ pub fn example(slots: u32) -> Status {
                 waiting: Some(17),
                 limit: Some(4096),
                 dropped: Some(3),
+                slots: Some(vec![0, 1]),
+                closed: false,
                 changes: Vec::new(),
             },
             Socket {
@@ -64,6 +66,8 @@ pub fn example(slots: u32) -> Status {
                 waiting: Some(0),
                 limit: Some(128),
                 dropped: None,
+                slots: None,
+                closed: false,
                 changes: vec![SocketChange {
                     kind: ChangeKind::Backlog,
                     harmful: true,
@@ -77,10 +81,13 @@ pub fn example(slots: u32) -> Status {
                 waiting: None,
                 limit: None,
                 dropped: None,
+                slots: None,
+                closed: false,
                 changes: Vec::new(),
             },
         ],
         stalled_since_usec: None,
+        imbalance: Some(1.25),
         reload: None,
         set: vec![Changed {
             key: "stop-timeout".to_owned(),

@@ -33,6 +33,7 @@ mod logs;
 mod notify;
 mod presets;
 mod probes;
+mod queues;
 mod quiet;
 mod readiness;
 mod recycling;

@@ -152,6 +152,7 @@ impl Unit {
             reset_oom_score: false,
             open_files: None,
             limits: None,
+            cpu: None,
             cgroup: None,
         };
         let fds: Vec<BorrowedFd<'_>> = self.sockets.iter().map(|(_, fd)| fd.as_fd()).collect();

@@ -39,10 +39,11 @@ pub fn status(name: &str, slots: u32) -> Status {
         "state": "degraded", "status": format!("degraded {serving}/{slots}: slot 0 was killed for want of memory"),
         "wanted": slots, "min": slots, "max": slots, "ready": serving, "starting": 1, "draining": u32::from(slots > 1),
         "sockets": [
-            {"name": "web", "address": "[::]:80", "kind": "stream", "waiting": 17, "limit": 4096, "dropped": 3, "changes": []},
+            {"name": "web", "address": "[::]:80", "kind": "stream", "waiting": 17, "limit": 4096, "dropped": 3, "slots": [0, 1], "changes": []},
             {"name": "admin", "address": "/run/web/admin.sock", "kind": "stream", "waiting": 120, "limit": 128, "dropped": null, "changes": []},
             {"name": "queue", "address": null, "kind": "fifo", "waiting": null, "limit": null, "dropped": null, "changes": []},
         ],
+        "imbalance": 1.25,
         "reload": null,
         "set": [],
         "reloads": [

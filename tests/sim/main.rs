@@ -13,6 +13,7 @@ mod load;
 mod looks;
 mod plant;
 mod properties;
+mod queues;
 mod requests;
 mod rivals;
 mod scenarios;

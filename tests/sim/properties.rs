@@ -3,6 +3,7 @@
 
 use super::answers::Answers;
 use super::behaviour::{Fault, Quality};
+use super::queues::Queues;
 use super::wear::Wears;
 use super::world::has_process;
 use herder::herd::{
@@ -435,6 +436,19 @@ impl Watch {
     /// Herder was stopped for so long.
     pub fn stood_still(&mut self, span: Span) {
         self.answers.stood_still(span);
+    }
+
+    /// A slot that is no longer wanted leaves nothing in its queues.
+    pub fn queues_are_left_empty(
+        &self,
+        now: Time,
+        herd: &Herd,
+        actions: &[Action],
+        queues: &mut Queues,
+        patience: Span,
+    ) {
+        let asked_for = &self.answers.unwanted;
+        queues.leaves_in_time(now, herd, &self.before, actions, asked_for, patience);
     }
 
     /// Asked for in peace, and done.

@@ -76,7 +76,9 @@ impl Story {
 
     pub fn spawned(&self) -> Vec<(u64, u32, u64)> {
         let spawn = |action: &Action| match action {
-            Action::Spawn { worker, slot, generation } => Some((worker.0, slot.0, generation.0)),
+            Action::Spawn { worker, slot, generation, .. } => {
+                Some((worker.0, slot.0, generation.0))
+            }
             _ => None,
         };
         self.actions.iter().filter_map(spawn).collect()

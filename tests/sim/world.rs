@@ -4,6 +4,7 @@
 use super::behaviour::{Behaviour, Fault, Leftover, Quality};
 use super::load::Work;
 use super::properties::Watch;
+use super::queues::Queues;
 use herder::herd::{
     Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Load, Policy, Probe, Queue,
     QueueId, Ready, ReadyWhen, Report, Request, RequestId, Scaling, ServiceWatchdog, Sight, Size,
@@ -80,11 +81,15 @@ pub struct World {
     /// When herder was last stopped no longer.
     went_on: Time,
     watch: Watch,
+    queues: Queues,
     generation: Generation,
     files_lost: bool,
     /// Nothing goes wrong any more, except for what is broken for good.
     calm: bool,
 }
+
+/// The queue of a connection that has not come yet.
+const COMING: QueueId = QueueId(u32::MAX);
 
 /// How long the trouble lasts, and how long the herd then has to recover: the longest of a slow
 /// start, its back-off, a reload of every slot after the other, and drains that run into SIGKILL.
@@ -94,7 +99,8 @@ const RECOVERY: Span = Span::secs(1_800);
 impl World {
     pub fn new(seed: u64, files_lost: bool) -> World {
         let mut dice = Dice(seed);
-        let policy = any_policy(&mut dice);
+        let queues = Queues::any(&mut dice);
+        let policy = Policy { queues: queues.groups.clone(), ..any_policy(&mut dice) };
         let generation = Generation(1);
         let quality = any_quality(&mut dice, 3);
         World {
@@ -115,6 +121,7 @@ impl World {
             ready: BTreeMap::new(),
             went_on: Time::default(),
             watch: Watch::default(),
+            queues,
             generation,
             files_lost,
             calm: false,
@@ -138,6 +145,7 @@ impl World {
         herd.tell(self.now, &mut actions);
         self.watch.after(self.now, &herd, &Event::Tick, &actions, &self.policies);
         self.work.after(self.now, &herd, (0, false), &Event::Tick, &actions);
+        actions.iter().for_each(|action| self.queues.perform(action));
         self.herd = Some(herd);
         self.perform(actions);
         self.plan_interventions();
@@ -152,6 +160,13 @@ impl World {
         let works = matches!(self.qualities[&herd.generation()], Quality::Good);
         let enough = herd.bounds().1 >= 4;
         assert!(!works || !enough || self.work.waiting == 0, "somebody was left waiting");
+        let (wanted, ready) = herd.strength();
+        if wanted > 0
+            && wanted == ready
+            && !matches!(self.qualities[&herd.generation()], Quality::Broken(_))
+        {
+            self.queues.nothing_waits();
+        }
         let generation = herd.generation();
         // Workers take up to 3 s; with less time than that they are ready only now and then.
         let patient = self.policies[&generation].start_timeout >= Span::secs(5);
@@ -183,9 +198,24 @@ impl World {
         // One that had nothing to do may have left after it.
         let Some(herd) = &self.herd else { return };
         self.watch.was_done(herd, what);
+        if herd.strength().0 == 0 {
+            return;
+        }
+        // Wherever a connection has got to, somebody takes it.
+        self.queues.arrive_everywhere(self.now);
+        self.later(Span::ZERO, Event::Tick);
+        self.run_until(self.now + Span::secs(120));
+        self.queues.nothing_waits();
     }
 
     fn plan_interventions(&mut self) {
+        if !self.queues.groups.is_empty() {
+            for _ in 0..self.dice.below(60) {
+                let at = Span::millis(self.dice.below(TROUBLE.0 / 1000));
+                // Of no queue yet: where it goes is decided when it comes.
+                self.later(at, Event::QueueWaits { queue: COMING });
+            }
+        }
         for _ in 0..self.dice.below(20) {
             let mut at = Span::millis(self.dice.below(TROUBLE.0 / 1000));
             // In bursts, now and then: the next thing comes while the last is under way.
@@ -275,7 +305,9 @@ impl World {
 
     /// Settings without a number yet: reloads are numbered in the order in which they come.
     fn any_reload(&mut self) -> Event {
-        Event::Reload { generation: Generation(0), policy: any_policy(&mut self.dice) }
+        let queues = self.queues.groups.clone();
+        let policy = Policy { queues, ..any_policy(&mut self.dice) };
+        Event::Reload { generation: Generation(0), policy }
     }
 
     fn number(&mut self, policy: Policy) -> Event {
@@ -395,6 +427,7 @@ impl World {
     /// an end heard of twice, a worker nobody knows.
     fn happen(&mut self, event: Event) {
         let event = match event {
+            Event::QueueWaits { queue: COMING } => return self.arrive(),
             Event::Reload { policy, .. } => self.number(policy),
             Event::Asked { what, .. } => {
                 let what = self.aim(what);
@@ -452,6 +485,7 @@ impl World {
             | Event::Scale { .. }
             | Event::Asked { .. }
             | Event::OutOfMemory { .. }
+            | Event::QueueWaits { .. }
             | Event::Stop => true,
             Event::Sampled(_) => !self.work.asked,
             Event::Knocked => {
@@ -462,6 +496,17 @@ impl World {
         if possible {
             self.feed(event);
         }
+    }
+
+    /// A connection comes.
+    fn arrive(&mut self) {
+        let Some((queue, slow)) = self.queues.arrives(self.now, &mut self.dice) else { return };
+        self.trace.push(format!("{} a connection to {queue}", self.now));
+        // Taken in no time, or not, it is noticed.
+        if self.queues.is_watched(queue) {
+            self.later(Span::ZERO, Event::QueueWaits { queue });
+        }
+        self.later(slow, Event::Tick);
     }
 
     /// The fault “the old files no longer start either”: overwritten in place by a deploy.
@@ -490,6 +535,19 @@ impl World {
         self.hung_are_noticed(&herd, &actions);
         let stalls = self.policies.values().any(|policy| policy.stall_timeout.is_some());
         self.work.after(self.now, &herd, (wanted, stalls), &event, &actions);
+        let patience = self.policies.values().map(|policy| policy.stop_timeout).min();
+        self.watch.queues_are_left_empty(
+            self.now,
+            &herd,
+            &actions,
+            &mut self.queues,
+            patience.unwrap_or_default(),
+        );
+        actions.iter().for_each(|action| self.queues.perform(action));
+        self.queues.check(&herd);
+        for queue in self.queues.serve(self.now, &herd) {
+            self.later(Span::ZERO, Event::QueueWaits { queue });
+        }
         self.herd = Some(herd);
         self.perform(actions);
         self.serve();
@@ -553,6 +611,8 @@ impl World {
                 }
                 Action::Exit { .. } => self.herd = None,
                 Action::Forget { .. }
+                | Action::Steer { .. }
+                | Action::WatchQueues { .. }
                 | Action::Abandon { .. }
                 | Action::Notify(_)
                 | Action::Report(_)
@@ -804,6 +864,7 @@ fn any_policy(dice: &mut Dice) -> Policy {
             failures: 1 + dice.below(3) as u32,
             of_worker: dice.below(3) > 0,
         }),
+        queues: Vec::new(),
         check: dice.below(5) == 0,
     }
 }

@@ -42,6 +42,7 @@ pub fn serving(at: Duration, slots: u32) -> Status {
             socket("admin", Some("/run/web/admin.sock"), "stream", Some((0, 128)), None),
         ],
         stalled_since_usec: None,
+        imbalance: Some(1.25),
         reload: None,
         set: Vec::new(),
         reloads: vec![PastReload {
@@ -178,6 +179,8 @@ fn socket(
         waiting: queue.map(|(waiting, _)| waiting),
         limit: queue.map(|(_, limit)| limit),
         dropped,
+        slots: None,
+        closed: false,
         changes: Vec::new(),
     }
 }

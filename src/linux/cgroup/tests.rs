@@ -110,6 +110,7 @@ fn start(group: &Group, script: &str) -> spawn::Child {
         reset_oom_score: false,
         open_files: None,
         limits: None,
+        cpu: None,
         cgroup: Some(&entrance),
     };
     spawn::spawn(&program, &[]).unwrap()
@@ -387,6 +388,7 @@ fn a_group_that_is_gone_is_an_error_at_its_stage() {
                 reset_oom_score: false,
                 open_files: None,
                 limits: None,
+                cpu: None,
                 cgroup: Some(&entrance),
             };
             let error = spawn::spawn(&program(), &[]).unwrap_err();

@@ -4,7 +4,7 @@
 //! fact: until it executes its program the child runs *in herder's memory*, while herder waits. What it
 //! may do to its own process is offered by [`InChild`], which exists nowhere else.
 
-use super::{LAST_SIGNAL, SIGSET_SIZE, checked, set_signal_mask};
+use super::{CPU_WORDS, CpuMask, LAST_SIGNAL, SIGSET_SIZE, checked, set_signal_mask};
 use nix::sys::resource::{Resource, setrlimit};
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
@@ -312,6 +312,19 @@ impl InChild {
     pub fn be_nice(&self, nice: c_int) -> io::Result<()> {
         // SAFETY: takes integers; 0 is whoever calls.
         checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }.into()).map(drop)
+    }
+
+    /// Keeps the process on one CPU (sched_setaffinity(2)).
+    pub fn stay_on(&self, cpu: usize) -> io::Result<()> {
+        let mut mask: CpuMask = [0; CPU_WORDS];
+        let word =
+            mask.get_mut(cpu / 64).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+        *word = 1 << (cpu % 64);
+        let mask = mask.as_ptr();
+        // SAFETY: the kernel reads as many bytes as the mask has; 0 is this process.
+        let result =
+            unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of::<CpuMask>(), mask) };
+        checked(result).map(drop)
     }
 
     /// The pid of this process.

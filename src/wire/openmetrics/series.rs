@@ -148,6 +148,11 @@ series! {
     Counter herder_socket_dropped_total "Connections or datagrams that the kernel has dropped because the queue was full."
         |status| sockets(status, |socket| socket.dropped);
 
+    Gauge herder_cpu_imbalance_ratio "The largest CPU share of a ready worker by the mean of all: 1 is even."
+        |status| status.imbalance.map(|value| Sample { labels: vec![], value }).into_iter().collect();
+
+    Gauge herder_slot_waiting_connections "Connections that wait in the slot's own queues."
+        |status| waiting_by_slot(status);
     Gauge herder_slot_ready "Whether a worker serves in this slot: 1 or 0."
         |status| slots(status, |workers| Some(u64::from(workers.iter().any(|worker| serves(worker))) as f64));
     Gauge herder_slot_worker_age_seconds "How long the slot's newest worker has been running."
@@ -264,6 +269,21 @@ fn sockets(status: &Status, figure: fn(&Socket) -> Option<u64>) -> Vec<Sample> {
     let sample = |((name, address), value): ((&str, &str), f64)| Sample {
         labels: vec![("socket", name.to_owned()), ("address", address.to_owned())],
         value,
+    };
+    sums.into_iter().map(sample).collect()
+}
+
+/// What waits for each slot, where each has queues of its own. What several slots serve counts for each.
+fn waiting_by_slot(status: &Status) -> Vec<Sample> {
+    let mut sums: BTreeMap<u32, u64> = BTreeMap::new();
+    for socket in &status.sockets {
+        for slot in socket.slots.iter().flatten() {
+            *sums.entry(*slot).or_default() += socket.waiting.unwrap_or_default();
+        }
+    }
+    let sample = |(slot, waiting): (u32, u64)| Sample {
+        labels: vec![("slot", slot.to_string())],
+        value: waiting as f64,
     };
     sums.into_iter().map(sample).collect()
 }

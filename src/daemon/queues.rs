@@ -1,0 +1,147 @@
+//! Per-worker queues, carried out: selectors on groups of sockets, and watching queues nobody looks after.
+
+use super::Daemon;
+use super::token::Token;
+use crate::herd::{Event, QueueId};
+use crate::linux::poll::{Interest, Poll};
+use crate::linux::sockets::Socket;
+use crate::linux::steer::{Disorder, Group};
+use crate::log::Priority;
+use std::collections::BTreeSet;
+use std::io;
+
+/// The groups of sockets of which each worker has its own.
+#[derive(Debug, Default)]
+pub struct Queues {
+    groups: Vec<Steered>,
+    closed: BTreeSet<QueueId>,
+    watched: BTreeSet<QueueId>,
+}
+
+#[derive(Debug)]
+struct Steered {
+    group: Group,
+    /// Which of its queues are open, as the kernel was last told.
+    open: Vec<bool>,
+    /// Why it is left alone, once it is.
+    obstacle: Option<Obstacle>,
+}
+
+#[derive(Debug)]
+enum Obstacle {
+    Order(Disorder),
+    Refused(io::Error),
+}
+
+impl Queues {
+    /// Begins with everything open, whatever an earlier herder has left there.
+    pub fn begin(groups: Vec<Group>, sockets: &[Socket]) -> Queues {
+        let begin = |group: Group| {
+            let open = vec![true; group.members.len()];
+            let obstacle = match group.disorder(sockets) {
+                Some(disorder) => {
+                    // Better no selector than one that is wrong; that there is none is no failure.
+                    let _ = group.release(sockets);
+                    Some(Obstacle::Order(disorder))
+                }
+                None => group.open(sockets, &open).err().map(Obstacle::Refused),
+            };
+            Steered { group, open, obstacle }
+        };
+        Queues { groups: groups.into_iter().map(begin).collect(), ..Queues::default() }
+    }
+
+    /// What somebody should know of groups whose queues cannot be opened and closed.
+    pub fn obstacles<'a>(&'a self, sockets: &'a [Socket]) -> impl Iterator<Item = String> + 'a {
+        self.groups.iter().filter_map(|steered| {
+            let socket = sockets.get(*steered.group.members.first()?)?;
+            let why = match steered.obstacle.as_ref()? {
+                Obstacle::Order(disorder) => disorder.to_string(),
+                Obstacle::Refused(why) => why.to_string(),
+            };
+            Some(format!(
+                "cannot steer new connections to {socket} past workers that are not ready, \
+                 so they wait for the next worker there: {why}"
+            ))
+        })
+    }
+
+    /// Whether new connections go past this queue.
+    pub fn is_closed(&self, queue: usize) -> bool {
+        self.groups.iter().filter(|steered| steered.obstacle.is_none()).any(|steered| {
+            let mut members = steered.group.members.iter().zip(&steered.open);
+            members.any(|(member, open)| *member == queue && !open)
+        })
+    }
+
+    /// Has new connections go past these queues and no others. Says what kept it from that.
+    fn close(&mut self, closed: &[QueueId], sockets: &[Socket]) -> bool {
+        self.closed = closed.iter().copied().collect();
+        let mut refused = false;
+        for steered in self.groups.iter_mut().filter(|steered| steered.obstacle.is_none()) {
+            let is_open = |member: &usize| !self.closed.contains(&id(*member));
+            let open: Vec<bool> = steered.group.members.iter().map(is_open).collect();
+            if open == steered.open {
+                continue;
+            }
+            if let Err(why) = steered.group.open(sockets, &open) {
+                let _ = steered.group.release(sockets);
+                steered.obstacle = Some(Obstacle::Refused(why));
+                refused = true;
+            }
+            steered.open = open;
+        }
+        refused
+    }
+
+    /// Takes the selectors off.
+    pub fn end(&self, sockets: &[Socket]) {
+        for steered in &self.groups {
+            // herder leaves: there is nobody to do anything about it.
+            let _ = steered.group.release(sockets);
+        }
+    }
+
+    /// Watches these queues, each until something waits in it, and no others.
+    fn watch(&mut self, queues: &[QueueId], poll: &Poll, sockets: &[Socket]) {
+        let wanted: BTreeSet<QueueId> = queues.iter().copied().collect();
+        for queue in self.watched.difference(&wanted) {
+            if let Some(socket) = sockets.get(queue.0 as usize) {
+                // Only if it could not be watched in the first place.
+                let _ = poll.remove(socket);
+            }
+        }
+        for queue in &wanted {
+            let Some(socket) = sockets.get(queue.0 as usize) else { continue };
+            let token = Token::Queue(*queue).into();
+            // A queue that nobody can watch is answered by its slot's next worker.
+            let _ = match self.watched.contains(queue) {
+                true => poll.modify(socket, token, Interest::ReadOnce),
+                false => poll.add(socket, token, Interest::ReadOnce),
+            };
+        }
+        self.watched = wanted;
+    }
+}
+
+fn id(index: usize) -> QueueId {
+    QueueId(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+impl Daemon {
+    pub(super) fn steer(&mut self, closed: &[QueueId]) {
+        if self.queues.close(closed, &self.sockets) {
+            for text in self.queues.obstacles(&self.sockets) {
+                self.log.say(Priority::Warning, text);
+            }
+        }
+    }
+
+    pub(super) fn watch_queues(&mut self, queues: &[QueueId]) {
+        self.queues.watch(queues, &self.poll, &self.sockets);
+    }
+
+    pub(super) fn queue_waits(&mut self, queue: QueueId) {
+        self.events.push_back(Event::QueueWaits { queue });
+    }
+}
