@@ -234,7 +234,9 @@ impl Herd {
     pub(super) fn worn_out(&self, slot: SlotId) -> Option<&Worker> {
         let mut workers = self.slots.get(slot.0 as usize)?.workers.iter();
         let serving = workers.find(|worker| worker.is_ready() && !worker.unwanted);
-        serving.filter(|worker| worker.wear.worn.is_some())
+        // One of settings that were given up is replaced for that, and by other rules.
+        let right = self.good.generation;
+        serving.filter(|worker| worker.wear.worn.is_some() && worker.generation() == right)
     }
 
     /// A worn worker was replaced, and is no longer needed.

@@ -163,10 +163,12 @@ impl Herd {
     /// it. Those somebody has asked for come first, of the others the one that was last tried longest ago.
     pub(super) fn next_to_recycle(&self) -> Option<SlotId> {
         let mut slots = self.pending_slots();
-        slots.retain(|&slot| slot.0 < self.wanted() && self.worn_serving(slot).is_some());
+        slots.retain(|&slot| self.worn_serving(slot).is_some());
+        // Also of a slot that is not wanted any more, and stands in for another.
         if slots.iter().any(|&slot| self.newcomer(slot).is_some()) {
             return None;
         }
+        slots.retain(|slot| slot.0 < self.wanted());
         let may_be_tried = |slot: SlotId| {
             let asked = self.requested(slot).is_some();
             let place = self.slots.get(slot.0 as usize)?;

@@ -215,8 +215,8 @@ impl Herd {
             Some(Phase::Rolling | Phase::Replacing) => (BTreeSet::new(), true),
             Some(Phase::RollingBack { failed, .. }) => (failed.clone(), true),
             // What a roll-back could not restore is tried again, as any slot that fails; but whoever
-            // serves there serves until it works.
-            None => (BTreeSet::new(), false),
+            // serves there serves until it works, unless there never is room for another beside.
+            None => (BTreeSet::new(), self.rules().most_processes(self.wanted()) <= self.wanted()),
         };
         let spec = self.spec();
         let wanted = self.wanted();
