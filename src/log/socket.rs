@@ -93,8 +93,9 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             ChangeKind::Backlog,
             format!(
                 "the backlog of {socket} is {is} and was {was}: a worker has called listen() again. Give its server \
-                 the number, such as `--backlog {was}`; {{backlog}} stands for it in the settings, and the next \
-                 worker with it sets it right"
+                 the number, such as `--backlog {was}`; {{backlog}} stands for it in the settings. Where it has no \
+                 such option, {}",
+                origin.renewal()
             ),
         ),
         Change::Unlinked => (
@@ -166,7 +167,11 @@ mod tests {
         let changes = [
             (Change::Nonblocking, Priority::Info, "event loop want that"),
             (Change::Blocking, Priority::Warning, "keep servers that block off"),
-            (Change::Backlog { was: 4096, is: 511 }, Priority::Warning, "`--backlog 4096`"),
+            (
+                Change::Backlog { was: 4096, is: 511 },
+                Priority::Warning,
+                "option, `systemctl restart herder@site.socket`",
+            ),
             (Change::Unlinked, Priority::Error, "`systemctl restart herder@site.socket`"),
             (Change::Replaced, Priority::Error, "take the socket it is given"),
         ];

@@ -303,6 +303,8 @@ fn is_narrow(program: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
     use super::super::super::testing::until;
     use super::*;
 
@@ -313,5 +315,19 @@ mod tests {
         until("it has ended", || has_no_memory(&statm(child.id())));
         assert!(!has_no_memory(&statm(std::process::id())));
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn who_is_about_to_end_is_no_obstacle_and_who_hides_is() {
+        // What cannot be read is what there is not, of a process that lives: this one.
+        let me = std::process::id().cast_signed();
+        let proc = tempfile::tempdir().unwrap();
+        fs::create_dir(proc.path().join(me.to_string())).unwrap();
+        for (statm, is_obstacle) in [("0 0 0 0 0 0 0\n", false), ("700 30 20 5 0 90 0\n", true)] {
+            fs::write(proc.path().join(format!("{me}/statm")), statm).unwrap();
+            let mut look = Look::new(proc.path(), &[], 100);
+            assert!(!look.at(me));
+            assert_eq!(look.obstacle.is_some(), is_obstacle, "{statm}");
+        }
     }
 }

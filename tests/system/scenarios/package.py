@@ -1,9 +1,10 @@
 """The package: its units are clean, its examples work as shipped, and purging it leaves nothing."""
 
 import pathlib
+import socket
 import subprocess
 
-from lab import FILES, SYSTEMD, WEB, Instance, contains, equal, expect, install, messages, run, systemctl, write
+from lab import FILES, SYSTEMD, WEB, Instance, contains, equal, expect, install, messages, run, systemctl, wait_for, write
 from load import get
 
 IGNORED = (
@@ -42,7 +43,8 @@ for example, to in {
 }.items():
     write("/etc/systemd/system/" + to.replace("NAME", "site"), (EXAMPLES / example).read_text().replace("NAME", "site"))
 # More restarts than a person would make in ten seconds.
-write("/etc/systemd/system/herder@site.socket.d/limit.conf", "[Unit]\nStartLimitIntervalSec=0\n")
+for unit in ("socket", "service"):
+    write(f"/etc/systemd/system/herder@site.{unit}.d/limit.conf", "[Unit]\nStartLimitIntervalSec=0\n")
 site = Instance("site", f"command = {WEB.split()!r}\nworkers = 2\n", listen=())
 
 # Nothing to complain about but keys that 252 does not know, and the manual pages of systemd, which these machines lack.
@@ -84,15 +86,25 @@ queue.at_full_strength(1)
 equal(len(messages("--unit", queue.socket)), said, "the length of what systemd says about a masked socket")
 
 
+def is_free():
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", 8080))
+        except OSError:
+            return False
+        return True
+
+
 def restart(*units):
-    """Again if the address was still in use: systemd 257 removes the directories of PrivateTmp= in a forked process, which for a
-    moment holds copies of its sockets (2 restarts in 120, more on a busy host; none without PrivateTmp=, none on 252)."""
-    for _ in range(5):
-        if systemctl("restart", *units, check=False).returncode == 0:
-            return
+    """Once more if the address was still in use: systemd 257 removes the directories of PrivateTmp= in a forked process, which
+    for a moment holds copies of its sockets (2 restarts in 120, more on a busy host; none without PrivateTmp=, none on 252).
+    Stopping the service forks another, so it is waited for its end."""
+    if systemctl("restart", *units, check=False).returncode != 0:
         contains(messages("--unit", site.socket), "Address already in use")
-        systemctl("stop", site.service)
-    systemctl("restart", *units)
+        systemctl("stop", site.service, site.socket)
+        wait_for(is_free, "the address is free")
+        systemctl("start", site.socket, site.service)
 
 
 # Trap 24: the socket, the service and both can be restarted, in any order of words.
