@@ -16,8 +16,9 @@ from load import Load
 
 # As many seconds at a time, so many times by turns: so that what else the machine does meets all of them alike.
 SECONDS, ROUNDS = 2, 7
-# Of what the page says: a shared machine is not fair.
-TOLERANCE = 0.35
+# Between what the page says and what is found here: how much faster code is than compiling it depends on the processor,
+# and a shared machine is not fair. What the page recommends holds for any such ratios.
+FACTOR = 1.5
 
 install()
 
@@ -81,8 +82,8 @@ text = page.read_text()
 wrong = []
 for number, name in enumerate(servers):
     found = statistics.median(one[number] / one[0] for one in rounds) * 100
-    print(f"measured: {name}: {found:.0f} %, {statistics.median(one[number] for one in rounds):.0f} requests a second")
+    print(f"measured: {name}: {found:.1f} %, {statistics.median(one[number] for one in rounds):.0f} requests a second")
     promised = re.search(rf"^\| {re.escape(name)} \| (\d+) % \|$", text, re.MULTILINE)
-    if not promised or abs(found / int(promised[1]) - 1) > TOLERANCE:
-        wrong.append(f"{name}: {found:.0f} %, and {page} says {promised and promised[0]}")
+    if not promised or not 1 / FACTOR <= found / int(promised[1]) <= FACTOR:
+        wrong.append(f"{name}: {found:.1f} %, and {page} says {promised and promised[0]}")
 expect(not wrong, "\n".join(wrong))
