@@ -1,11 +1,13 @@
 //! Per-worker queues: which slot serves which, and which get new connections.
 //!
 //! A *group* is several queues at one address, each with a socket of its own that herder holds open. With
-//! k of them and N slots, slot i has every queue j with j mod N = i (with k < N: i mod k), so no queue is
-//! without a slot. A worker keeps what it was started with; whoever follows it in its slot has the same.
+//! k of them and N slots at most, slot i has every queue j with j mod N = i (with k < N: i mod k), so no queue
+//! is without a slot. A worker keeps what it was started with; whoever follows it in its slot has the same.
+//! (By the number that is wanted at the moment, whoever was there before a herd grew would have more than others.)
 //!
 //! - A queue that no ready worker has is *closed* to new connections, unless no queue of its group has one: then
-//!   all are open, and whatever comes waits. What a closed queue holds waits for its next worker.
+//!   those of wanted slots are open, and whatever comes waits there. (Where nobody is wanted, those of the slot that
+//!   will be the first.) What a closed queue holds waits for its next worker.
 //! - A slot that is no longer wanted *leaves*: its queues are closed first, and its worker is told to stop once
 //!   they have been empty for a while. A handshake that had begun before ends in the old queue.
 //! - A queue whose slot has left may get a connection all the same, from such a handshake. It is watched, and
@@ -70,13 +72,11 @@ impl Herd {
         share(&spec.policy.queues, slot, self.slots_under(spec))
     }
 
-    /// How many slots there are, or will be, under these settings.
+    /// How many slots there are at most under these settings.
     fn slots_under(&self, spec: &Spec) -> u32 {
-        let in_force = spec.generation == self.good.generation;
-        let asked = self.asked.filter(|asked| in_force || asked.under >= spec.generation);
+        let asked = self.asked.filter(|asked| asked.under >= spec.generation);
         let least = asked.map_or(spec.policy.workers, |asked| asked.workers);
-        let most = spec.policy.scaling.map_or(least, |scaling| scaling.max.max(least));
-        self.elastic.scaler.wants.clamp(least, most)
+        spec.policy.scaling.map_or(least, |scaling| scaling.max.max(least))
     }
 
     /// Slots that are not wanted, and get a worker all the same.
@@ -135,9 +135,10 @@ impl Herd {
         let slots: BTreeSet<SlotId> = surplus.keys().copied().collect();
         self.queues.leaving.retain(|slot, _| slots.contains(slot));
         let stays = |herd: &Herd, queue: Option<QueueId>| {
-            herd.workers().any(|(slot, worker)| {
+            herd.workers().any(|(_, worker)| {
                 let has = queue.is_none_or(|queue| worker.queues.contains(&queue));
-                worker.is_ready() && !slots.contains(&slot) && has
+                let goes = dismissed.iter().any(|(_, id, _)| *id == worker.id);
+                worker.is_ready() && !goes && has
             })
         };
         let mut held_back = Vec::new();
@@ -214,9 +215,18 @@ impl Herd {
             // Who was about to leave stands in.
             served = served_but_by(&BTreeMap::new());
         }
-        let groups = self.queues.groups.iter();
-        let some_open = groups.filter(|group| group.iter().any(|queue| served.contains(queue)));
-        some_open.flatten().copied().filter(|queue| !served.contains(queue)).collect()
+        let spec = self.spec();
+        let first: BTreeSet<QueueId> =
+            (0..self.wanted().max(1)).flat_map(|slot| self.share(SlotId(slot), &spec)).collect();
+        let mut closed = BTreeSet::new();
+        for group in &self.queues.groups {
+            let open =
+                [&served, &first].into_iter().find(|open| group.iter().any(|q| open.contains(q)));
+            // Of a group that was in other settings, which nobody serves any more, all are open.
+            let Some(open) = open else { continue };
+            closed.extend(group.iter().copied().filter(|queue| !open.contains(queue)));
+        }
+        closed
     }
 
     fn to_be_watched(&self) -> BTreeSet<QueueId> {

@@ -108,6 +108,7 @@ impl Herd {
     fn take_at_once(&mut self, to: Rc<Spec>) {
         self.order(Action::Forget { generation: self.good.generation });
         self.good = to;
+        self.asked = None;
         self.watch_anew();
         self.trouble = None;
         let now = self.now;

@@ -40,9 +40,15 @@ impl Herd {
         let wanted = self.wanted();
         let surplus = self.slots.iter().skip(wanted as usize);
         let stand_ins: u32 = surplus.map(|slot| u32::from(slot.has_ready())).sum();
-        let peak = before.max(wanted + stand_ins).max(wanted + self.called().count() as u32);
+        let peak = before.max(wanted + stand_ins).max(wanted + self.called_and_there());
         let leaving = self.count(Worker::is_leaving) > 0;
         self.peak = if leaving { self.peak.max(peak) } else { peak };
+    }
+
+    /// Slots that are not wanted, and have the worker they were called to have.
+    fn called_and_there(&self) -> u32 {
+        let called = self.called().filter_map(|slot| self.slots.get(slot.0 as usize));
+        called.map(|slot| u32::from(!slot.is_empty())).sum()
     }
 
     /// The settings a slot is to have.
@@ -200,6 +206,10 @@ impl Herd {
             // A slot that only has the canary gets its worker back within the surge.
             if !empty && self.active() >= budget {
                 continue;
+            }
+            // Whoever is called comes on top; the place is nobody else's.
+            if id.0 >= wanted {
+                self.peak = self.peak.max(wanted + self.called_and_there() + 1);
             }
             if !self.may_start() {
                 break;

@@ -2,8 +2,9 @@
 //! `properties`, this looks from outside: at what was asked, ordered, reported and answered.
 
 use herder::herd::{
-    Action, Condition, Counters, Event, Hang, Herd, Manner, Outcome, Report, Request, RequestId,
-    RequestOutcome, SlotId, Span, Time, Verdict, Wear, WorkerId, WorkerState,
+    Action, Condition, Counters, Event, Generation, Hang, Herd, Manner, Outcome, Policy, Report,
+    Request, RequestId, RequestOutcome, SlotId, Span, Time, Verdict, Wear, WorkerId, WorkerState,
+    WorkerView,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,10 +71,16 @@ impl Answers {
         self.open.insert(*request, Asked { what: *what, at: now, ready, joins });
     }
 
-    pub fn after(&mut self, now: Time, herd: &Herd, actions: &[Action]) {
+    pub fn after(
+        &mut self,
+        now: Time,
+        herd: &Herd,
+        actions: &[Action],
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
         let after = states(herd);
         self.workers_count_up(actions);
-        self.old_ones_go_last(herd, &after, actions);
+        self.old_ones_go_last(herd, &after, actions, policies);
         self.one_slot_at_a_time(herd, &after, actions);
         self.counters(herd, actions);
         for action in actions {
@@ -102,21 +109,32 @@ impl Answers {
     }
 
     /// Without a reload no slot loses its ready worker to an order of herder's, unless it is not
-    /// wanted, or somebody wanted just that.
+    /// wanted, or somebody wanted just that; or it is of settings that were given up, and those in force
+    /// never leave room for another beside.
     fn old_ones_go_last(
         &self,
         herd: &Herd,
         after: &BTreeMap<WorkerId, (SlotId, WorkerState)>,
         actions: &[Action],
+        policies: &BTreeMap<Generation, Policy>,
     ) {
         let reloading = self.reloading || herd.progress().is_some();
         if reloading || herd.condition() == Condition::Stopping {
             return;
         }
+        let wanted = herd.strength().0;
+        let no_room = policies
+            .get(&herd.generation())
+            .is_some_and(|policy| policy.most_processes(wanted) <= wanted);
         for action in actions {
             let Action::Drain { worker } = action else { continue };
             let Some((slot, WorkerState::Ready)) = self.before.get(worker) else { continue };
-            let surplus = slot.0 >= herd.strength().0;
+            let surplus = slot.0 >= wanted;
+            let given_up =
+                |one: WorkerView| one.id == *worker && one.generation != herd.generation();
+            if no_room && herd.view().any(given_up) {
+                continue;
+            }
             let followed =
                 after.values().any(|(place, state)| place == slot && *state == WorkerState::Ready);
             assert!(

@@ -93,7 +93,7 @@ impl Watch {
         actions: &[Action],
         policies: &BTreeMap<Generation, Policy>,
     ) {
-        self.answers.after(now, herd, actions);
+        self.answers.after(now, herd, actions, policies);
         self.bounded_work(now, actions, herd);
         self.capacity(herd, actions, policies);
         self.processes(herd, actions, policies);
@@ -103,10 +103,11 @@ impl Watch {
         self.trust(now, herd, actions, policies);
         self.looks(herd, event, actions, policies);
         self.wears.after(now, herd, event, actions, policies);
-        // A deadline that has come and stays would have the loop turn for ever.
+        // A deadline that has come and stays would have the loop turn for ever. (What systemd is to be told
+        // is done at the end of a turn.)
         let deadline = herd.deadline();
         self.ticks = match (event, self.ticks) {
-            (Event::Tick, (at, ticks)) if at == now => (now, ticks + 1),
+            (Event::Tick, (at, ticks)) if at == now => (now, ticks + u32::from(self.turn_ends)),
             _ => (now, 0),
         };
         assert!(

@@ -127,18 +127,28 @@ impl Queues {
             .collect();
         for group in &self.groups {
             let served = |queue: &QueueId| ready.iter().any(|(_, id)| self.has(*id, *queue));
-            let wanted = |queue: &QueueId| {
+            let in_wanted = |queue: &QueueId| {
                 ready.iter().any(|(slot, id)| slot.0 < wanted && self.has(*id, *queue))
             };
             let open = |queue: &QueueId| !self.closed.contains(queue);
             assert!(group.iter().any(open), "all of {group:?} is closed");
             if !group.iter().any(served) {
-                assert!(group.iter().all(open), "nobody serves, and {:?} is closed", self.closed);
+                let slots = herd.bounds().1 as usize;
+                for (number, queue) in group.iter().enumerate() {
+                    // Those that will have it, by the contract's rule.
+                    let its = |slot: usize| match group.len() {
+                        size if size < slots => slot % size == number,
+                        _ => number % slots.max(1) == slot && slots > 0,
+                    };
+                    let wants = (0..wanted as usize).any(its);
+                    assert!(open(queue) || !wants, "nobody serves, and {queue} is closed");
+                    assert!(!open(queue) || wants || wanted == 0, "{queue} is nobody's, and open");
+                }
                 continue;
             }
             for queue in group {
                 assert!(served(queue) || !open(queue), "{queue} is open, and nobody serves it");
-                assert!(open(queue) || !wanted(queue), "{queue} is served, and closed");
+                assert!(open(queue) || !in_wanted(queue), "{queue} is served, and closed");
             }
         }
     }
