@@ -17,7 +17,7 @@ use super::sample::{Load, Needs};
 use super::{Herd, QueueId, SlotId, Span, Time, WorkerId};
 use std::collections::BTreeMap;
 
-/// Samples in a stall. What happens to look the same so often does not change.
+/// Samples in a stall, or half as many. What happens to look the same so often does not change.
 const SAMPLES: u64 = 64;
 /// Time between samples at least.
 const SHORTEST: Span = Span::millis(50);
@@ -31,6 +31,8 @@ struct Spell {
     /// The ready worker of the slot, if one slot has the queue.
     worker: Option<WorkerId>,
     waiting: u32,
+    /// In how many samples.
+    seen: u64,
     /// Nothing has changed, and more might have.
     unchanged: bool,
     /// CPU time of the workers when it began.
@@ -77,8 +79,10 @@ impl Herd {
         let now = self.now;
         let before = self.stalls.last.replace(now);
         let mut spells = std::mem::take(&mut self.stalls.spells);
-        // What happened while herder was not there to see it nobody knows.
-        if before.is_none_or(|before| now - before > period(timeout).times(2)) {
+        // What happened while herder was not there to see it nobody knows. (Of many workers samples are fewer
+        // than it would like.)
+        if before.is_none_or(|before| now - before > period(timeout).times(2).max(timeout.part(4)))
+        {
             spells.clear();
         }
         let mut stalls = Vec::new();
@@ -92,18 +96,21 @@ impl Herd {
                 Some(spell) if spell.worker == worker && spell.waiting <= queue.waiting => Spell {
                     unchanged: spell.unchanged && spell.waiting == queue.waiting && !queue.full,
                     waiting: queue.waiting,
+                    seen: spell.seen + 1,
                     ..spell
                 },
                 Some(_) | None => Spell {
                     since: now,
                     worker,
                     waiting: queue.waiting,
+                    seen: 1,
                     unchanged: !queue.full,
                     cpu: load.cpu.iter().copied().collect(),
                 },
             };
             let took = now - spell.since;
-            if took >= timeout && (spell.unchanged || self.used_no_cpu(&spell, load)) {
+            let unchanged = spell.unchanged && spell.seen > SAMPLES / 2;
+            if took >= timeout && (unchanged || self.used_no_cpu(&spell, load)) {
                 stalls.push((queue.id, spell.clone()));
             }
             self.stalls.spells.insert(queue.id, spell);

@@ -78,6 +78,32 @@ fn at_rest_there_is_one_watch_and_no_sample() {
     assert_eq!((ordered(&story, &Action::Watch), ordered(&story, &Action::Sample)), (0, 0));
 }
 
+/// Each sample takes a sixth of the time-out.
+#[test]
+fn fewer_samples_will_do() {
+    for (find, enough) in [(IDLE, 8), (BUSY, 34)] {
+        let mut story = stalling();
+        story.tell(Event::Knocked);
+        for number in 1.. {
+            assert!(number <= enough, "nothing follows from {number} samples");
+            let before = ordered(&story, &Action::Sample);
+            while ordered(&story, &Action::Sample) == before {
+                story.now = story.herd.deadline().unwrap().max(story.now);
+                story.tell(Event::Tick);
+            }
+            story.now = story.now + TIMEOUT.part(6);
+            let cpu = story.now.0 / 1_000_000 * find.cpu;
+            let queues = vec![Queue { id: QueueId(0), slot: OWN, waiting: 3, full: false }];
+            let cpu = vec![(WorkerId(1), cpu), (WorkerId(2), cpu)];
+            story.tell(Event::Sampled(Load { queues, cpu, ..Load::default() }));
+            if aborted(&story) {
+                assert!(number >= enough - 1, "{number} samples say little");
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn a_worker_that_takes_nothing_from_its_own_socket_hangs() {
     for busy in [IDLE, BUSY] {
@@ -152,8 +178,8 @@ fn what_nobody_has_seen_proves_nothing() {
     story.tell(Event::Knocked);
     for _ in 0..20 {
         samples(&mut story, Span::secs(40), |_| Find { slot: OWN, ..IDLE });
-        // Stopped for three seconds, after which the next sample finds as many.
-        story.now = story.now + Span::secs(3);
+        // Stopped for a while, after which the next sample finds as many.
+        story.now = story.now + TIMEOUT.part(3);
     }
     assert!(!aborted(&story));
     // Nor does it that connections wait while there is nobody to take them.
