@@ -72,11 +72,11 @@ impl Herd {
         share(&spec.policy.queues, slot, self.slots_under(spec))
     }
 
-    /// How many slots there are at most under these settings.
+    /// How many slots there are at most under these settings. (Fewer that were asked for do not count: what
+    /// belongs to the others is closed, not given to who may not want it.)
     fn slots_under(&self, spec: &Spec) -> u32 {
         let asked = self.asked.filter(|asked| asked.under >= spec.generation);
-        let least = asked.map_or(spec.policy.workers, |asked| asked.workers);
-        spec.policy.scaling.map_or(least, |scaling| scaling.max.max(least))
+        spec.policy.most_workers().max(asked.map_or(0, |asked| asked.workers))
     }
 
     /// Slots that are not wanted, and get a worker all the same.

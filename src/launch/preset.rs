@@ -46,7 +46,7 @@ pub fn has_its_sockets(
         }
         return;
     }
-    let count = sockets.places().most(settings.policy.workers);
+    let count = sockets.places().most(settings.policy.most_workers());
     if preset.sockets.one && count > 1 {
         wrong(
             format!("the server serves the first socket only, and there are {count}"),

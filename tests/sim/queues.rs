@@ -3,8 +3,8 @@
 use super::story::{CRASH, Story, policy};
 use super::world::Dice;
 use herder::herd::{
-    Action, Amount, Condition, Event, Herd, Policy, QueueId, Request, SlotId, Span, Time, WorkerId,
-    WorkerState,
+    Action, Amount, Condition, Event, Generation, Herd, Policy, QueueId, Request, SlotId, Span,
+    Time, WorkerId, WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -115,7 +115,7 @@ impl Queues {
     }
 
     /// Once everything ordered is done.
-    pub fn check(&self, herd: &Herd) {
+    pub fn check(&self, herd: &Herd, policies: &BTreeMap<Generation, Policy>) {
         if herd.condition() == Condition::Stopping {
             return;
         }
@@ -133,7 +133,10 @@ impl Queues {
             let open = |queue: &QueueId| !self.closed.contains(queue);
             assert!(group.iter().any(open), "all of {group:?} is closed");
             if !group.iter().any(served) {
-                let slots = herd.bounds().1 as usize;
+                // Which settings count in a reload is another question.
+                let policy = policies.get(&herd.generation());
+                let Some(policy) = policy.filter(|_| herd.progress().is_none()) else { continue };
+                let slots = policy.most_workers().max(herd.bounds().0) as usize;
                 for (number, queue) in group.iter().enumerate() {
                     // Those that will have it, by the contract's rule.
                     let its = |slot: usize| match group.len() {
@@ -353,13 +356,16 @@ fn what_comes_late_to_a_slot_that_has_left_is_served() {
     assert_eq!(story.drained(), [5]);
     story.dies(5, CRASH);
     assert_eq!(watched(&story), [3]);
-    // Whoever comes next in the slot it now belongs to has it.
+    // It is nobody else's, until its slot is wanted again.
     story.actions.clear();
     story.dies(1, CRASH);
-    assert_eq!(given(&story), [(6, 0, vec![0, 3])]);
+    assert_eq!(given(&story), [(6, 0, vec![0])]);
     story.up(6);
-    assert_eq!(steered(&story).last().unwrap(), &[0; 0]);
-    assert_eq!(watched(&story), [0; 0]);
+    assert_eq!(steered(&story).last().unwrap(), &[3]);
+    story.ask(Request::Scale { workers: 4 });
+    story.up(7);
+    assert_eq!(given(&story).last().unwrap(), &(7, 3, vec![3]));
+    assert_eq!((steered(&story).last().unwrap(), watched(&story)), (&vec![], vec![]));
 }
 
 /// What comes late is served also where there is no room for one worker more than wanted.

@@ -544,7 +544,7 @@ impl World {
             patience.unwrap_or_default(),
         );
         actions.iter().for_each(|action| self.queues.perform(action));
-        self.queues.check(&herd);
+        self.queues.check(&herd, &self.policies);
         for queue in self.queues.serve(self.now, &herd) {
             self.later(Span::ZERO, Event::QueueWaits { queue });
         }
