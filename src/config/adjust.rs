@@ -142,6 +142,8 @@ mod tests {
         };
         assert_eq!(changed, [line("crash-limit.burst", "9"), line("stop-timeout", "\"2min\"")]);
         assert_eq!(set(&before, &["workers=auto"]).unwrap().policy.workers, 4);
+        let bounds = set(&before, &["workers=2..16"]).unwrap().policy;
+        assert_eq!((bounds.workers, bounds.scaling.map(|scaling| scaling.max)), (2, Some(16)));
     }
 
     #[test]

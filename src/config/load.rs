@@ -142,19 +142,7 @@ fn command_line(overrides: &Overrides, problems: &mut Problems) -> Vec<Entry> {
     }
     if overrides.workers.is_some() {
         add("workers", "--workers", |at, given| {
-            let text = given.workers.as_deref().unwrap_or_default();
-            match text.split_once("..") {
-                Some((min, max)) => {
-                    let bound = |name: &str, text: &str| Entry {
-                        name: name.to_owned(),
-                        at: at.clone(),
-                        value: Value::text(at.clone(), text),
-                    };
-                    let bounds = vec![bound("min", min), bound("max", max)];
-                    Value { at: at.clone(), data: Data::Table(bounds) }
-                }
-                None => Value::text(at, text),
-            }
+            Value::text(at, given.workers.as_deref().unwrap_or_default())
         });
     }
     if !overrides.command.is_empty() {

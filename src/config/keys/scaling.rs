@@ -4,9 +4,10 @@ use super::super::key::Key;
 use super::super::load::{Count, Draft};
 use super::super::read::{OR_FOREVER, POSITIVE, Reader};
 use super::super::show;
-use super::super::value::Data;
+use super::super::value::{Data, Entry, Value};
 use super::{MOST_WORKERS, NO_DEFAULT, SPAN};
 use crate::herd::Span;
+use std::borrow::Cow;
 
 /// The default of `idle-timeout`.
 pub const IDLE_TIMEOUT: Span = Span::secs(60);
@@ -48,9 +49,25 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
-/// `workers = { min, max }`
-pub fn read_bounds(draft: &mut Draft, reader: &mut Reader<'_>) {
-    let Data::Table(entries) = &reader.value.data else { return reader.wrong_type() };
+/// `{ min = 2, max = 16 }`, or in one word, as on a command line, `2..16`: its entries.
+pub fn bounds(value: &Value) -> Option<Cow<'_, [Entry]>> {
+    let text = match &value.data {
+        Data::Table(entries) => return Some(Cow::Borrowed(entries)),
+        Data::Text(text) => text,
+        Data::Integer(_) | Data::Scalar(..) | Data::List(_) => return None,
+    };
+    let at = &value.at;
+    let bound = |name: &str, text: &str| Entry {
+        name: name.to_owned(),
+        at: at.clone(),
+        value: Value::text(at.clone(), text),
+    };
+    let (min, max) = text.split_once("..")?;
+    Some(vec![bound("min", min), bound("max", max)].into())
+}
+
+/// Takes what [`bounds`] has found.
+pub fn read_bounds(draft: &mut Draft, reader: &mut Reader<'_>, entries: &[Entry]) {
     if entries.is_empty() {
         return reader.wrong_value(
             "has neither `min` nor `max`, and has to be a number, \"auto\" or bounds",

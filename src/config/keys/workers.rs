@@ -4,8 +4,7 @@ use super::super::key::Key;
 use super::super::load::Count;
 use super::super::read::{BOUNDED, POSITIVE};
 use super::super::show;
-use super::super::value::Data;
-use super::scaling::read_bounds;
+use super::scaling::{bounds, read_bounds};
 use super::{MOST_WORKERS, SPAN};
 use crate::herd::{Ready, ReadyWhen, Span};
 
@@ -29,8 +28,8 @@ pub const KEYS: &[Key] = &[
                affinity and the cgroup's quota leave. With bounds, `{ min = 2, max = 16 }`, as many as the load asks for.",
         example: "4",
         read: |draft, reader| {
-            if matches!(reader.value.data, Data::Table(_)) {
-                return read_bounds(draft, reader);
+            if let Some(bounds) = bounds(reader.value) {
+                return read_bounds(draft, reader, &bounds);
             }
             draft.most_workers = None;
             if reader.is_word("auto") {
