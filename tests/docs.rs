@@ -7,7 +7,7 @@
 use clap::{Command, CommandFactory, Parser};
 use herder::cli::Cli;
 use herder::config::preset::{DESCRIBED, IMPOSSIBLE, PRESETS, Preset};
-use herder::config::{self, KEYS, Machine, Overrides};
+use herder::config::{self, KEYS, Machine, Overrides, SETTABLE};
 use herder::error::Error;
 use herder::import::{Kind, known_names};
 use herder::wire::control::DESCRIPTION;
@@ -75,6 +75,14 @@ fn the_table_of_settings_is_the_table_in_the_code() {
         })
         .collect();
     assert_eq!(settings_table(&read("man/herder.toml.5")), in_code);
+}
+
+#[test]
+fn herder_set_has_every_setting_that_can_be_set() {
+    let page = read("man/herder-set.1");
+    let list = page.split_once(".Bl -bullet").expect("no list").1;
+    let list = list.split_once(".El\n").expect("no end of the list").0;
+    assert_eq!(items(list, ".Ic").collect::<Vec<_>>(), SETTABLE);
 }
 
 /// A preset as a row of the manual's table: its name, what it sets, what it adds to the command.

@@ -26,7 +26,7 @@ const REST: u64 = 20;
 
 /// CPU time is rated over a time that is neither so short that the clock's ticks count …
 const SHORTEST: Span = Span::millis(50);
-/// … nor so long that it says nothing of now.
+/// … nor so long that it says nothing of now; but always over that between two samples.
 const LONGEST: Span = Span::secs(2);
 
 /// What is known of load, and wanted.
@@ -35,6 +35,8 @@ pub struct Loads {
     ordered: bool,
     /// In microseconds.
     not_before: u64,
+    /// After the last sample, in microseconds.
+    rest: u64,
     /// Set once somebody has asked for a watch.
     watch: Option<Poll>,
     workers: BTreeMap<WorkerId, Rated>,
@@ -52,12 +54,12 @@ struct Rated {
 }
 
 impl Rated {
-    fn update(self, now: u64, cpu: Cpu) -> Rated {
+    fn update(self, now: u64, cpu: Cpu, longest: u64) -> Rated {
         let time = now - self.at;
         if time < SHORTEST.0 {
             return self;
         }
-        let known = self.at > 0 && time <= LONGEST.0;
+        let known = self.at > 0 && time <= longest;
         // The sum over processes falls when one ends.
         let permille = cpu.used.saturating_sub(self.cpu.used) * 1000 / time.max(1);
         Rated {
@@ -128,7 +130,8 @@ impl Daemon {
             load.memory_pressure = load::memory_is_short(tree.as_deref());
             load.cpu_starved = self.loads.is_starved();
             let end = poll::now();
-            self.loads.not_before = end + REST * (end - begin);
+            self.loads.rest = REST * (end - begin);
+            self.loads.not_before = end + self.loads.rest;
         }
         self.events.push_back(Event::Sampled(load));
     }
@@ -138,11 +141,13 @@ impl Daemon {
         let inodes = self.given().filter_map(|(_, socket)| Some(fstat(socket).ok()?.st_ino));
         let inodes: Vec<u64> = inodes.collect();
         let ready: Vec<(WorkerId, Subject)> = self.ready().collect();
+        // A machine that is slow, because its CPUs are short, samples seldom.
+        let longest = LONGEST.0.max(2 * self.loads.rest);
         let mut before = std::mem::take(&mut self.loads.workers);
         let mut shares = Vec::with_capacity(ready.len());
         for (worker, subject) in ready {
             let Some(cpu) = load::cpu(&subject) else { continue };
-            let rated = before.remove(&worker).unwrap_or_default().update(now, cpu);
+            let rated = before.remove(&worker).unwrap_or_default().update(now, cpu, longest);
             self.loads.workers.insert(worker, rated);
             let busy = match occupation(subject.pid, &inodes) {
                 Occupation::Idle => Some(0),
@@ -256,14 +261,18 @@ mod tests {
 
     #[test]
     fn cpu_time_is_rated_over_the_time_since_the_sample_before() {
-        let first = Rated::default().update(1_000_000, cpu(500_000, 0, 0));
+        let update = |rated: Rated, now, cpu| rated.update(now, cpu, LONGEST.0);
+        let first = update(Rated::default(), 1_000_000, cpu(500_000, 0, 0));
         assert_eq!(first.used, None);
-        let second = first.update(1_100_000, cpu(550_000, 20_000, 80_000));
+        let second = update(first, 1_100_000, cpu(550_000, 20_000, 80_000));
         assert_eq!((second.used, second.ran, second.delayed), (Some(500), 200, 800));
         // Too soon: that is still what is known. After long it is not.
-        assert_eq!(second.update(1_120_000, cpu(570_000, 0, 0)).used, Some(500));
-        assert_eq!(second.update(9_000_000, cpu(570_000, 0, 0)).used, None);
-        assert_eq!(second.update(1_200_000, cpu(0, 0, 0)).used, Some(0));
+        assert_eq!(update(second, 1_120_000, cpu(570_000, 0, 0)).used, Some(500));
+        assert_eq!(update(second, 9_000_000, cpu(570_000, 0, 0)).used, None);
+        assert_eq!(update(second, 1_200_000, cpu(0, 0, 0)).used, Some(0));
+        // Unless samples are that far apart.
+        let seldom = second.update(9_000_000, cpu(4_500_000, 3_950_000, 0), 10_000_000);
+        assert_eq!((seldom.used, seldom.ran), (Some(500), 497));
     }
 
     #[test]

@@ -49,7 +49,7 @@ def burst(clients, seconds):
 
 for round in range(2):
     most, served = burst(400, 0.2)
-    print(f"{most} workers wanted, {served} served")
+    print(f"measured: {most} workers wanted, {served} served")
     expect(served > MOST / 2, f"only {served} workers served")
     at_rest()
     web.wait_for_status("no worker needed, generation 1")
@@ -77,7 +77,7 @@ for _ in range(60):
     equal(get(ADDRESS, "/").status, 200, "status")
     lives.add(web.show("InvocationID"))
     time.sleep(random.uniform(0.3, 1.2))
-print(f"{len(lives)} lives of herder, {time.monotonic() - began:.0f} s")
+print(f"measured: {len(lives)} lives of herder, {time.monotonic() - began:.0f} s")
 expect(8 <= len(lives), f"herder was started only {len(lives)} times")
 web.wait_until("inactive")
 equal(web.show("Result"), "success", "how it ended")

@@ -86,8 +86,8 @@ for address in (FPM, HERDER):
         with connect(address) as connection:
             equal(ask(connection, "/").body, b"done", "the answer")
 theirs, ours = burst(FPM, fpm.pid), burst(HERDER, php.main_pid)
-print(f"php-fpm dynamic: late by {theirs[0]:.1f} s in all, one in twenty by {theirs[1]:.2f} s, {theirs[2]:.0f} s of processes")
-print(f"herder:          late by {ours[0]:.1f} s in all, one in twenty by {ours[1]:.2f} s, {ours[2]:.0f} s of processes")
-print("herder to php-fpm: " + ", ".join(f"{mine / other:.2f}" for mine, other in zip(ours, theirs)))
+print(f"measured: php-fpm dynamic: late by {theirs[0]:.1f} s in all, one in twenty by {theirs[1]:.2f} s, {theirs[2]:.0f} s of processes")
+print(f"measured: herder: late by {ours[0]:.1f} s in all, one in twenty by {ours[1]:.2f} s, {ours[2]:.0f} s of processes")
+print("measured: herder to php-fpm: " + ", ".join(f"{mine / other:.2f}" for mine, other in zip(ours, theirs)))
 expect(ours[0] < theirs[0] / 2, "requests waited for half as long as with php-fpm, or longer")
 fpm.terminate()

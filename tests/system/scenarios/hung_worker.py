@@ -28,7 +28,7 @@ web.start()
 first = set(web.at_full_strength(4))
 
 
-def replaced(victim, since):
+def replaced(victim, since, how):
     """When another serves in its place, in seconds since it was made to hang."""
     about = web.worker(victim)
     slot, worker = about["slot"], about["id"]
@@ -39,7 +39,7 @@ def replaced(victim, since):
 
     wait_for(successor, f"a replacement for {victim}", seconds=LIMIT + 10)
     took = time.monotonic() - since
-    print(f"replaced after {took:.2f} s")
+    print(f"measured: a {how} worker is replaced after {took:.2f} s, with a watchdog of {WATCHDOG} s")
     expect(WATCHDOG / 2 - 0.1 < took < LIMIT, f"replaced after {took} s, with a watchdog of {WATCHDOG} s")
     hung = wait_for(lambda: web.events("worker_hung", worker=worker), "the entry about it")
     equal([entry["MESSAGE_ID"] for entry in hung], [HUNG], "how often it is said to hang")
@@ -53,7 +53,7 @@ with Load("127.0.0.1:8000", CLIENTS) as load:
     victim = web.workers()[0]
     begin = time.monotonic()
     os.kill(victim, signal.SIGSTOP)
-    hung, ended = replaced(victim, begin)
+    hung, ended = replaced(victim, begin, "stopped")
     equal(hung["HERDER_REASON"], f"no WATCHDOG=1 for {WATCHDOG}s", "why it is said to hang")
     equal((ended["HERDER_EXIT"], ended["HERDER_MANNER"]), ("SIGABRT", "ordered"), "how it ended")
     load.more(200)
@@ -61,7 +61,7 @@ with Load("127.0.0.1:8000", CLIENTS) as load:
     # Spinning, in the loop that should ping.
     victim = web.workers()[1]
     web.send(victim, "burn 600")
-    hung, ended = replaced(victim, time.monotonic())
+    hung, ended = replaced(victim, time.monotonic(), "spinning")
     equal((ended["HERDER_EXIT"], ended["HERDER_MANNER"]), ("SIGABRT", "ordered"), "how it ended")
     load.more(200)
 # Only what the stopped worker had accepted is lost: a client has one request in flight.

@@ -37,7 +37,7 @@ systemctl("stop", shared.socket, shared.service)
 
 web = instance("web", "per-worker", WORKERS)
 even = distribution()
-print(f"max/mean of {CONNECTIONS} connections to {WORKERS} event loops: {uneven:.3f} shared, {even:.3f} per-worker")
+print(f"measured: max/mean of {CONNECTIONS} connections to {WORKERS} event loops: {uneven:.3f} shared, {even:.3f} per-worker")
 expect(even <= 1.1, f"max/mean {even}")
 slots = [socket["slots"] for socket in web.report()["sockets"]]
 equal(slots, [[slot] for slot in range(WORKERS)], "the slots of the sockets")
@@ -49,7 +49,7 @@ with Storm(ADDRESS, pause=0.002) as storm:
     before = storm.answered
     wait_for(lambda: storm.answered > before + 500, "answers after the last kill", 60)
 lost = storm.never_accepted(web.runtime)
-print(f"{KILLS} workers killed: {storm.answered} connections answered, {len(storm.failures)} lost that a worker had accepted")
+print(f"measured: {KILLS} workers killed: {storm.answered} connections answered, {len(storm.failures)} lost that a worker had accepted")
 equal(lost, {}, "lost connections that no worker had accepted")
 equal(len(storm.slots), WORKERS, "slots that answered")
 
