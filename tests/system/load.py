@@ -6,18 +6,18 @@ import socket
 import threading
 import time
 
-from lab import equal, expect, wait_for
+from lab import SLOWNESS, equal, expect, wait_for
 
 
 def connect(address):
     """ADDRESS is HOST:PORT or the path of a UNIX socket, as in ListenStream=."""
     if address.startswith("/"):
         connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(60)
+        connection.settimeout(60 * SLOWNESS)
         connection.connect(address)
         return connection
     host, port = address.rsplit(":", 1)
-    return socket.create_connection((host.strip("[]"), int(port)), timeout=60)
+    return socket.create_connection((host.strip("[]"), int(port)), timeout=60 * SLOWNESS)
 
 
 class Answer:

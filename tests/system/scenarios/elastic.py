@@ -70,15 +70,17 @@ systemctl("stop", web.service)
 web.listen()
 
 # Connections come at all instants around the one in which the last worker, and then herder, leaves.
-lives = set()
+lives, asked = set(), 0
 random.seed(web.main_pid + time.time_ns())
 began = time.monotonic()
-for _ in range(60):
+# A busy machine takes longer to let it leave.
+while asked < 40 or len(lives) < 8:
     equal(get(ADDRESS, "/").status, 200, "status")
+    asked += 1
     lives.add(web.show("InvocationID"))
+    expect(asked < 200, f"herder was started only {len(lives)} times")
     time.sleep(random.uniform(0.3, 1.2))
-print(f"measured: {len(lives)} lives of herder, {time.monotonic() - began:.0f} s")
-expect(8 <= len(lives), f"herder was started only {len(lives)} times")
+print(f"measured: {len(lives)} lives of herder with {asked} connections, {time.monotonic() - began:.0f} s")
 web.wait_until("inactive")
 equal(web.show("Result"), "success", "how it ended")
 equal(web.show("NRestarts"), "0", "restarts")

@@ -4,7 +4,7 @@
 
 import pathlib
 
-from lab import VM, WEB, Instance, alive, contains, equal, expect, group_of, install, messages, systemctl, wait_for
+from lab import VM, WEB, Instance, alive, contains, equal, expect, group_of, install, messages, run, systemctl, wait_for
 
 install()
 START = f'command = {WEB.split()!r}\nworkers = 2\nready = "notify"\n'
@@ -102,6 +102,21 @@ for pid in web.at_full_strength(2):
     high, most, *rest = limits(pid)
     expect(high == "max" and 0 < int(most) < 1 << 40, f"memory.high is {high}, memory.max {most}")
     equal(rest, ["max", "100", "max 100000", "max"], "what is no longer limited")
+
+# Changed for those who run, until the next reload.
+pids = web.workers()
+run("herder", "set", "web", "memory-high=300M", "cpu-weight=70")
+for pid in pids:
+    high, _, _, weight, *_ = limits(pid)
+    equal((high, weight), (str(300 << 20), "70"), "what was set")
+equal(web.workers(), pids, "the workers after that")
+changes = {change["key"]: (change["value"], change["before"]) for change in web.report()["set"]}
+equal(changes, {"memory-high": ('"300M"', None), "cpu-weight": ("70", None)}, "what is not as in the file")
+web.reload()
+for pid in web.at_full_strength(2):
+    high, _, _, weight, *_ = limits(pid)
+    equal((high, weight), ("max", "100"), "what was set, after a reload")
+equal(web.report()["set"], [], "what is not as in the file, after a reload")
 
 # Without a part of the tree there are no limits, and so no workers.
 web.drop_in(web.service, "[Service]\nDelegate=no\nDelegateSubgroup=\n")

@@ -6,8 +6,9 @@ from lab import VM, WEB, Instance, contains, equal, expect, install, wait_for
 from load import Load
 
 install()
-START = f'command = {WEB.split()!r}\nworkers = 2\nready = "notify"\n'
-web = Instance("web", f'{START}max-memory = "40M"\nenvironment.WEB_LEAK = "{96 if VM else 8}"\n')
+# However long a start takes where all is emulated and the host is busy, it is no failure.
+START = f'command = {WEB.split()!r}\nworkers = 2\nready = "notify"\nstart-timeout = "5min"\nstop-timeout = "5min"\n'
+web = Instance("web", f'{START}max-memory = "40M"\nenvironment.WEB_LEAK = "{96 if VM else 32}"\n')
 web.listen()
 web.start()
 web.at_full_strength(2)
@@ -21,7 +22,7 @@ def never_fewer():
 
 
 with Load("127.0.0.1:8000", clients=3) as load:
-    wait_for(lambda: never_fewer()["recycledForMemory"] >= 3, "three workers that leaked are replaced", 300)
+    wait_for(lambda: never_fewer()["recycledForMemory"] >= 2, "both workers, which leak, are replaced", 300)
     load.more(20)
 load.expect_no_failure(300)
 entries = web.events("worker_recycled")
@@ -31,7 +32,7 @@ about = web.report()["counters"]
 equal((about["failures"], about["crashes"], about["respawns"], about["oomKills"]), (0, 0, 0, 0), "what went wrong")
 equal(web.show("NRestarts"), "0", "restarts of the service")
 
-expect(web.metric("herder_worker_recycled_total") >= 3, "replaced workers in the metrics")
+expect(web.metric("herder_worker_recycled_total") >= 2, "replaced workers in the metrics")
 
 # The same for age; the settings of the file are those of a new generation.
 web.configure(f'{START}max-age = "4s"\n')

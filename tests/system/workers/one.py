@@ -1,5 +1,5 @@
-"""An HTTP worker of the old kind: one connection after the other, each for as long as /?SECONDS says, and no event loop.
-On SIGTERM it finishes the one it has."""
+"""An HTTP worker of the old kind: one connection after the other, and no event loop. A request takes as long as it says:
+/?SECONDS of sleep, /burn?SECONDS of CPU time, /hold?MB until so much memory is there. On SIGTERM it finishes the one it has."""
 
 import os
 import select
@@ -26,8 +26,15 @@ while end not in select.select([listener, end], [], [])[0]:
             request += part
         if not request:
             continue
-        seconds = request.split()[1].partition(b"?")[2]
-        time.sleep(float(seconds or 0))
+        path, _, value = request.split()[1].decode().partition("?")
+        if path == "/burn":
+            until = time.process_time() + float(value)
+            while time.process_time() < until:
+                pass
+        elif path == "/hold":
+            bytes(int(value) << 20).replace(b"\0", b"x")
+        else:
+            time.sleep(float(value or 0))
         body = os.environ["HERDER_WORKER"]
         client.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
         client.shutdown(socket.SHUT_WR)
