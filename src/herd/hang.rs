@@ -28,6 +28,8 @@ const LONGEST_MOMENT: Span = Span::secs(1);
 pub enum Hang {
     /// It did not say WATCHDOG=1 for so long.
     Silent(Span),
+    /// It did not for so long, and had not before: perhaps it cannot.
+    Mute(Span),
     /// It said WATCHDOG=trigger.
     Triggered,
     /// So many connections wait in its own sockets, and it has accepted none for so long.
@@ -43,6 +45,10 @@ impl fmt::Display for Hang {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Hang::Silent(interval) => write!(f, "no WATCHDOG=1 for {interval}"),
+            Hang::Mute(interval) => write!(
+                f,
+                "no WATCHDOG=1 for {interval}, nor ever before: remove `watchdog` if its program cannot ping"
+            ),
             Hang::Triggered => f.write_str("it said WATCHDOG=trigger"),
             Hang::Stalled { waiting, after } => {
                 write!(f, "{}, none accepted for {after}", connections(*waiting))
@@ -62,6 +68,8 @@ pub(super) struct Watchdog {
     interval: Option<Span>,
     /// When it last said something that counts.
     heard: Time,
+    /// It has said WATCHDOG=1.
+    pings: bool,
     doubt: Doubt,
 }
 
@@ -77,7 +85,7 @@ enum Doubt {
 
 impl Watchdog {
     pub fn new(interval: Option<Span>) -> Watchdog {
-        Watchdog { interval, heard: Time::default(), doubt: Doubt::None }
+        Watchdog { interval, heard: Time::default(), pings: false, doubt: Doubt::None }
     }
 
     /// It is alive, or counts as alive, now.
@@ -118,6 +126,7 @@ impl Herd {
         let now = self.now;
         let Some((_, worker)) = self.find(id) else { return };
         worker.watchdog.hear(now);
+        worker.watchdog.pings = true;
         // It may have outlived its trial with this.
         self.prove();
     }
@@ -129,7 +138,8 @@ impl Herd {
         if worker.policy().watchdog.is_some() {
             // 0 and for ever end it, as in systemd.
             let ends = matches!(interval, Span::ZERO | Span::MAX);
-            worker.watchdog = Watchdog::new((!ends).then_some(interval));
+            let pings = worker.watchdog.pings;
+            worker.watchdog = Watchdog { pings, ..Watchdog::new((!ends).then_some(interval)) };
             worker.watchdog.hear(now);
         }
     }
@@ -170,7 +180,9 @@ impl Herd {
             (worker.watchdog.doubt, worker.watchdog.interval)
             && worker.is_ready()
         {
-            self.hangs(id, Hang::Silent(interval));
+            let why =
+                if worker.watchdog.pings { Hang::Silent(interval) } else { Hang::Mute(interval) };
+            self.hangs(id, why);
         }
     }
 

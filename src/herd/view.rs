@@ -98,7 +98,7 @@ impl Counters {
 
     pub(super) fn hung(&mut self, why: &Hang) {
         match why {
-            Hang::Silent(_) | Hang::Triggered => self.hung += 1,
+            Hang::Silent(_) | Hang::Mute(_) | Hang::Triggered => self.hung += 1,
             Hang::Stalled { .. } => self.stalled += 1,
             Hang::Unfit { .. } => self.unfit += 1,
         }

@@ -180,6 +180,9 @@ fn a_worker_that_never_pings_waits_its_turn_longer_each_time() {
     }
     assert!(delays[0] < delays[1] && delays[1] < delays[2], "{delays:?}");
     assert_eq!(story.herd.counters().hung, 3);
+    let last = story.herd.view().find_map(|worker| worker.last).unwrap();
+    assert_eq!(last.ending, Ending::Hung(Hang::Mute(INTERVAL)));
+    assert!(last.ending.to_string().contains("remove `watchdog`"));
     assert_eq!(story.exit(), None, "it serves, for all anybody knows");
     // A single sign of life after min-lifetime, and it was a hang of one that works.
     story.up(4);
