@@ -50,6 +50,7 @@ impl Process {
 
 /// What is to happen: to the core, or without it.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "there are few at a time, and most are events")]
 enum Next {
     Core(Event),
     Arrive(u32),
