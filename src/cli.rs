@@ -240,7 +240,7 @@ pub struct Status {
 /// `herder health`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status: 0 serving; 1 degraded: it serves with fewer workers than wanted, because of failures; \
+Exit status: 0 serving; 1 degraded: some workers fail, nobody accepts those who wait, or a probe fails; \
 2 not serving: it starts, stops, does not run, has no worker or does not answer; 64 wrong command line
 
 Example:

@@ -238,9 +238,12 @@ fn bounds_are_bounds(settings: &Settings, problems: &mut Problems) {
             "name a socket in `sockets`, or write one number",
         );
     }
-    if exit_idle_time.is_some() && min > 0 {
+    if exit_idle_time.is_some()
+        && min > 0
+        && let Some(at) = after_workers(settings, "exit-idle-time")
+    {
         problems.advise(
-            place(settings, &["exit-idle-time"]),
+            Some(at),
             "exit-idle-time",
             format!("`exit-idle-time` never comes: there are always {min} workers"),
             "write `workers = { min = 0, max = … }`, or remove `exit-idle-time`",
@@ -248,15 +251,20 @@ fn bounds_are_bounds(settings: &Settings, problems: &mut Problems) {
     }
 }
 
-/// Said in the same place; an override of `workers` alone is no misunderstanding.
+/// Where a key is written, unless `workers` overrules it: for the sake of a number alone that is no
+/// misunderstanding.
+fn after_workers<'a>(settings: &'a Settings, key: &str) -> Option<&'a Place> {
+    let at = settings.origins.get(key)?;
+    let workers = settings.origins.get("workers").map_or(0, Place::rank);
+    (at.rank() >= workers).then_some(at)
+}
+
 fn somebody_scales(settings: &Settings, problems: &mut Problems) {
     if settings.policy.scaling.is_some() {
         return;
     }
     for key in ["idle-timeout", "exit-idle-time"] {
-        let Some(at) = settings.origins.get(key) else { continue };
-        let same = |workers: &Place| std::mem::discriminant(workers) == std::mem::discriminant(at);
-        if settings.origins.get("workers").is_none_or(same) {
+        if let Some(at) = after_workers(settings, key) {
             problems.advise(
                 Some(at),
                 key,

@@ -1,6 +1,7 @@
-//! Limits and recycling, read from texts.
+//! Bounds, limits, recycling and probes, read from texts.
 
 use super::*;
+use crate::herd::{Scaling, Span};
 
 const MACHINE: Machine = Machine { cpus: 3, web_concurrency: None };
 
@@ -93,5 +94,96 @@ fn limits_by_other_names_are_led_to_ours() {
     ] {
         let told = problems(&format!("{theirs} = \"1\""));
         assert!(told[0].contains("unknown key") && told[0].contains(ours), "{told:?}");
+    }
+}
+
+#[test]
+fn workers_may_have_bounds() {
+    let bounds = |text: &str| {
+        let policy = read(text).unwrap().policy;
+        (policy.workers, policy.most_workers(), policy.scaling)
+    };
+    let scaling = |max, idle, exit| {
+        Some(Scaling { max, idle_timeout: Span::secs(idle), exit_idle_time: exit })
+    };
+    let hour = Some(Span::secs(3600));
+    for (text, min, max, rules) in [
+        ("workers = { min = 0, max = 16 }", 0, 16, scaling(16, 60, None)),
+        ("workers = { max = 2 }", 1, 2, scaling(2, 60, None)),
+        ("workers = { min = 2 }", 2, 12, scaling(12, 60, None)),
+        ("workers = { min = 20, max = \"auto\" }", 20, 20, scaling(20, 60, None)),
+        ("workers = { min = \"auto\" }", 3, 12, scaling(12, 60, None)),
+        ("[workers]\nmin = 2\nmax = 2", 2, 2, scaling(2, 60, None)),
+        (
+            "workers.min = 0\nidle-timeout = \"5s\"\nexit-idle-time = \"1h\"",
+            0,
+            12,
+            scaling(12, 5, hour),
+        ),
+        ("workers = 7", 7, 7, None),
+    ] {
+        assert_eq!(bounds(text), (min, max, rules), "{text}");
+    }
+    for (workers, min, scales) in [("0..16", 0, true), ("4", 4, false), ("2..auto", 2, true)] {
+        let overrides = Overrides { workers: Some(workers.into()), ..Overrides::default() };
+        let file = Some(("web.toml", "workers = { min = 1, max = 3 }\nidle-timeout = 5"));
+        let policy = load(file, &overrides, &MACHINE).unwrap().policy;
+        assert_eq!((policy.workers, policy.scaling.is_some()), (min, scales), "{workers}");
+    }
+}
+
+/// As of every table, what the command line does not say is the file's.
+#[test]
+fn one_bound_can_be_overruled() {
+    for (file, option, bounds) in [
+        ("workers = { min = 2, max = 3 }", "workers.max=8", (2, 8)),
+        ("workers = { min = 2, max = 3 }", "workers.min=0", (0, 3)),
+        ("workers = 4", "workers.max=8", (4, 8)),
+        ("", "workers.max=8", (1, 8)),
+    ] {
+        let overrides = Overrides { set: vec![option.to_owned()], ..Overrides::default() };
+        let policy = load(Some(("web.toml", file)), &overrides, &MACHINE).unwrap().policy;
+        assert_eq!((policy.workers, policy.most_workers()), bounds, "{file}, {option}");
+    }
+}
+
+#[test]
+fn bounds_that_make_no_sense_are_refused() {
+    for (text, part) in [
+        ("workers = { min = 4, max = 2 }", "exchange them"),
+        ("workers = { min = 0, max = 0 }", "nobody would ever serve"),
+        ("workers = { min = -1 }", "from 0 to"),
+        ("workers = { least = 1 }", "unknown key `workers.least`"),
+        ("workers = {}", "neither `min` nor `max`"),
+        ("workers = { min = 0 }\nsockets = []", "nothing to see load on"),
+        ("workers = { min = 1 }\nexit-idle-time = 5", "never comes"),
+        ("workers = 2\nidle-timeout = 5", "fixed number"),
+        ("exit-idle-time = 5", "fixed number"),
+        ("workers = { min = 0 }\nidle-timeout = 0", "may not be zero"),
+    ] {
+        let told = problems(text);
+        assert!(told.iter().any(|problem| problem.contains(part)), "{text}: {told:?}");
+    }
+    let overrides = Overrides { workers: Some("1..x".into()), ..Overrides::default() };
+    let told = load(None, &overrides, &MACHINE).unwrap_err().to_string();
+    assert!(told.contains("--workers") && told.contains("`workers` is a string"), "{told}");
+}
+
+#[test]
+fn a_probe_asks_one_thing() {
+    let probe = |text: &str| read(text).unwrap().policy.probe;
+    let short = probe("probe = 'http://localhost/healthz'").unwrap();
+    assert_eq!((short.of_worker, short.failures, short.interval), (false, 3, Span::secs(10)));
+    let long = "probe = { http = 'http://127.0.0.1:90{slot}', interval = 5, failures = 1 }";
+    let long = probe(long).unwrap();
+    assert_eq!((long.of_worker, long.failures, long.interval), (true, 1, Span::secs(5)));
+    assert!(probe("probe.exec = ['/bin/true']").unwrap().of_worker);
+    assert_eq!(probe("workers = 1"), None);
+    for (text, message) in [
+        ("probe = { http = 'http://::1', exec = ['x'] }", "are both set"),
+        ("probe = 5", "has to be a table"),
+    ] {
+        let told = problems(text);
+        assert!(told[0].contains(message), "{told:?}");
     }
 }

@@ -23,8 +23,8 @@ pub enum Count {
 #[derive(Default)]
 pub struct Draft {
     pub settings: Settings,
-    /// `workers`, or its `min`.
-    pub workers: Count,
+    /// `workers`, or its `min`; `None` as long as nothing is said.
+    pub workers: Option<Count>,
     /// `workers.max`; `None` is a fixed number.
     pub most_workers: Option<Count>,
     /// `max-starting = "auto"`, which depends on the machine.
@@ -79,7 +79,7 @@ pub(super) fn finish(draft: Draft, machine: &Machine, problems: &mut Problems) -
     if draft.max_starting_auto {
         settings.policy.max_starting = Some(machine.cpus.max(2));
     }
-    settings.policy.workers = match draft.workers {
+    settings.policy.workers = match draft.workers.unwrap_or_default() {
         Count::Number(workers) => workers,
         Count::Auto => automatic(machine, &mut settings, problems),
     };

@@ -25,6 +25,19 @@ pub enum Place {
     RunTime(String),
 }
 
+impl Place {
+    /// How late this is in the order in which sources overrule each other.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Place::Environment(_) => 0,
+            Place::Preset(_) => 1,
+            Place::File { .. } => 2,
+            Place::CommandLine(_) => 3,
+            Place::RunTime(_) => 4,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

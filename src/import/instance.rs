@@ -31,6 +31,8 @@ pub enum Value<'a> {
     Milliseconds(&'a str),
     /// A list of texts, or of numbers if all are.
     List(&'a [String]),
+    /// `{ min, max }`, both as numbers.
+    Bounds(&'a str, &'a str),
     /// As it is written in TOML, by this program itself.
     Toml(&'static str),
 }
@@ -46,6 +48,10 @@ impl Value<'_> {
             Value::Milliseconds(text) => quote(format!("{}ms", text.trim())),
             Value::List(items) if items.iter().all(|item| is_number(item)) => list(items.to_vec()),
             Value::List(items) => list(items.iter().map(quote).collect()),
+            Value::Bounds(min, max) => {
+                let (min, max) = (Value::Number(min).in_toml(), Value::Number(max).in_toml());
+                format!("{{ min = {min}, max = {max} }}")
+            }
             Value::Toml(value) => value.to_owned(),
         }
     }
@@ -111,6 +117,11 @@ impl Instance {
             }
             Some(why) => self.refuse(key, &value, &why, origin),
         }
+    }
+
+    /// Whether a key was set, and not refused.
+    pub fn has(&self, key: &str) -> bool {
+        self.settings.iter().any(|setting| setting.key == key)
     }
 
     pub fn set_directory(&mut self, path: &str, origin: Option<&Origin>) {
@@ -269,7 +280,9 @@ fn refused(key: &str, value: &str) -> Option<String> {
     if key == "preset" {
         return None;
     }
-    let line = format!("{key} = {value}\n");
+    // Where the number is fixed it means nothing.
+    let beside = if key == "idle-timeout" { "workers = { min = 0 }\n" } else { "" };
+    let line = format!("{beside}{key} = {value}\n");
     let problems = load(Some(("", &line)), &Overrides::default(), &ANY_MACHINE).err()?;
     problems.0.into_iter().next().map(reason)
 }

@@ -195,8 +195,14 @@ fn carry(name: &str, entry: &Entry, pool: &Section, instance: &mut Instance) {
         "pm" if value == "static" => {
             instance.need_not(&origin_of(entry), "the number of workers is fixed");
         }
-        "pm" => instance.lose(&origin_of(entry), SCALE),
-        "pm.max_children" => instance.set("workers", Value::Number(&value), origin),
+        "pm" => instance.need_not(&origin_of(entry), SCALE),
+        "pm.max_children" => workers(&value, pool, instance, origin),
+        // The least number of workers, and how long they stay: beside the largest.
+        "pm.min_spare_servers" if manager(pool) == "dynamic" => {}
+        "pm.process_idle_timeout" if manager(pool) == "ondemand" => {}
+        "pm.min_spare_servers" | "pm.process_idle_timeout" => {
+            instance.need_not(&origin_of(entry), "this kind of `pm` does not look at it");
+        }
         "pm.max_requests" => instance.set_variable("PHP_FCGI_MAX_REQUESTS", &value, origin),
         "chdir" => {
             let path = instance.absolute(&value);
@@ -206,6 +212,36 @@ fn carry(name: &str, entry: &Entry, pool: &Section, instance: &mut Instance) {
         // Said for every pool, because php-fpm has a default.
         "security.limit_extensions" | "prefix" => {}
         _ => instance.lose(&origin_of(entry), super::UNKNOWN),
+    }
+}
+
+/// `pm`
+fn manager(pool: &Section) -> &str {
+    pool.get("pm").map_or("static", |entry| entry.value.as_str())
+}
+
+/// `pm.max_children`, and what belongs to it by `pm`.
+fn workers(most: &str, pool: &Section, instance: &mut Instance, origin: Option<&Origin>) {
+    let value = |name| pool.get(name).map(|entry| entry.value.as_str());
+    match manager(pool) {
+        "dynamic" => {
+            // php-fpm's spare ones are there with no load at all.
+            let least = value("pm.min_spare_servers").unwrap_or("1");
+            instance.set("workers", Value::Bounds(least, most), origin);
+        }
+        "ondemand" => {
+            instance.set("workers", Value::Bounds("0", most), origin);
+            let Some(idle) = pool.get("pm.process_idle_timeout") else { return };
+            match seconds(&idle.value) {
+                Some(seconds) if instance.has("workers") => {
+                    let value = seconds.to_string();
+                    instance.set("idle-timeout", Value::Seconds(&value), Some(&origin_of(idle)));
+                }
+                Some(_) => {}
+                None => instance.lose(&origin_of(idle), "no time: write one as idle-timeout"),
+            }
+        }
+        _ => instance.set("workers", Value::Number(most), origin),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{Machine, Overrides, Settings, load};
+use crate::herd::Span;
 
 const MACHINE: Machine = Machine { cpus: 2, web_concurrency: None };
 
@@ -319,7 +320,9 @@ fn a_stock_pool_of_debians() {
     let files = of(Kind::PhpFpm, FIXTURES[0].2).files();
     let toml = settings(file(&files, "/etc/herder/www.toml"));
     let command: Vec<_> = toml.command.iter().map(ToString::to_string).collect();
-    assert_eq!((command, toml.policy.workers), (vec!["php-cgi".to_owned()], 5));
+    assert_eq!(command, ["php-cgi"]);
+    let policy = &toml.policy;
+    assert_eq!((policy.workers, policy.most_workers(), policy.scaling.is_some()), (1, 5, true));
     assert_eq!(toml.stdin, crate::config::Stdin::Socket);
     assert!(toml.policy.success.codes.contains(&0));
     assert_eq!(toml.environment["PHP_FCGI_MAX_REQUESTS"].to_string(), "0");
@@ -333,6 +336,41 @@ fn a_stock_pool_of_debians() {
         service.contains("User=www-data\n") && service.contains("Group=www-data\n"),
         "{service}"
     );
+}
+
+#[test]
+fn a_pool_that_grows_and_shrinks_has_bounds() {
+    for (pool, workers, idle) in [
+        ("pm = static\npm.max_children = 8\npm.min_spare_servers = 2", "8", None),
+        ("pm = dynamic\npm.min_spare_servers = 3\npm.max_children = 8", "3..8", None),
+        ("pm = dynamic\npm.max_children = 8\npm.process_idle_timeout = 9s", "1..8", None),
+        ("pm = ondemand\npm.max_children = 8", "0..8", None),
+        ("pm = ondemand\npm.max_children = 8\npm.process_idle_timeout = 2m", "0..8", Some(120)),
+        ("pm = ondemand\npm.max_children = 8\npm.process_idle_timeout = 9", "0..8", Some(9)),
+    ] {
+        let import = of(Kind::PhpFpm, &format!("[www]\nlisten = 9000\n{pool}\n"));
+        assert_eq!(import.count_lost(), 0, "{}", import.text());
+        let settings = settings(file(&import.files(), "/etc/herder/www.toml"));
+        let (policy, is_fixed) = (&settings.policy, settings.policy.scaling.is_none());
+        let written = match is_fixed {
+            true => policy.workers.to_string(),
+            false => format!("{}..{}", policy.workers, policy.most_workers()),
+        };
+        assert_eq!(
+            (written.as_str(), settings.idle_timeout),
+            (workers, idle.map(Span::secs)),
+            "{pool}"
+        );
+    }
+    for pool in [
+        "pm = ondemand\npm.max_children = 8\npm.process_idle_timeout = soon",
+        "pm = ondemand\npm.max_children = many\npm.process_idle_timeout = 9",
+        "pm = dynamic\npm.min_spare_servers = 9\npm.max_children = 8",
+    ] {
+        let import = of(Kind::PhpFpm, &format!("[www]\nlisten = 9000\n{pool}\n"));
+        files_are_right(&import);
+        assert_eq!(import.count_lost(), 1, "{}", import.text());
+    }
 }
 
 #[test]

@@ -97,7 +97,8 @@ fn a_cgroup_tells_what_it_can_and_proc_the_rest() {
     // Without controllers. The program may still be loading: so until two looks agree.
     let agreed = (0..1000).any(|_| {
         let session = of(&shell);
-        look() == Usage { cpu_usec: Some(1_234_567), ..session }
+        session.file_descriptors == Some(3)
+            && look() == Usage { cpu_usec: Some(1_234_567), ..session }
     });
     assert!(agreed, "{:?} is not {:?}", look(), of(&shell));
 

@@ -73,7 +73,7 @@ pub enum State {
     Starting,
     /// All is well.
     Serving,
-    /// Fewer workers are ready than wanted, because of failures.
+    /// Fewer workers are ready than wanted because of failures, or they do not serve as they should.
     Degraded,
     /// Workers are being replaced.
     Reloading,

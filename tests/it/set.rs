@@ -2,7 +2,7 @@
 
 use crate::client::{Running, Said, command};
 use crate::systemd::{Herder, Unit};
-use crate::workers::misbehave;
+use crate::workers::{listener, misbehave};
 use herder::wire::status::Changed;
 
 fn unit(settings: &str) -> Unit {
@@ -45,6 +45,32 @@ fn what_is_set_holds_at_once_is_shown_and_goes_with_the_next_reload() {
     assert_eq!(herder(&running, "set", &["stop-timeout=3min"]).code, 0);
     assert_eq!(herder(&running, "reload", &["--previous"]).code, 0);
     assert_eq!(running.status().set, []);
+}
+
+#[test]
+fn bounds_can_be_set_together_and_one_by_one() {
+    let running = unit("").socket("web", listener()).start();
+    running.serves(2);
+    let said = herder(&running, "set", &["workers={min=1,max=4}"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.contains("workers = { min = 1, max = 4 } (was 2)"), "{}", said.out);
+    let status = running.status();
+    assert_eq!((status.min, status.max), (1, 4));
+    assert_eq!(status.set, [changed("workers", "{ min = 1, max = 4 }", "2")]);
+
+    assert_eq!(herder(&running, "set", &["workers.min=3"]).code, 0);
+    running.serves(3);
+    assert_eq!(herder(&running, "set", &["workers.max=8"]).code, 0);
+    let shown = herder(&running, "status", &[]).out;
+    assert!(shown.contains("set      workers = { min = 3, max = 8 }, else 2\n"), "{shown}");
+    let said = herder(&running, "set", &["workers.max=2"]);
+    assert_eq!(said.code, 1, "{}", said.out);
+    assert!(said.err.contains("`min` of 3 and a `max` of 2"), "{}", said.err);
+
+    assert_eq!(herder(&running, "set", &["workers=2"]).code, 0);
+    running.serves(2);
+    let status = running.status();
+    assert_eq!((status.min, status.max, status.set), (2, 2, Vec::new()));
 }
 
 #[test]

@@ -171,7 +171,7 @@ impl Drop for Chromium {
 }
 
 /// Base64 (RFC 4648), padded.
-fn decoded(text: &str) -> Vec<u8> {
+pub fn decoded(text: &str) -> Vec<u8> {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let value = |letter: u8| LETTERS.iter().position(|&there| there == letter).unwrap();
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);

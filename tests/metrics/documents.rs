@@ -1,10 +1,13 @@
 //! What the manual, the rules and the dashboard call metrics is what the code calls them, and the reverse.
 
+use crate::chromium::decoded;
 use herder::wire::openmetrics::{Kind, SERIES};
 use herder::wire::page;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -100,5 +103,29 @@ fn the_page_is_small_and_needs_nothing_else() {
         "eval(",
     ] {
         assert!(!rest.contains(word), "the page has {word}");
+    }
+}
+
+/// SHA-256 in hexadecimal, by coreutils.
+fn sha256(text: &str) -> String {
+    let mut sum =
+        Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    sum.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let said = String::from_utf8(sum.wait_with_output().unwrap().stdout).unwrap();
+    said.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// Where they differ a browser runs nothing; whoever changes the page finds the new ones here.
+#[test]
+fn the_policy_has_the_hashes_of_the_style_and_the_script_there_are() {
+    for element in ["style", "script"] {
+        let (begin, end) = (format!("<{element}>"), format!("</{element}>"));
+        let parts: Vec<&str> = page::HTML.split(&begin).collect();
+        assert_eq!(parts.len(), 2, "one {element}");
+        let is = sha256(parts[1].split(&end).next().unwrap());
+        let named = page::POLICY.split_once(&format!("{element}-src 'sha256-")).unwrap().1;
+        let named = decoded(named.split('\'').next().unwrap());
+        let named: String = named.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(named, is, "write it into POLICY, in Base64: echo {is} | xxd -r -p | base64");
     }
 }

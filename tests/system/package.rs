@@ -8,12 +8,13 @@ use libtest_mimic::{Failed, Trial};
 use crate::output_of;
 
 /// Files of both packages that are nobody's directory; `.gz` is what Debian adds to manual pages.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "/usr/bin/herder",
     "/usr/lib/systemd/catalog/herder.catalog",
     "/usr/share/doc/herder/CHANGELOG.md",
     "/usr/share/doc/herder/README.md",
     "/usr/share/doc/herder/SECURITY.md",
+    "/usr/share/doc/herder/examples/elastic.toml",
     "/usr/share/doc/herder/examples/herder.toml",
     "/usr/share/doc/herder/examples/memory.py",
 ];

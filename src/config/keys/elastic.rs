@@ -1,12 +1,16 @@
 //! When a worker is replaced that serves, and what one may use.
 
 use super::super::key::Key;
-use super::super::read::{POSITIVE, quote};
+use super::super::read::quote;
 use super::super::{show, size};
+use super::hang::limit;
 use super::{NO_DEFAULT, SPAN};
-use crate::herd::Span;
+use crate::herd::Size;
 
 const MEMORY: &str = "a size, or a share of the machine's memory such as \"10%\"";
+
+/// `"infinity"`
+const NO_LIMIT: Size = Size(u64::MAX);
 
 pub const KEYS: &[Key] = &[
     Key {
@@ -15,13 +19,10 @@ pub const KEYS: &[Key] = &[
         default: NO_DEFAULT,
         since: "0.1",
         reloadable: true,
-        help: "How long a worker may serve before it is replaced by a new one; each has up to a tenth less.",
+        help: "How long a worker may serve before it is replaced by a new one; each has up to a tenth less. \
+               0 is no limit.",
         example: "\"6h\"",
-        read: |draft, reader| {
-            let mut age = Span::ZERO;
-            reader.span(POSITIVE, &mut age);
-            draft.settings.policy.max_age = Some(age).filter(|&age| age != Span::ZERO);
-        },
+        read: |draft, reader| limit(reader, &mut draft.settings.policy.max_age),
         show: |settings| settings.policy.max_age.and_then(show::span),
     },
     Key {
@@ -34,7 +35,7 @@ pub const KEYS: &[Key] = &[
         example: "\"300M\"",
         read: |draft, reader| {
             if let Some(size) = reader.size() {
-                draft.settings.policy.max_memory = Some(size);
+                draft.settings.policy.max_memory = Some(size).filter(|&size| size != NO_LIMIT);
             }
         },
         show: |settings| settings.policy.max_memory.map(|size| quote(size::exact(size))),

@@ -7,7 +7,7 @@ use super::{NO_DEFAULT, SPAN};
 use crate::herd::Span;
 
 /// A span that is no limit when it is 0 or never ends.
-fn limit(reader: &mut Reader<'_>, into: &mut Option<Span>) {
+pub fn limit(reader: &mut Reader<'_>, into: &mut Option<Span>) {
     let mut span = into.unwrap_or_default();
     reader.span(OR_FOREVER, &mut span);
     *into = (!matches!(span, Span::ZERO | Span::MAX)).then_some(span);

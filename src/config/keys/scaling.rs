@@ -49,7 +49,8 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
-/// `{ min = 2, max = 16 }`, or in one word, as on a command line, `2..16`: its entries.
+/// `{ min = 2, max = 16 }`, or in one word, as on a command line, `2..16`: its entries. `min=2` is one of
+/// them alone: what a shell makes of `workers={min=2,max=16}` without quotes.
 pub fn bounds(value: &Value) -> Option<Cow<'_, [Entry]>> {
     let text = match &value.data {
         Data::Table(entries) => return Some(Cow::Borrowed(entries)),
@@ -62,8 +63,12 @@ pub fn bounds(value: &Value) -> Option<Cow<'_, [Entry]>> {
         at: at.clone(),
         value: Value::text(at.clone(), text),
     };
-    let (min, max) = text.split_once("..")?;
-    Some(vec![bound("min", min), bound("max", max)].into())
+    let entries = match (text.split_once(".."), text.split_once('=')) {
+        (Some((min, max)), _) => vec![bound("min", min), bound("max", max)],
+        (None, Some((name @ ("min" | "max"), value))) => vec![bound(name, value)],
+        (None, _) => return None,
+    };
+    Some(entries.into())
 }
 
 /// Takes what [`bounds`] has found.
@@ -73,8 +78,10 @@ pub fn read_bounds(draft: &mut Draft, reader: &mut Reader<'_>, entries: &[Entry]
             "has neither `min` nor `max`, and has to be a number, \"auto\" or bounds",
         );
     }
-    // At least one worker, unless 0 is asked for: that is another kind of service.
-    let (mut min, mut max) = (Count::Number(1), Count::Auto);
+    // What is left out stays as it was written before. At first there is at least one worker, unless 0 is
+    // asked for: that is another kind of service.
+    let mut min = draft.workers.unwrap_or(Count::Number(1));
+    let mut max = draft.most_workers.or(draft.workers).unwrap_or(Count::Auto);
     for entry in entries {
         let bound = match entry.name.as_str() {
             "min" => &mut min,
@@ -94,5 +101,5 @@ pub fn read_bounds(draft: &mut Draft, reader: &mut Reader<'_>, entries: &[Entry]
         };
         *bound = count.unwrap_or(*bound);
     }
-    (draft.workers, draft.most_workers) = (min, Some(max));
+    (draft.workers, draft.most_workers) = (Some(min), Some(max));
 }

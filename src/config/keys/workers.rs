@@ -33,9 +33,9 @@ pub const KEYS: &[Key] = &[
             }
             draft.most_workers = None;
             if reader.is_word("auto") {
-                draft.workers = Count::Auto;
+                draft.workers = Some(Count::Auto);
             } else if let Some(workers) = reader.integer(0..=MOST_WORKERS) {
-                draft.workers = Count::Number(workers);
+                draft.workers = Some(Count::Number(workers));
             }
         },
         show: |settings| {

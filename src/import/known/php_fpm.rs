@@ -2,8 +2,8 @@
 
 use super::{Directive, FOREGROUND, Fate, JOURNAL, PID_FILE};
 
-pub const SCALE: &str = "herder follows the connections that wait, and has no spare workers to set: write \
-                     `workers = { min = 1, max = N }`, or with a min of 0 for `ondemand`, and `idle-timeout`";
+pub const SCALE: &str = "the number of workers follows the connections that wait, within the bounds of `workers`; \
+                         there are no spare ones to set";
 const STATUS: Fate = Fate::Lost(
     "php-cgi has no status page; `herder status NAME`, `herder health NAME` and herder-metrics(1) tell how the \
      workers are",
@@ -72,6 +72,8 @@ pub const POOL: &[Directive] = &[
             "listen.allowed_clients",
             "process.priority",
             "pm.max_children",
+            "pm.min_spare_servers",
+            "pm.process_idle_timeout",
             "pm.max_requests",
             "rlimit_files",
             "rlimit_core",
@@ -87,14 +89,8 @@ pub const POOL: &[Directive] = &[
         fate: SAME,
     },
     Directive {
-        names: &[
-            "pm.start_servers",
-            "pm.min_spare_servers",
-            "pm.max_spare_servers",
-            "pm.max_spawn_rate",
-            "pm.process_idle_timeout",
-        ],
-        fate: Fate::Lost(SCALE),
+        names: &["pm.start_servers", "pm.max_spare_servers", "pm.max_spawn_rate"],
+        fate: Fate::Needless(SCALE),
     },
     Directive {
         names: &["pm.status_path", "pm.status_listen", "ping.path", "ping.response"],
