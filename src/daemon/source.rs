@@ -44,11 +44,14 @@ impl Spec {
         self.accepted.as_ref().map(|accepted| self.differs_from(accepted)).unwrap_or_default()
     }
 
-    /// What is not as in another.
+    /// What was set and is not as in another. A default that goes with that, such as `idle-timeout` with bounds
+    /// of `workers`, is nobody's change.
     pub fn differs_from(&self, before: &Spec) -> Vec<Changed> {
         let lines = config::effective(&self.settings).into_iter();
         let pairs = lines.zip(config::effective(&before.settings));
-        let changed = pairs.filter(|(is, was)| is.value != was.value);
+        let is_set =
+            |line: &config::Line<'_>| matches!(line.origin, Some(config::Place::RunTime(_)));
+        let changed = pairs.filter(|(is, was)| is_set(is) && is.value != was.value);
         changed
             .map(|(is, was)| Changed { key: is.key, value: is.value, before: was.value })
             .collect()
