@@ -19,8 +19,10 @@ use super::{Action, Herd, Span, Time, WorkerId};
 use std::fmt;
 
 /// How long after its interval a silent worker is given up, and how late that turn may be: this part of
-/// the interval, and at most so long.
+/// the interval, within these bounds. (A turn is late by a millisecond as a rule. If that were too late, one
+/// that chose a very short interval could never be given up, and herder would wake up for it for ever.)
 const MOMENT: u64 = 16;
+const SHORTEST_MOMENT: Span = Span::millis(10);
 const LONGEST_MOMENT: Span = Span::secs(1);
 
 /// Why a worker is taken for hung.
@@ -160,7 +162,7 @@ impl Herd {
         if worker.watchdog.deadline().is_none_or(|due| due > now) {
             return;
         }
-        let moment = interval.part(MOMENT).min(LONGEST_MOMENT);
+        let moment = interval.part(MOMENT).clamp(SHORTEST_MOMENT, LONGEST_MOMENT);
         worker.watchdog.doubt = match worker.watchdog.doubt {
             Doubt::None => Doubt::Until(now + moment),
             // Who comes late himself has no reason to wonder.

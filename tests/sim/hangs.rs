@@ -230,6 +230,25 @@ fn a_worker_may_choose_its_own_interval_if_there_is_a_watchdog() {
     assert_eq!(listened_to(&story), [0; 0]);
 }
 
+/// Every turn of a real loop is a little late.
+#[test]
+fn an_interval_too_short_for_anybody_does_not_keep_herder_awake() {
+    for interval in [Span(1), Span::millis(1), Span::millis(10)] {
+        let mut story = watched(Span::secs(30));
+        story.tell(Event::Interval { worker: WorkerId(1), interval });
+        let mut turns = 0;
+        while listened_to(&story).is_empty() {
+            turns += 1;
+            assert!(turns < 10, "{interval}: awake for ever");
+            let due = story.herd.deadline().unwrap().max(story.now);
+            story.now = due + Span::millis(1);
+            story.tell(Event::Tick);
+        }
+        listened(&mut story, 1);
+        assert_eq!(aborted(&story), [1]);
+    }
+}
+
 #[test]
 fn a_worker_whose_probe_fails_too_often_in_a_row_hangs() {
     let probe =
