@@ -134,7 +134,8 @@ impl Scaler {
             return;
         }
         let soonest = self.last.map_or(now, |(at, _)| at + FAST);
-        let due = if nobody { now } else { soonest.max(now + SETTLE) };
+        // (A socket that is broken is ready for ever, and nothing waits in it.)
+        let due = soonest.max(if nobody { now } else { now + SETTLE });
         self.waits_since.get_or_insert(now);
         self.sample_at(due);
     }
