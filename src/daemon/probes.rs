@@ -22,6 +22,9 @@ use std::path::Path;
 /// How much of what a probe prints is kept.
 const REASON: usize = 200;
 
+/// Who notices the end of a time-out later than by this part of it was held up.
+const LATE: u64 = 16;
+
 /// Those that have not been answered, by worker; `None` is of the instance.
 #[derive(Debug, Default)]
 pub struct Probes(BTreeMap<Option<WorkerId>, Running>);
@@ -31,6 +34,8 @@ struct Running {
     /// In microseconds.
     until: u64,
     timeout: Span,
+    /// It was given time again, because herder was late.
+    excused: bool,
     question: Question,
 }
 
@@ -92,7 +97,7 @@ impl Daemon {
                 if let Question::Command(helper) = &question {
                     self.children.helpers.insert(helper.pid());
                 }
-                let running = Running { until: until(timeout), timeout, question };
+                let running = Running { until: until(timeout), timeout, excused: false, question };
                 self.probes.0.insert(worker, running);
             }
             Some(Err(why)) => {
@@ -164,10 +169,16 @@ impl Daemon {
         for worker in late {
             let Some(running) = self.probes.0.get_mut(&worker) else { continue };
             let token = Token::Probe(worker.unwrap_or(WorkerId(0)));
-            // It may have been herder that was late.
-            let known = running.question.outcome(token, &self.poll);
-            let outcome =
-                known.unwrap_or_else(|| Err(format!("no answer within {}", running.timeout)));
+            let timeout = running.timeout;
+            let outcome = match running.question.outcome(token, &self.poll) {
+                Some(outcome) => outcome,
+                // It was herder that was late, stopped perhaps, and it may not even have sent its question.
+                None if now - running.until > timeout.part(LATE).0 && !running.excused => {
+                    (running.until, running.excused) = (now.saturating_add(timeout.0), true);
+                    continue;
+                }
+                None => Err(format!("no answer within {timeout}")),
+            };
             self.end_probe(worker, outcome);
         }
     }

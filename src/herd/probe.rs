@@ -34,10 +34,11 @@ pub(super) struct Probing {
 }
 
 impl Probing {
-    /// It is ready: the first question comes an interval later.
-    pub fn begin(&mut self, now: Time, probe: Option<Probe>) {
-        let probe = probe.filter(|probe| probe.of_worker);
-        self.next = probe.map(|probe| now + probe.interval);
+    /// It is ready: the first question comes an interval later, or up to half of one sooner, as `chance` from 0
+    /// to 1 has it. Who started together is not asked together: many commands at once might all take too long.
+    pub fn begin(&mut self, now: Time, probe: Probe, chance: f64) {
+        let less = (probe.interval.part(2).0 as f64 * chance) as u64;
+        self.next = Some(now + Span(probe.interval.0.saturating_sub(less)));
     }
 
     pub fn deadline(&self) -> Option<Time> {

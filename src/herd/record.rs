@@ -231,12 +231,18 @@ impl Herd {
         worker.ready = Some((now, evidence));
         worker.sight = None;
         worker.watchdog.hear(now);
-        worker.probing.begin(now, worker.spec.policy.probe);
+        let probe = worker.spec.policy.probe.filter(|probe| probe.of_worker);
         let generation = worker.generation();
         self.slot(slot).attempted = true;
         self.ever_ready = true;
         self.done_in(slot, generation);
         self.put_to_use(id, slot);
+        if let Some(probe) = probe {
+            let chance = self.jitter.next();
+            if let Some((_, worker)) = self.find(id) {
+                worker.probing.begin(now, probe, chance);
+            }
+        }
         self.report(Report::Ready { worker: id, slot, generation, evidence, after: now - since });
     }
 
