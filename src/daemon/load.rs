@@ -24,6 +24,9 @@ use std::io;
 /// So many times as long as a sample has taken there is no other.
 const REST: u64 = 20;
 
+/// A watch that could not be set is tried again after this time: without one nobody ever comes.
+const AGAIN: Span = Span::secs(1);
+
 /// CPU time is rated over a time that is neither so short that the clock's ticks count …
 const SHORTEST: Span = Span::millis(50);
 /// … nor so long that it says nothing of now; but always over that between two samples.
@@ -39,6 +42,8 @@ pub struct Loads {
     rest: u64,
     /// Set once somebody has asked for a watch.
     watch: Option<Poll>,
+    /// When it is tried again to set one, in microseconds.
+    watch_again: Option<u64>,
     workers: BTreeMap<WorkerId, Rated>,
 }
 
@@ -81,8 +86,12 @@ impl Loads {
         self.ordered = true;
     }
 
-    /// When the sample that was ordered is due.
+    /// When the sample that was ordered is due, or the watch that could not be set.
     pub fn deadline(&self) -> Option<u64> {
+        self.sample_at().into_iter().chain(self.watch_again).min()
+    }
+
+    fn sample_at(&self) -> Option<u64> {
         self.ordered.then_some(self.not_before)
     }
 
@@ -108,14 +117,19 @@ impl Daemon {
     /// Carries out the sample that was ordered, if it is due.
     pub(super) fn sample_load(&mut self) {
         let begin = poll::now();
-        if self.loads.deadline().is_none_or(|due| due > begin) {
+        if self.loads.watch_again.is_some_and(|due| due <= begin) {
+            self.watch_sockets();
+        }
+        if self.loads.sample_at().is_none_or(|due| due > begin) {
             return;
         }
         self.loads.ordered = false;
         let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
         let queues = self.sample_queues();
-        // Who uses how much matters only while something waits.
-        let cpu = match queues.iter().any(|queue| queue.waiting > 0) {
+        // Who uses how much tells of a stall, and matters only while something waits.
+        let policy = self.spec_in_service().map(|spec| &spec.settings.policy);
+        let is_asked = policy.is_some_and(|policy| policy.stall_timeout.is_some());
+        let cpu = match is_asked && queues.iter().any(|queue| queue.waiting > 0) {
             true => self.ready().filter_map(|(id, it)| Some((id, usage::cpu(&it)?))).collect(),
             false => Vec::new(),
         };
@@ -129,10 +143,10 @@ impl Daemon {
             let tree = self.children.tree().map(|tree| tree.path().to_owned());
             load.memory_pressure = load::memory_is_short(tree.as_deref());
             load.cpu_starved = self.loads.is_starved();
-            let end = poll::now();
-            self.loads.rest = REST * (end - begin);
-            self.loads.not_before = end + self.loads.rest;
         }
+        let end = poll::now();
+        self.loads.rest = REST * (end - begin);
+        self.loads.not_before = end + self.loads.rest;
         self.events.push_back(Event::Sampled(load));
     }
 
@@ -218,6 +232,7 @@ impl Daemon {
     pub(super) fn watch_sockets(&mut self) {
         // A new set for each watch: what else was watched is forgotten with the old one.
         self.loads.forget_watch(&self.poll);
+        let is_first_try = self.loads.watch_again.take().is_none();
         // A stall is one of connections. Load is anything.
         let counts = |socket: &&Socket| self.scales() || socket.kind == Kind::Listener;
         let watched = self.given().map(|(_, socket)| socket).filter(counts);
@@ -236,10 +251,13 @@ impl Daemon {
                 }
             }
             Err(why) => {
+                self.loads.watch_again = Some(poll::now() + AGAIN.0);
                 let text = format_args!(
-                    "cannot see when connections wait, so nothing follows from that: {why}"
+                    "cannot see when connections wait, trying again every {AGAIN}: {why}"
                 );
-                self.log.say(Priority::Warning, text);
+                if is_first_try {
+                    self.log.say(Priority::Warning, text);
+                }
             }
         }
     }

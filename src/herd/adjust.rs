@@ -49,6 +49,10 @@ impl Herd {
         if let Some(rollout) = &mut self.rollout {
             rollout.wanted_before = rollout.wanted_before.min(wanted);
         }
+        // Whoever scales watches more than who does not.
+        if (to.0 < to.1) != (from.0 < from.1) {
+            self.watch_anew();
+        }
         if to.0 != from.0 {
             self.report(Report::Scaled { from: from.0, to: to.0 });
         }

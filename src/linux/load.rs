@@ -52,13 +52,19 @@ pub fn waiting(sockets: &[&Socket]) -> Waiting {
 ///
 /// # Errors
 ///
-/// epoll_create(2): no descriptors or memory left.
+/// epoll_create(2), epoll_ctl(2): no descriptors, memory or watches (`fs.epoll.max_user_watches`) left.
 pub fn watch<'a>(
     sockets: impl IntoIterator<Item = &'a Socket>,
 ) -> io::Result<(Poll, Vec<(&'a Socket, io::Error)>)> {
     let watch = Poll::new()?;
-    let add = |socket| Some((socket, watch.add(socket, 0, Interest::Read).err()?));
-    let unseen = sockets.into_iter().filter_map(add).collect();
+    let mut unseen = Vec::new();
+    for socket in sockets {
+        match watch.add(socket, 0, Interest::Read) {
+            Ok(()) => {}
+            Err(why) if why.raw_os_error() == Some(libc::EPERM) => unseen.push((socket, why)),
+            Err(why) => return Err(why),
+        }
+    }
     Ok((watch, unseen))
 }
 
