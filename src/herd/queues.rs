@@ -134,13 +134,16 @@ impl Herd {
         }
         let slots: BTreeSet<SlotId> = surplus.keys().copied().collect();
         self.queues.leaving.retain(|slot, _| slots.contains(slot));
-        let stays = |herd: &Herd, queue: Option<QueueId>| {
-            herd.workers().any(|(_, worker)| {
-                let has = queue.is_none_or(|queue| worker.queues.contains(&queue));
-                let goes = dismissed.iter().any(|(_, id, _)| *id == worker.id);
-                worker.is_ready() && !goes && has
-            })
-        };
+        if surplus.is_empty() {
+            return Vec::new();
+        }
+        let go: BTreeSet<WorkerId> = dismissed.iter().map(|(_, id, _)| *id).collect();
+        let stay =
+            self.workers().filter(|(_, worker)| worker.is_ready() && !go.contains(&worker.id));
+        let stay: Vec<&Worker> = stay.map(|(_, worker)| worker).collect();
+        let others: BTreeSet<QueueId> =
+            stay.iter().flat_map(|worker| worker.queues.iter().copied()).collect();
+        let somebody_stays = !stay.is_empty();
         let mut held_back = Vec::new();
         for (slot, id) in surplus {
             let place = &self.slots[slot.0 as usize];
@@ -148,8 +151,7 @@ impl Herd {
                 continue;
             };
             // Where nobody stays, new connections cannot be sent elsewhere.
-            let mut queues = worker.queues.iter().copied();
-            let alone = stays(self, None) && queues.any(|queue| !stays(self, Some(queue)));
+            let alone = somebody_stays && worker.queues.iter().any(|queue| !others.contains(queue));
             let until = now + worker.policy().stop_timeout;
             let leaving = Leaving { until, empty_since: now };
             let leaving = *self.queues.leaving.entry(slot).or_insert(leaving);

@@ -105,7 +105,7 @@ impl Herd {
                     waiting: queue.waiting,
                     seen: 1,
                     unchanged: !queue.full,
-                    cpu: load.cpu.iter().copied().collect(),
+                    cpu: cpu_of(worker, load).collect(),
                 },
             };
             let took = now - spell.since;
@@ -122,7 +122,7 @@ impl Herd {
 
     fn used_no_cpu(&self, spell: &Spell, load: &Load) -> bool {
         let time = self.now - spell.since;
-        let mut cpu = load.cpu.iter().filter(|(id, _)| spell.worker.is_none_or(|own| own == *id));
+        let mut cpu = cpu_of(spell.worker, load);
         // One whose time is not known may have used any.
         let known = |worker: WorkerId| load.cpu.iter().any(|(id, _)| *id == worker);
         let all_known = match spell.worker {
@@ -131,7 +131,7 @@ impl Herd {
         };
         all_known
             && cpu.all(|(id, now)| {
-                let before = spell.cpu.get(id).copied().unwrap_or(0);
+                let before = spell.cpu.get(&id).copied().unwrap_or(0);
                 now.saturating_sub(before) <= time.part(IDLE).0
             })
     }
@@ -195,6 +195,11 @@ impl Herd {
     pub fn stalled(&self) -> Option<(Time, u32)> {
         self.stalls.stalled.map(|stalled| (stalled.since, stalled.waiting))
     }
+}
+
+/// CPU time of this worker, or of all.
+fn cpu_of(worker: Option<WorkerId>, load: &Load) -> impl Iterator<Item = (WorkerId, u64)> {
+    load.cpu.iter().copied().filter(move |(id, _)| worker.is_none_or(|own| own == *id))
 }
 
 fn period(timeout: Span) -> Span {
