@@ -70,6 +70,7 @@ impl Daemon {
         });
         match spec {
             Ok(spec) => {
+                self.steer_also(&spec);
                 let policy = spec.settings.policy.clone();
                 let generation = self.generations.accept(spec);
                 self.events.push_back(Event::Reload { generation, policy });

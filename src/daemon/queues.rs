@@ -1,11 +1,13 @@
 //! Per-worker queues, carried out: selectors on groups of sockets, and watching queues nobody looks after.
 
 use super::Daemon;
+use super::source::Spec;
 use super::token::Token;
+use crate::config;
 use crate::herd::{Event, QueueId};
 use crate::linux::poll::{Interest, Poll};
 use crate::linux::sockets::Socket;
-use crate::linux::steer::{Disorder, Group};
+use crate::linux::steer::{self, Disorder, Group};
 use crate::log::Priority;
 use std::collections::BTreeSet;
 use std::io;
@@ -36,6 +38,13 @@ enum Obstacle {
 impl Queues {
     /// Begins with everything open, whatever an earlier herder has left there.
     pub fn begin(groups: Vec<Group>, sockets: &[Socket]) -> Queues {
+        let mut queues = Queues::default();
+        queues.also(groups, sockets);
+        queues
+    }
+
+    /// The same, for those of these groups that are new, because the settings are. Says whether there are any.
+    fn also(&mut self, groups: Vec<Group>, sockets: &[Socket]) -> bool {
         let begin = |group: Group| {
             let open = vec![true; group.members.len()];
             let obstacle = match group.disorder(sockets) {
@@ -48,7 +57,13 @@ impl Queues {
             };
             Steered { group, open, obstacle }
         };
-        Queues { groups: groups.into_iter().map(begin).collect(), ..Queues::default() }
+        let before = self.groups.len();
+        for group in groups {
+            if self.groups.iter().all(|known| known.group.members != group.members) {
+                self.groups.push(begin(group));
+            }
+        }
+        self.groups.len() > before
     }
 
     /// What somebody should know of groups whose queues cannot be opened and closed.
@@ -128,7 +143,29 @@ fn id(index: usize) -> QueueId {
     QueueId(u32::try_from(index).unwrap_or(u32::MAX))
 }
 
+/// The groups of which each worker has its own, by these settings.
+pub fn groups(spec: &Spec, sockets: &[Socket]) -> Vec<Group> {
+    let own = |group: &Group| {
+        let mut members = group.members.iter();
+        let used = &spec.launch.sockets;
+        members.any(|member| used.contains(member))
+    };
+    match spec.settings.queues {
+        config::Queues::Shared => Vec::new(),
+        config::Queues::PerWorker => steer::groups(sockets).into_iter().filter(own).collect(),
+    }
+}
+
 impl Daemon {
+    /// Other settings may have other groups.
+    pub(super) fn steer_also(&mut self, spec: &Spec) {
+        if self.queues.also(groups(spec, &self.sockets), &self.sockets) {
+            for text in self.queues.obstacles(&self.sockets) {
+                self.log.say(Priority::Warning, text);
+            }
+        }
+    }
+
     pub(super) fn steer(&mut self, closed: &[QueueId]) {
         if self.queues.close(closed, &self.sockets) {
             for text in self.queues.obstacles(&self.sockets) {

@@ -13,7 +13,7 @@ use super::limits;
 use super::load::Loads;
 use super::looks::Looks;
 use super::own;
-use super::queues::Queues;
+use super::queues::{self, Queues};
 use super::source::{Source, Spec};
 use super::streams::Streams;
 use super::systemd::Systemd;
@@ -31,7 +31,6 @@ use crate::linux::poll::{self, Poll};
 use crate::linux::runtime::RuntimeDir;
 use crate::linux::signals::{self, Signals};
 use crate::linux::sockets::{self, Socket};
-use crate::linux::steer;
 use crate::log::{self, Format, Log, Priority};
 use crate::wire::address::Address;
 use std::cell::OnceCell;
@@ -139,7 +138,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
     limits::can_be_set(&spec, tree.as_ref(), &name, under_systemd).map_err(Error::Config)?;
     let children = Children::new(runtime.notify().to_owned(), inheritance, tree, &poll);
     announce(&mut log, &name, &spec, &sockets, &control);
-    let queues = queues(&spec, &sockets);
+    let queues = Queues::begin(queues::groups(&spec, &sockets), &sockets);
     for text in queues.obstacles(&sockets) {
         log.say(Priority::Warning, text);
     }
@@ -306,20 +305,6 @@ fn bind(settings: &Settings) -> Result<Vec<Socket>, Error> {
         }
     }
     Ok(bound)
-}
-
-/// The groups of which each worker has its own, ready to be steered.
-fn queues(spec: &Spec, sockets: &[Socket]) -> Queues {
-    let own = |group: &steer::Group| {
-        let mut members = group.members.iter();
-        let used = &spec.launch.sockets;
-        members.any(|member| used.contains(member))
-    };
-    let groups = match spec.settings.queues {
-        config::Queues::Shared => Vec::new(),
-        config::Queues::PerWorker => steer::groups(sockets).into_iter().filter(own).collect(),
-    };
-    Queues::begin(groups, sockets)
 }
 
 fn announce(log: &mut Log, name: &str, spec: &Spec, sockets: &[Socket], control: &Path) {
