@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use world::World;
 
 /// Runs per fault model; each is some hundreds of events.
-const RUNS: u64 = 6_000;
+const RUNS: u64 = 4_000;
 
 fn runs() -> u64 {
     let asked = std::env::var("HERDER_SIM_RUNS").ok();
