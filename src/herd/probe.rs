@@ -6,7 +6,8 @@
 
 use super::hang::Hang;
 use super::report::Report;
-use super::{Action, Herd, Span, Time, WorkerId};
+use super::slot::{Ending, Slot};
+use super::{Action, Herd, SlotId, Span, Time, WorkerId};
 
 /// `probe`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl Herd {
 
     fn worker_probed(&mut self, id: WorkerId, outcome: Result<(), String>) {
         let now = self.now;
-        let Some((_, worker)) = self.find(id) else { return };
+        let Some((slot, worker)) = self.find(id) else { return };
         let asked = std::mem::take(&mut worker.probing.asked);
         let Some(probe) = worker.policy().probe.filter(|_| asked && worker.is_ready()) else {
             return;
@@ -83,13 +84,24 @@ impl Herd {
         match outcome {
             Ok(()) => worker.probing.failures = 0,
             Err(why) => {
-                worker.probing.failures += 1;
+                worker.probing.failures = worker.probing.failures.saturating_add(1);
                 let failures = worker.probing.failures;
-                if failures >= probe.failures {
+                if failures >= probe.failures && !self.replaces_another_unfit(slot) {
                     self.hangs(id, Hang::Unfit { failures, why });
                 }
             }
         }
+    }
+
+    /// The place of a worker that failed its probe is being filled, and it is not in this slot. What all need,
+    /// such as a database, may be gone: then it helps nobody to be without any worker, too.
+    fn replaces_another_unfit(&self, slot: SlotId) -> bool {
+        let was_unfit = |place: &Slot| {
+            let last = place.last.as_ref().map(|last| &last.ending);
+            matches!(last, Some(Ending::Hung(Hang::Unfit { .. }))) && !place.has_ready()
+        };
+        let others = (0..).map(SlotId).zip(self.wanted_slots()).filter(|(id, _)| *id != slot);
+        others.into_iter().any(|(_, place)| was_unfit(place))
     }
 
     fn instance_probed(&mut self, outcome: Result<(), String>) {

@@ -96,17 +96,15 @@ impl Herd {
         }
         let again = self.now + LOOK_AGAIN;
         let leaving: Vec<SlotId> = self.queues.leaving.keys().copied().collect();
-        let mut left = true;
         for slot in leaving {
             let has = |worker: &Worker| worker.is_ready() && worker.queues.contains(&queue);
             if self.slots.get(slot.0 as usize).is_some_and(|s| s.workers.iter().any(has)) {
-                left = false;
                 if let Some(leaving) = self.queues.leaving.get_mut(&slot) {
                     leaving.empty_since = again;
                 }
             }
         }
-        if left && self.is_orphan(queue) {
+        if self.is_orphan(queue) {
             let called = self.slot_to_call(queue);
             self.queues.called.extend(called);
         }
@@ -236,10 +234,14 @@ impl Herd {
         let quiet = quiet.filter_map(|(slot, _)| self.slots.get(slot.0 as usize));
         let leaving = quiet.flat_map(|slot| slot.workers.iter().filter(|worker| worker.is_ready()));
         let leaving = leaving.flat_map(|worker| worker.queues.iter().copied());
-        // Once is enough: its slot will have a worker as soon as that can be.
-        let called = |queue| self.slot_to_call(queue).is_some_and(|slot| self.is_called(slot));
+        // Once is enough: its slot will have a worker as soon as that can be. And one that is wanted is called
+        // by nobody: it has a worker without this queue, of settings that were given up.
+        let may_call = |queue| {
+            let slot = self.slot_to_call(queue);
+            slot.is_some_and(|slot| slot.0 >= self.wanted() && !self.is_called(slot))
+        };
         let orphans = self.queues.closed.iter().copied();
-        let orphans = orphans.filter(|queue| self.is_orphan(*queue) && !called(*queue));
+        let orphans = orphans.filter(|queue| self.is_orphan(*queue) && may_call(*queue));
         leaving.filter(|queue| self.queues.closed.contains(queue)).chain(orphans).collect()
     }
 

@@ -84,6 +84,26 @@ fn at_rest_there_is_a_watch_and_nothing_else() {
     assert!(story.actions.iter().all(|a| *a == Action::Notify(Notice::Watchdog)));
 }
 
+/// A worker that shuts its socket down leaves one that is ready for ever, with nothing in it.
+#[test]
+fn a_socket_that_is_always_ready_does_not_keep_herder_busy() {
+    let mut story = Story::begin(bounds(0, 4));
+    let end = story.now + Span::secs(10);
+    while story.now < end {
+        let samples = ordered(&story, &Action::Sample);
+        assert!(samples <= 101, "{samples} samples within 10 s");
+        if ordered(&story, &Action::Watch) > ordered(&story, &Action::Sample) {
+            story.tell(Event::Knocked);
+        }
+        if ordered(&story, &Action::Sample) == ordered(&story, &Action::Watch) {
+            sampled(&mut story, 0, &[]);
+        } else {
+            story.now = story.herd.deadline().unwrap();
+            story.tell(Event::Tick);
+        }
+    }
+}
+
 #[test]
 fn the_first_connection_starts_the_first_worker_at_once() {
     let mut story = Story::begin(bounds(0, 4));

@@ -279,6 +279,33 @@ fn a_worker_whose_probe_fails_too_often_in_a_row_hangs() {
     assert_eq!(why.to_string(), "its probe failed 3 times in a row: HTTP status 500");
 }
 
+/// What they all need is gone, say.
+#[test]
+fn of_several_that_fail_their_probe_one_is_replaced_at_a_time() {
+    let probe =
+        Probe { interval: Span::secs(10), timeout: Span::secs(1), failures: 1, of_worker: true };
+    let mut story = Story::serving(Policy { probe: Some(probe), ..policy(3) });
+    story.pass(Span::secs(60));
+    let no = |story: &mut Story, id: u64| {
+        let outcome = Err("HTTP status 500".to_owned());
+        story.tell(Event::Probed { worker: Some(WorkerId(id)), outcome });
+    };
+    for id in [1, 2, 3] {
+        no(&mut story, id);
+    }
+    assert_eq!(aborted(&story), [1]);
+    story.dies(1, ABORTED);
+    story.pass(probe.interval);
+    no(&mut story, 2);
+    assert_eq!(aborted(&story), [1], "the first is not replaced yet");
+    story.up(4);
+    story.pass(probe.interval);
+    for id in [2, 3] {
+        no(&mut story, id);
+    }
+    assert_eq!(aborted(&story), [1, 2]);
+}
+
 #[test]
 fn a_probe_of_the_instance_is_only_reported() {
     let (interval, timeout) = (Span::secs(10), Span::secs(1));

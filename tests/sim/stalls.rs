@@ -1,6 +1,6 @@
 //! Connections that wait and are not taken.
 
-use super::story::{Story, policy};
+use super::story::{CRASH, Story, policy};
 use herder::herd::{
     Action, Condition, Ending, Event, Hang, Load, Policy, Queue, QueueId, Report, SlotId, Span,
     WorkerId,
@@ -125,6 +125,20 @@ fn a_worker_that_takes_nothing_from_its_own_socket_hangs() {
         samples(&mut story, TIMEOUT, |_| Find { slot: OWN, ..busy });
         assert!(!story.actions.contains(&Action::Abort { worker: WorkerId(3) }));
     }
+}
+
+#[test]
+fn who_follows_a_worker_has_his_own_time() {
+    let mut story = stalling();
+    story.tell(Event::Knocked);
+    samples(&mut story, Span::secs(40), |_| Find { slot: OWN, ..IDLE });
+    story.dies(2, CRASH);
+    story.up(3);
+    let aborted = |story: &Story| story.actions.contains(&Action::Abort { worker: WorkerId(3) });
+    samples(&mut story, Span::secs(60), |_| Find { slot: OWN, ..IDLE });
+    assert!(!aborted(&story));
+    samples(&mut story, Span::secs(10), |_| Find { slot: OWN, ..IDLE });
+    assert!(aborted(&story));
 }
 
 #[test]
