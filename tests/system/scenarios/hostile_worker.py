@@ -7,8 +7,9 @@ MISBEHAVE = f"{FILES}/misbehave"
 install()
 
 
-def instance(name, *steps):
-    started = Instance(name, f'command = {[MISBEHAVE, *steps]!r}\nworkers = 2\nready = "notify"\n', listen=())
+def instance(name, *steps, settings=""):
+    command = f"command = {[MISBEHAVE, *steps]!r}"
+    started = Instance(name, f'{command}\nworkers = 2\nready = "notify"\n{settings}', listen=())
     started.start()
     started.at_full_strength(2)
     return started
@@ -23,8 +24,6 @@ evil = instance(
     "notify",
     r"MAINPID=1",
     "notify",
-    "WATCHDOG=trigger",
-    "notify",
     "FDSTORE=1",
     "notify",
     "NOTIFYACCESS=all",
@@ -37,6 +36,13 @@ expect("harmless" not in evil.status, f"a worker's text is systemd's status: {ev
 equal(evil.show("WatchdogUSec"), "30s", "the watchdog")
 equal(evil.show("NRestarts"), "0", "restarts")
 equal(evil.show("StatusErrno"), "0", "the errno")
+
+# WATCHDOG=trigger is the end of that worker, as it is of a service, and of nobody else.
+stuck = instance("stuck", "ready", "wait", "3000", "notify", "WATCHDOG=trigger", settings='min-lifetime = "1s"\n')
+before = set(stuck.workers())
+wait_for(lambda: before.isdisjoint(stuck.workers()) and stuck.workers(), "other workers")
+expect("hung: it said WATCHDOG=trigger" in run("herder", "status", "stuck").stdout, "how the ones before ended")
+equal(stuck.show("NRestarts"), "0", "restarts")
 
 # STOPPING=1 retires that worker; the service goes on.
 retiring = instance("retiring", "ready", "wait", "2000", "notify", "STOPPING=1", "wait", "200", "exit", "0")
