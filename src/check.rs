@@ -157,7 +157,7 @@ fn limits(limits: &Limits, service: Option<&Service>) -> String {
     let mut text = String::new();
     for controller in controllers {
         let verdict = match service.map(|service| service.withholds(controller)) {
-            Some(None) => "yes".to_owned(),
+            Some(None) => "yes, where cgroups are of version 2".to_owned(),
             Some(Some(why)) => format!("NO, {why}"),
             None => "if systemd hands the controller over (Delegate=)".to_owned(),
         };

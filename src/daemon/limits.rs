@@ -123,7 +123,8 @@ pub fn can_be_set(
         let advice = match under_systemd {
             true => format!(
                 "add Delegate={delegate} to [Service], without ProtectControlGroups= \
-                 (systemctl edit herder@{instance}.service), and restart"
+                 (systemctl edit herder@{instance}.service), and restart; if both is so, the machine has \
+                 them in version 1 of cgroups: boot it with systemd.unified_cgroup_hierarchy=1, or remove the key"
             ),
             false => "that takes a service of systemd's with Delegate=; elsewhere remove the key"
                 .to_owned(),
