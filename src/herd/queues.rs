@@ -98,10 +98,10 @@ impl Herd {
         let leaving: Vec<SlotId> = self.queues.leaving.keys().copied().collect();
         for slot in leaving {
             let has = |worker: &Worker| worker.is_ready() && worker.queues.contains(&queue);
-            if self.slots.get(slot.0 as usize).is_some_and(|s| s.workers.iter().any(has)) {
-                if let Some(leaving) = self.queues.leaving.get_mut(&slot) {
-                    leaving.empty_since = again;
-                }
+            if self.slots.get(slot.0 as usize).is_some_and(|s| s.workers.iter().any(has))
+                && let Some(leaving) = self.queues.leaving.get_mut(&slot)
+            {
+                leaving.empty_since = again;
             }
         }
         if self.is_orphan(queue) {

@@ -120,6 +120,11 @@ expect(victim["pid"] not in web.workers(), "the worker is there after the reply"
 call(f"{HERDER}.StopWorker", worker=victim["id"], fails="NotFound")
 web.at_full_strength(2)
 
+contains(call(f"{HERDER}.Set", settings=["stop-timeout=7s"])["message"], "stop-timeout")
+changed = [{"key": "stop-timeout", "value": '"7s"', "before": '"30s"'}]
+equal(call(f"{HERDER}.Status")["status"]["set"], changed, "what is set")
+call(f"{HERDER}.Set", settings=["nice=3"], fails=f"{HERDER}.Failed")
+
 equal(call(f"{HERDER}.Reload")["generation"], 2, "the generation after a reload")
 steps = call(f"{HERDER}.Reload", more=True)
 equal((steps[-1]["generation"], steps[-1]["replaced"]), (3, 2), "the last step of a reload")
