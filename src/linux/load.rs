@@ -6,6 +6,7 @@ use super::queue;
 use super::sockets::Socket;
 use super::usage::{self, Subject};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::fstat;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
@@ -20,8 +21,12 @@ pub struct Waiting {
     pub limit: Option<u64>,
 }
 
-/// Looks into these sockets.
+/// Looks into these sockets. (A plain file can always be read, and nobody waits there.)
 pub fn waiting(sockets: &[&Socket]) -> Waiting {
+    let is_file = |socket: &Socket| {
+        fstat(socket).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)
+    };
+    let sockets: Vec<&Socket> = sockets.iter().copied().filter(|socket| !is_file(socket)).collect();
     let mut fds: Vec<PollFd<'_>> =
         sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
     // What fails here is told by each socket's events.

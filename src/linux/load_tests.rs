@@ -2,7 +2,6 @@ use super::super::sight::{Occupation, occupation};
 use super::super::sockets::{Kind, bind};
 use super::super::testing::Shell;
 use super::*;
-use nix::sys::stat::fstat;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::time::{Duration, Instant};
@@ -50,6 +49,7 @@ fn a_watch_is_ready_while_something_waits_in_a_socket() {
     let plain = Socket { fd, name: "plain".to_owned(), address: None, kind: Kind::Special };
     let (watch, unseen) = super::watch([&web, &plain]).unwrap();
     assert_eq!(unseen.len(), 1, "{unseen:?}");
+    assert_eq!(waiting(&[&plain]), Waiting::default(), "it can be read, and nobody waits there");
     let (set, mut events) = (Poll::new().unwrap(), Vec::new());
     set.add(&watch, 7, Interest::Read).unwrap();
     let mut told = |set: &Poll| {
