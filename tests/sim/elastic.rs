@@ -340,6 +340,42 @@ fn a_reload_goes_on_while_more_are_wanted_and_fewer_wait_for_it() {
     assert!(wanted(&story) > before, "{}", wanted(&story));
 }
 
+/// Those whom the load brought during a reload to fewer workers serve until the fewer are there.
+#[test]
+fn who_came_during_a_reload_goes_last() {
+    let mut story = Story::serving(bounds(1, 8));
+    story.reload(bounds(2, 2));
+    story.tell(Event::Spawned { worker: WorkerId(2) });
+    knock(&mut story);
+    load(&mut story, Span::millis(300), 9, &[1]);
+    let came: Vec<u64> = story.spawned().iter().map(|(id, ..)| *id).filter(|id| *id > 2).collect();
+    assert!(came.len() >= 3, "{came:?}");
+    for id in &came {
+        story.up(*id);
+    }
+    story.tell(Event::Ready { worker: WorkerId(2) });
+    story.pass(Span::secs(1));
+    assert_eq!(story.drained(), [1], "only its place is taken");
+    let last = story.spawned().last().unwrap().0;
+    assert!(!came.contains(&last));
+    story.up(last);
+    story.pass(Span::secs(1));
+    let gone = story.drained();
+    assert!(came.iter().all(|id| gone.contains(id)), "{gone:?} of {came:?}");
+}
+
+/// Whoever looks for stalls watches connections, and whoever scales datagrams, too.
+#[test]
+fn a_number_that_becomes_bounds_is_watched_for_anew() {
+    let stall_timeout = Some(MINUTE);
+    let mut story = Story::begin(Policy { stall_timeout, ..policy(1) });
+    story.up(1);
+    assert_eq!(ordered(&story, &Action::Watch), 1);
+    let (generation, policy) = (Generation(1), Policy { stall_timeout, ..bounds(1, 4) });
+    story.tell(Event::Adjusted { generation, policy });
+    assert_eq!(ordered(&story, &Action::Watch), 2);
+}
+
 #[test]
 fn scale_moves_the_lower_bound() {
     let mut story = Story::serving(bounds(1, 4));
