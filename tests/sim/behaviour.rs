@@ -1,6 +1,6 @@
 //! How simulated workers behave.
 
-use super::world::Dice;
+use super::chance::Dice;
 use herder::herd::{Exit, Span};
 
 /// What the files of a generation are worth.

@@ -1,8 +1,8 @@
 //! Recorded arrival curves: who comes when, and how long that takes. Each is drawn once from its seed and
 //! then played to every manager alike.
 
+use super::chance::Dice;
 use super::plant::{Micros, SECOND};
-use super::world::Dice;
 
 pub struct Curve {
     pub name: &'static str,

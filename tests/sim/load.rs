@@ -1,7 +1,7 @@
 //! What the simulated workers have to do: a queue of connections, and who serves them. And what must hold
 //! of a herd that looks at it.
 
-use super::world::Dice;
+use super::chance::Dice;
 use herder::herd::{
     Action, Condition, Event, Herd, Load, Report, Span, Time, WorkerId, WorkerState,
 };

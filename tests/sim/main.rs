@@ -6,6 +6,7 @@
 
 mod answers;
 mod behaviour;
+mod chance;
 mod curves;
 mod elastic;
 mod hangs;

@@ -1,7 +1,7 @@
 //! Per-worker queues: the kernel's side of them, what must hold of them, and single stories.
 
+use super::chance::Dice;
 use super::story::{CRASH, Story, policy};
-use super::world::Dice;
 use herder::herd::{
     Action, Amount, Condition, Event, Generation, Herd, Policy, QueueId, Request, SlotId, Span,
     Time, WorkerId, WorkerState,

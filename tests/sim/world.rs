@@ -1,52 +1,20 @@
 //! The simulated machine: a clock that jumps from deadline to deadline, processes that are numbers,
 //! and somebody who reloads, scales, kills and stops.
 
+mod processes;
+mod trouble;
+
 use super::behaviour::{Behaviour, Fault, Leftover, Quality};
+use super::chance::{Dice, any_policy, any_quality};
 use super::load::Work;
 use super::properties::Watch;
 use super::queues::Queues;
 use herder::herd::{
-    Action, Amount, Cause, Event, Exit, ExitSet, Generation, Herd, Load, Policy, Probe, Queue,
-    QueueId, Ready, ReadyWhen, Report, Request, RequestId, Scaling, ServiceWatchdog, Sight, Size,
-    SlotId, Span, SpawnFailure, Time, Weight, WorkerId, WorkerState,
+    Action, Cause, Event, Exit, Generation, Herd, Load, Policy, Queue, QueueId, Report, Request,
+    RequestId, Sight, Size, SlotId, Span, SpawnFailure, Time, Weight, WorkerId, WorkerState,
 };
+use processes::Process;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Numbers for everything but the core (which has its own).
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (bits ^ (bits >> 31)) % n
-    }
-}
-
-#[derive(Debug)]
-struct Process {
-    behaviour: Behaviour,
-    /// When it was started.
-    born: Time,
-    /// How often it says WATCHDOG=1, if it was asked to.
-    pings: Option<Span>,
-    /// It has ended; its children may not have.
-    ended: bool,
-    /// How often it was sent SIGKILL.
-    killed: u32,
-}
-
-impl Process {
-    fn hangs(&self, now: Time) -> bool {
-        self.behaviour.hangs.is_some_and(|after| self.born + after <= now)
-    }
-}
 
 /// What is to happen: to the core, or without it.
 #[derive(Clone)]
@@ -99,7 +67,7 @@ const RECOVERY: Span = Span::secs(1_800);
 
 impl World {
     pub fn new(seed: u64, files_lost: bool) -> World {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let queues = Queues::any(&mut dice);
         let policy = Policy { queues: queues.groups.clone(), ..any_policy(&mut dice) };
         let generation = Generation(1);
@@ -236,100 +204,6 @@ impl World {
                 let count = [1, 1, 1, 20][self.dice.below(4) as usize];
                 self.plan(at, Next::Arrive(count));
                 at = at + Span::millis(self.dice.below(pause) + 1);
-            }
-        }
-    }
-
-    fn intervene(&mut self, at: Span) {
-        let event = match self.dice.below(65) {
-            0..=13 => self.any_reload(),
-            14..=15 => Event::Refused { reason: "line 3: unknown key".to_owned() },
-            16..=21 => Event::Scale { by: self.dice.below(5) as i32 - 2 },
-            22..=23 => Event::Scale { by: [-100, 7][self.dice.below(2) as usize] },
-            24 => Event::Stop,
-            25..=33 => Event::Exited { worker: self.any_worker(), exit: Exit::Code(1) },
-            34 => Event::Spawned { worker: self.any_worker() },
-            35 => Event::Ready { worker: self.any_worker() },
-            56 => {
-                let sights = [Sight::Waiting, Sight::NotYet("?".into())];
-                let sight = sights[self.dice.below(2) as usize].clone();
-                Event::Seen { worker: self.any_worker(), sight }
-            }
-            36 => Event::Stopping { worker: self.any_worker() },
-            59 => Event::Weighed { worker: self.any_worker(), weight: Weight::Is(Size::MAX) },
-            37 => Event::Extend { worker: self.any_worker(), by: Span::MAX },
-            38..=50 => self.any_request(),
-            51..=54 => {
-                Event::OutOfMemory { worker: self.any_worker(), processes: self.dice.below(3) }
-            }
-            57 => Event::Stuck { worker: self.any_worker() },
-            58 => {
-                let interval = [Span::ZERO, Span::secs(1), Span::MAX][self.dice.below(3) as usize];
-                Event::Interval { worker: self.any_worker(), interval }
-            }
-            63 => Event::Knocked,
-            64 => Event::Sampled(Load { waiting: 9, ..Load::default() }),
-            55 => Event::Checked { generation: Generation(self.dice.below(9)), outcome: Ok(()) },
-            _ => Event::Gone { worker: self.any_worker() },
-        };
-        self.later(at, event);
-    }
-
-    /// Numbered when it is asked, as reloads are.
-    fn any_request(&mut self) -> Event {
-        let what = match self.dice.below(12) {
-            0..=2 => Request::Scale { workers: [0, 1, 2, 4, 9][self.dice.below(5) as usize] },
-            3..=4 => Request::Recycle { slot: None },
-            5..=6 => Request::Recycle { slot: Some(SlotId(self.dice.below(5) as u32)) },
-            7..=9 => Request::StopWorker { worker: self.any_worker() },
-            _ => Request::AbortReload,
-        };
-        Event::Asked { request: RequestId(0), what }
-    }
-
-    /// Somebody who wants a worker stopped has mostly looked which there are.
-    fn aim(&mut self, what: Request) -> Request {
-        let there: Vec<WorkerId> =
-            self.herd.iter().flat_map(|herd| herd.view().map(|worker| worker.id)).collect();
-        match what {
-            Request::StopWorker { .. } if !there.is_empty() && self.dice.below(4) > 0 => {
-                let worker = there[self.dice.below(there.len() as u64) as usize];
-                Request::StopWorker { worker }
-            }
-            other => other,
-        }
-    }
-
-    fn any_worker(&mut self) -> WorkerId {
-        WorkerId(self.dice.below(40))
-    }
-
-    /// Settings without a number yet: reloads are numbered in the order in which they come.
-    fn any_reload(&mut self) -> Event {
-        let queues = self.queues.groups.clone();
-        let policy = Policy { queues, ..any_policy(&mut self.dice) };
-        Event::Reload { generation: Generation(0), policy }
-    }
-
-    fn number(&mut self, policy: Policy) -> Event {
-        self.generation = Generation(self.generation.0 + 1);
-        let mut quality = any_quality(&mut self.dice, 6);
-        if self.calm && matches!(quality, Quality::Flaky(_)) {
-            quality = Quality::Good;
-        }
-        self.lose_files();
-        self.qualities.insert(self.generation, quality);
-        self.policies.insert(self.generation, policy.clone());
-        Event::Reload { generation: self.generation, policy }
-    }
-
-    /// From here on whatever is started works, unless it is broken for good.
-    fn calm_down(&mut self) {
-        self.trace.push(format!("{} calm", self.now));
-        self.calm = true;
-        for quality in self.qualities.values_mut() {
-            if matches!(quality, Quality::Flaky(_)) {
-                *quality = Quality::Good;
             }
         }
     }
@@ -510,15 +384,6 @@ impl World {
         self.later(slow, Event::Tick);
     }
 
-    /// The fault “the old files no longer start either”: overwritten in place by a deploy.
-    fn lose_files(&mut self) {
-        if self.files_lost && self.dice.below(2) == 0 {
-            for quality in self.qualities.values_mut() {
-                *quality = Quality::Broken(Fault::DiesAtOnce);
-            }
-        }
-    }
-
     fn feed(&mut self, event: Event) {
         let Some(mut herd) = self.herd.take() else { return };
         self.events += 1;
@@ -621,252 +486,6 @@ impl World {
                 | Action::Answered { .. } => {}
             }
         }
-    }
-
-    fn spawn(&mut self, worker: WorkerId, generation: Generation) {
-        let behaviour = Behaviour::of(self.qualities[&generation], self.calm, &mut self.dice);
-        if let Err(settings) = behaviour.exec {
-            let cause = if settings { Cause::Settings } else { Cause::System };
-            let failure = SpawnFailure { cause, text: "cannot execute /srv/app".to_owned() };
-            return self.later(Span::ZERO, Event::SpawnFailed { worker, failure });
-        }
-        let pings = self.policies[&generation].watchdog.map(|interval| interval.part(2));
-        let process = Process { behaviour, born: self.now, pings, ended: false, killed: 0 };
-        self.processes.insert(worker, process);
-        self.later(Span::ZERO, Event::Spawned { worker });
-        if behaviour.asks_for_time {
-            self.later(Span::millis(1), Event::Extend { worker, by: Span::secs(90) });
-        }
-        if let Some(after) = behaviour.ready_after {
-            self.later(after, Event::Ready { worker });
-        }
-        if let Some(interval) = pings {
-            self.later(interval, Event::Alive { worker });
-        }
-        if let Some((after, exit)) = behaviour.dies {
-            self.later(after, Event::Exited { worker, exit });
-        }
-        if let Some(after) = behaviour.retires {
-            self.later(after, Event::Stopping { worker });
-            self.later(after + Span::millis(300), Event::Exited { worker, exit: Exit::Code(0) });
-        }
-    }
-
-    /// Looks take their time, and now and then nobody can see anything.
-    fn look(&mut self, worker: WorkerId) {
-        let process = &self.processes[&worker];
-        let waits =
-            process.behaviour.ready_after.is_some_and(|after| process.born + after <= self.now);
-        let sight = match self.dice.below(20) {
-            0 if !self.calm => Sight::Unreadable("it hides".to_owned()),
-            1 if !self.calm => Sight::Astray("it listens elsewhere".to_owned()),
-            _ if waits => Sight::Waiting,
-            _ => Sight::NotYet("it does not wait".to_owned()),
-        };
-        let takes = Span::millis(self.dice.below(10));
-        self.later(takes, Event::Seen { worker, sight });
-    }
-
-    /// Workers grow at their own pace, and some begin too large.
-    fn weigh(&mut self, worker: WorkerId) {
-        let process = &self.processes[&worker];
-        let age = (self.now - process.born).0 / 1_000_000;
-        let bytes = process.behaviour.weight + age * process.behaviour.leak;
-        let weight = match self.dice.below(8) {
-            0 => Weight::Same,
-            1 if !self.calm => Weight::Unknown,
-            _ => Weight::Is(Size(bytes)),
-        };
-        let takes = Span::millis(self.dice.below(10));
-        self.later(takes, Event::Weighed { worker, weight });
-    }
-
-    /// One socket is everybody's, and nothing waits there or others come and go; one is slot 1's, where
-    /// some wait as long as its worker hangs. CPU time is what a worker has lived, while it did not hang.
-    fn sample(&mut self) -> Load {
-        let load = self.work.sample(self.now, &mut self.dice, self.calm);
-        let Some(herd) = &self.herd else { return load };
-        let view: Vec<_> = herd.view().filter(|w| w.state == WorkerState::Ready).collect();
-        let own = view.iter().find(|worker| worker.slot == SlotId(1));
-        let hangs = |id: &WorkerId| self.processes[id].hangs(self.now);
-        let waits = own.is_some_and(|worker| hangs(&worker.id));
-        let used = |id: WorkerId| {
-            let process = &self.processes[&id];
-            let end = process.behaviour.hangs.map(|after| process.born + after);
-            (end.unwrap_or(self.now).min(self.now) - process.born).0
-        };
-        let cpu = view.iter().map(|worker| (worker.id, used(worker.id))).collect();
-        // A worker that serves takes some, so sooner or later there are fewer.
-        let shared = self.dice.below(4) as u32;
-        let queues = [(0, None, shared), (1, Some(SlotId(1)), u32::from(waits) * 3)];
-        let queues =
-            queues.map(|(id, slot, waiting)| Queue { id: QueueId(id), slot, waiting, full: false });
-        Load { queues: queues.into(), cpu, ..load }
-    }
-
-    /// A worker that hangs does not answer. (The instance may, or not.)
-    fn probe(&mut self, worker: Option<WorkerId>) {
-        if let Some(id) = worker {
-            assert!(self.probed.insert(id), "{id} is probed twice at a time");
-        }
-        let hangs = match worker {
-            Some(worker) => self.processes[&worker].hangs(self.now),
-            None => !self.calm && self.dice.below(4) == 0,
-        };
-        let (takes, outcome) = match hangs {
-            true => (Span::secs(2), Err("no answer within 2s".to_owned())),
-            false => (Span::millis(self.dice.below(2_000)), Ok(())),
-        };
-        self.later(takes, Event::Probed { worker, outcome });
-    }
-
-    /// Whether it is there to say WATCHDOG=1; then it will again.
-    fn ping(&mut self, worker: WorkerId) -> bool {
-        let Some(process) = self.processes.get(&worker) else { return true };
-        let Some(interval) = process.pings.filter(|_| !process.ended && !process.hangs(self.now))
-        else {
-            return false;
-        };
-        self.later(interval, Event::Alive { worker });
-        true
-    }
-
-    /// What it has said by now, if that has not been told yet.
-    fn listen(&mut self, worker: WorkerId) {
-        let said =
-            |next: &Next| matches!(next, Next::Core(Event::Alive { worker: w }) if *w == worker);
-        let mut unread = self.future.range(..(self.now + Span(1), 0)).filter(|(_, e)| said(e));
-        if let Some(at) = unread.next().map(|(at, _)| *at) {
-            let ping = self.future.remove(&at).expect("it was there");
-            self.plan(Span::ZERO, ping);
-        }
-        self.later(Span::ZERO, Event::Listened { worker });
-    }
-
-    /// No healthy worker is ever aborted.
-    fn abort(&mut self, worker: WorkerId) {
-        let process = &self.processes[&worker];
-        let rightly = process.hangs(self.now) || self.stuck.contains(&worker);
-        assert!(rightly, "{worker} was well: {process:?}");
-        if let (Some(after), false) = (process.behaviour.aborts, process.ended) {
-            let exit = Exit::Signal { number: 6, core: true };
-            self.later(after, Event::Exited { worker, exit });
-        }
-    }
-
-    fn drain(&mut self, worker: WorkerId) {
-        let at_work = |process: &&Process| !process.ended && !process.hangs(self.now);
-        let Some(process) = self.processes.get(&worker).filter(at_work) else {
-            return;
-        };
-        if let Some(after) = process.behaviour.obeys {
-            self.later(after, Event::Exited { worker, exit: Exit::Code(0) });
-        }
-    }
-
-    fn kill(&mut self, worker: WorkerId) {
-        let Some(process) = self.processes.get_mut(&worker) else { return };
-        process.killed += 1;
-        if process.ended {
-            let gone = match process.behaviour.leaves {
-                None | Some(Leftover::Obeys) => true,
-                Some(Leftover::Clings) => process.killed > 1,
-                Some(Leftover::Stays) => false,
-            };
-            if gone {
-                self.later(Span::millis(1), Event::Gone { worker });
-            }
-            return;
-        }
-        if !process.behaviour.unkillable {
-            let exit = Exit::Signal { number: 9, core: false };
-            self.later(Span::millis(1), Event::Exited { worker, exit });
-        }
-    }
-
-    fn sweep(&mut self, worker: WorkerId, kill: bool) {
-        let Some(process) = self.processes.get_mut(&worker) else { return };
-        process.ended = true;
-        match process.behaviour.leaves {
-            None => self.later(Span::ZERO, Event::Gone { worker }),
-            Some(Leftover::Obeys) => self.later(Span::millis(20), Event::Gone { worker }),
-            // These wait for SIGKILL.
-            Some(Leftover::Clings | Leftover::Stays) if !kill => {}
-            Some(Leftover::Clings | Leftover::Stays) => process.killed += 1,
-        }
-    }
-}
-
-fn any_quality(dice: &mut Dice, good_in: u64) -> Quality {
-    match dice.below(good_in) {
-        0 => Quality::Broken(Fault::any(dice)),
-        1 => Quality::Flaky(1 + dice.below(4)),
-        _ => Quality::Good,
-    }
-}
-
-/// With and without a `min` of 0, and rest that herder leaves at.
-fn any_scaling(dice: &mut Dice, workers: u32) -> Option<Scaling> {
-    (dice.below(3) > 0).then(|| Scaling {
-        max: workers + dice.below(8) as u32,
-        idle_timeout: Span::secs([2, 10, 60][dice.below(3) as usize]),
-        exit_idle_time: (workers == 0 && dice.below(3) == 0).then(|| Span::secs(dice.below(100))),
-    })
-}
-
-fn any_policy(dice: &mut Dice) -> Policy {
-    let surge = [
-        Amount::Number(0),
-        Amount::Number(1),
-        Amount::Number(1),
-        Amount::Percent(100),
-        Amount::Percent(25),
-    ];
-    let max_surge = surge[dice.below(5) as usize];
-    let unavailable = [Amount::Number(1), Amount::Percent(25), Amount::Number(0)];
-    // Both zero is refused by the settings.
-    let choices = if max_surge == Amount::Number(0) { 2 } else { 3 };
-    let success = if dice.below(3) == 0 { [0].into() } else { [].into() };
-    let start_timeout = Span::secs([1, 5, 30, 60][dice.below(4) as usize]);
-    let ready =
-        [Ready::Auto, Ready::Notify, Ready::Notify, Ready::Accepting, Ready::Exec, Ready::Alive]
-            [dice.below(6) as usize];
-    let workers = [0, 1, 1, 2, 3, 4, 4, 8][dice.below(8) as usize];
-    Policy {
-        workers,
-        ready,
-        ready_after: Span::millis(1 + dice.below(900)),
-        // Without one `accepting` is refused by the settings.
-        has_socket: ready == Ready::Accepting || dice.below(2) == 0,
-        ready_when: if dice.below(3) == 0 { ReadyWhen::Any } else { ReadyWhen::All },
-        start_timeout,
-        min_ready_time: [None, None, Some(Span::secs(3))][dice.below(3) as usize],
-        min_lifetime: Span::secs([5, 10, 10][dice.below(3) as usize]),
-        max_starting: [None, None, Some(1), Some(2)][dice.below(4) as usize],
-        crash_burst: 1 + dice.below(5) as u32,
-        crash_after: start_timeout + Span::secs(30),
-        max_surge,
-        max_unavailable: unavailable[dice.below(choices) as usize],
-        max_draining: [None, None, Some(0), Some(1)][dice.below(4) as usize],
-        max_age: [None, None, None, Some(60), Some(500)][dice.below(5) as usize].map(Span::secs),
-        max_memory: [None, None, Some(Size(1_000))][dice.below(3) as usize],
-        stop_timeout: Span::secs([1, 5, 30][dice.below(3) as usize]),
-        stop_delay: Span::secs([0, 0, 5][dice.below(3) as usize]),
-        scaling: any_scaling(dice, workers),
-        success: ExitSet { codes: success, signals: [].into() },
-        service_watchdog: [ServiceWatchdog::Loop, ServiceWatchdog::Workers][dice.below(2) as usize],
-        watchdog: [None, None, None, Some(Span::secs(20)), Some(Span::secs(60))]
-            [dice.below(5) as usize],
-        stall_timeout: [None, None, None, Some(Span::secs(10)), Some(Span::secs(60))]
-            [dice.below(5) as usize],
-        probe: (dice.below(3) == 0).then(|| Probe {
-            interval: Span::secs(20),
-            timeout: Span::secs(2),
-            failures: 1 + dice.below(3) as u32,
-            of_worker: dice.below(3) > 0,
-        }),
-        queues: Vec::new(),
-        check: dice.below(5) == 0,
     }
 }
 

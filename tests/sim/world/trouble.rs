@@ -1,0 +1,108 @@
+//! Somebody who reloads, scales, kills and stops, asks for what there is not, and overwrites files.
+
+use super::*;
+
+impl World {
+    pub(super) fn intervene(&mut self, at: Span) {
+        let event = match self.dice.below(65) {
+            0..=13 => self.any_reload(),
+            14..=15 => Event::Refused { reason: "line 3: unknown key".to_owned() },
+            16..=21 => Event::Scale { by: self.dice.below(5) as i32 - 2 },
+            22..=23 => Event::Scale { by: [-100, 7][self.dice.below(2) as usize] },
+            24 => Event::Stop,
+            25..=33 => Event::Exited { worker: self.any_worker(), exit: Exit::Code(1) },
+            34 => Event::Spawned { worker: self.any_worker() },
+            35 => Event::Ready { worker: self.any_worker() },
+            56 => {
+                let sights = [Sight::Waiting, Sight::NotYet("?".into())];
+                let sight = sights[self.dice.below(2) as usize].clone();
+                Event::Seen { worker: self.any_worker(), sight }
+            }
+            36 => Event::Stopping { worker: self.any_worker() },
+            59 => Event::Weighed { worker: self.any_worker(), weight: Weight::Is(Size::MAX) },
+            37 => Event::Extend { worker: self.any_worker(), by: Span::MAX },
+            38..=50 => self.any_request(),
+            51..=54 => {
+                Event::OutOfMemory { worker: self.any_worker(), processes: self.dice.below(3) }
+            }
+            57 => Event::Stuck { worker: self.any_worker() },
+            58 => {
+                let interval = [Span::ZERO, Span::secs(1), Span::MAX][self.dice.below(3) as usize];
+                Event::Interval { worker: self.any_worker(), interval }
+            }
+            63 => Event::Knocked,
+            64 => Event::Sampled(Load { waiting: 9, ..Load::default() }),
+            55 => Event::Checked { generation: Generation(self.dice.below(9)), outcome: Ok(()) },
+            _ => Event::Gone { worker: self.any_worker() },
+        };
+        self.later(at, event);
+    }
+
+    /// Numbered when it is asked, as reloads are.
+    pub(super) fn any_request(&mut self) -> Event {
+        let what = match self.dice.below(12) {
+            0..=2 => Request::Scale { workers: [0, 1, 2, 4, 9][self.dice.below(5) as usize] },
+            3..=4 => Request::Recycle { slot: None },
+            5..=6 => Request::Recycle { slot: Some(SlotId(self.dice.below(5) as u32)) },
+            7..=9 => Request::StopWorker { worker: self.any_worker() },
+            _ => Request::AbortReload,
+        };
+        Event::Asked { request: RequestId(0), what }
+    }
+
+    /// Somebody who wants a worker stopped has mostly looked which there are.
+    pub(super) fn aim(&mut self, what: Request) -> Request {
+        let there: Vec<WorkerId> =
+            self.herd.iter().flat_map(|herd| herd.view().map(|worker| worker.id)).collect();
+        match what {
+            Request::StopWorker { .. } if !there.is_empty() && self.dice.below(4) > 0 => {
+                let worker = there[self.dice.below(there.len() as u64) as usize];
+                Request::StopWorker { worker }
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn any_worker(&mut self) -> WorkerId {
+        WorkerId(self.dice.below(40))
+    }
+
+    /// Settings without a number yet: reloads are numbered in the order in which they come.
+    pub(super) fn any_reload(&mut self) -> Event {
+        let queues = self.queues.groups.clone();
+        let policy = Policy { queues, ..any_policy(&mut self.dice) };
+        Event::Reload { generation: Generation(0), policy }
+    }
+
+    pub(super) fn number(&mut self, policy: Policy) -> Event {
+        self.generation = Generation(self.generation.0 + 1);
+        let mut quality = any_quality(&mut self.dice, 6);
+        if self.calm && matches!(quality, Quality::Flaky(_)) {
+            quality = Quality::Good;
+        }
+        self.lose_files();
+        self.qualities.insert(self.generation, quality);
+        self.policies.insert(self.generation, policy.clone());
+        Event::Reload { generation: self.generation, policy }
+    }
+
+    /// From here on whatever is started works, unless it is broken for good.
+    pub(super) fn calm_down(&mut self) {
+        self.trace.push(format!("{} calm", self.now));
+        self.calm = true;
+        for quality in self.qualities.values_mut() {
+            if matches!(quality, Quality::Flaky(_)) {
+                *quality = Quality::Good;
+            }
+        }
+    }
+
+    /// The fault “the old files no longer start either”: overwritten in place by a deploy.
+    pub(super) fn lose_files(&mut self) {
+        if self.files_lost && self.dice.below(2) == 0 {
+            for quality in self.qualities.values_mut() {
+                *quality = Quality::Broken(Fault::DiesAtOnce);
+            }
+        }
+    }
+}
