@@ -8,6 +8,7 @@ use super::calls::Caller;
 use super::limits;
 use super::source::Spec;
 use crate::herd::{Event, Generation};
+use crate::linux::cgroup::{Group, limit_all};
 use crate::log::Priority;
 use crate::wire::control::Failure;
 use crate::wire::status::Changed;
@@ -106,8 +107,8 @@ impl Daemon {
             self.source.starts_again(&spec.settings)?;
             limits::can_be_set(spec, self.children.tree(), &self.name, self.recovery.is_some())?;
         }
+        self.limit_workers(&adjusted)?;
         for (generation, spec) in adjusted {
-            self.limit_workers(generation, &spec)?;
             let spec = Rc::new(spec);
             let policy = spec.settings.policy.clone();
             if let Some(before) = self.generations.specs.insert(generation, Rc::clone(&spec))
@@ -123,19 +124,21 @@ impl Daemon {
         })
     }
 
-    /// Holds the workers of a generation to limits that are others than those they were started with.
-    fn limit_workers(&self, generation: Generation, spec: &Spec) -> Result<(), String> {
-        let before = self.generations.get(generation).map(|spec| spec.limits.group.as_slice());
-        let before = before.unwrap_or_default();
-        for limit in spec.limits.group.iter().filter(|limit| !before.contains(limit)) {
-            let workers = self.herd.view().filter(|worker| worker.generation == generation);
-            for group in workers.filter_map(|worker| self.children.group(worker.id)) {
-                group.limit(limit).map_err(|why| {
-                    format!("cannot set {} of {}: {why}", limit.name, group.path().display())
-                })?;
+    /// Holds the workers of generations to limits that are others than those they were started with: all of
+    /// them, or none.
+    fn limit_workers(&self, adjusted: &[(Generation, Spec)]) -> Result<(), String> {
+        let mut changes = Vec::new();
+        for (generation, spec) in adjusted {
+            let before = self.generations.get(*generation).map(|spec| spec.limits.group.as_slice());
+            let before = before.unwrap_or_default();
+            let workers = self.herd.view().filter(|worker| worker.generation == *generation);
+            let groups = workers.filter_map(|worker| self.children.group(worker.id));
+            let groups: Vec<&Group> = groups.collect();
+            for limit in spec.limits.group.iter().filter(|limit| !before.contains(limit)) {
+                changes.extend(groups.iter().map(|group| (*group, limit)));
             }
         }
-        Ok(())
+        limit_all(&changes)
     }
 
     /// Says what was changed at run time and goes with these settings.

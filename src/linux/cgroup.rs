@@ -10,7 +10,7 @@ mod find;
 mod group;
 
 pub use find::NoTree;
-pub use group::{Entrance, Group, Limit, Watch};
+pub use group::{Entrance, Group, Limit, Watch, limit_all};
 
 use find::Place;
 use std::fs::{self, File};

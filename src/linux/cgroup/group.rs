@@ -44,6 +44,30 @@ impl Limit {
     }
 }
 
+/// Sets limits of several groups: all of them, or, if one is refused, none.
+///
+/// # Errors
+///
+/// As [`Group::limit`]'s, saying which limit of which group.
+pub fn limit_all(changes: &[(&Group, &Limit)]) -> Result<(), String> {
+    let mut before = Vec::new();
+    for (group, limit) in changes {
+        let set = group.limit_now(limit).and_then(|now| group.limit(limit).map(|()| now));
+        match set {
+            Ok(now) => before.push((group, now)),
+            Err(why) => {
+                for (group, limit) in before.iter().rev() {
+                    // It was so a moment ago; and whoever has gone needs no limit.
+                    let _ = group.limit(limit);
+                }
+                let path = group.path().display();
+                return Err(format!("cannot set {} of {path}: {why}", limit.name));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A cgroup for one worker and all its processes, however far they went from its session.
 #[derive(Debug)]
 pub struct Group {
@@ -82,6 +106,12 @@ impl Group {
     /// it does not take the value.
     pub fn limit(&self, limit: &Limit) -> io::Result<()> {
         put(&self.path.join(limit.file), &limit.value)
+    }
+
+    /// What a limit is now, as it would be written.
+    fn limit_now(&self, limit: &Limit) -> io::Result<Limit> {
+        let value = fs::read_to_string(self.path.join(limit.file))?.trim_end().to_owned();
+        Ok(Limit { value, ..limit.clone() })
     }
 
     /// Whether a process that still runs is in it, or in a group below it.

@@ -432,3 +432,35 @@ fn numbers_are_found_by_their_whole_name() {
         assert_eq!(find::is_workers(name), is, "{name}");
     }
 }
+
+/// Plain files stand in for the kernel's, and a group without one for a group it refuses.
+#[test]
+fn limits_of_several_groups_are_set_all_or_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let group = |name: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir(&path).unwrap();
+        Group::new(path, format!("/{name}"))
+    };
+    let [one, two, gone] = ["one", "two", "gone"].map(group);
+    let file = |group: &Group| group.path().join("memory.max");
+    for group in [&one, &two] {
+        fs::write(file(group), "max\n").unwrap();
+    }
+    let limit =
+        |value: &str| Limit { name: "memory-max", file: "memory.max", value: value.to_owned() };
+    let are = |value: &str| {
+        for group in [&one, &two] {
+            assert_eq!(fs::read_to_string(file(group)).unwrap(), format!("{value}\n"));
+        }
+    };
+    let (less, more) = (limit("200"), limit("300"));
+    limit_all(&[(&one, &less), (&two, &less)]).unwrap();
+    are("200");
+    let why = limit_all(&[(&one, &more), (&two, &more), (&gone, &more)]).unwrap_err();
+    assert!(
+        why.starts_with(&format!("cannot set memory-max of {}", gone.path().display())),
+        "{why}"
+    );
+    are("200");
+}
