@@ -174,24 +174,23 @@ impl Daemon {
 
     fn read_again(&self) -> Result<Spec, Failure> {
         let refused = |reason| Failure::ReloadRefused { reason };
+        let restart = |key: &str| {
+            let advice = "restart herder, or change it back";
+            refused(format!("`{key}` cannot be changed by a reload: {advice}"))
+        };
         let settings = self.source.settings().map_err(refused)?;
-        if let Some(old) = self.spec_in_service()
-            && old.settings.listen != settings.listen
-        {
-            return Err(refused(
-                "`listen` cannot be changed by a reload: restart herder, or change it back"
-                    .to_owned(),
-            ));
+        let old = self.spec_in_service().map(|spec| &spec.settings);
+        if old.is_some_and(|old| old.listen != settings.listen) {
+            return Err(restart("listen"));
         }
-        if let Some(old) = self.spec_in_service()
-            && old.settings.queues != settings.queues
-        {
-            return Err(refused(
-                "`queues` cannot be changed by a reload: restart herder, or change it back"
-                    .to_owned(),
-            ));
+        let other_queues = old.is_some_and(|old| old.queues != settings.queues);
+        // Sockets of herder's own will be others after a restart.
+        if other_queues && !self.source.systemd_listens {
+            return Err(restart("queues"));
         }
-        self.source.bind(settings, &self.sockets).map_err(refused)
+        // What a restart would find wrong with systemd's is better told while there still is a service.
+        let spec = self.source.bind(settings, &self.sockets).map_err(refused)?;
+        if other_queues { Err(restart("queues")) } else { Ok(spec) }
     }
 
     pub(super) fn spec_in_service(&self) -> Option<&Rc<Spec>> {

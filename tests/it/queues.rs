@@ -238,6 +238,25 @@ fn what_is_missing_is_said_with_what_to_write() {
     refused(Unit::new(&own), &["and workers get no socket"]);
 }
 
+/// A restart would end in just that error, and with the service.
+#[test]
+fn a_reload_says_what_the_sockets_lack_before_it_asks_for_a_restart() {
+    let shared = REPORT.replace("workers = 1", "workers = 3");
+    let own = shared.replace("workers = 3", "workers = 3\nqueues = \"per-worker\"");
+    for (members, words) in [(1, "there is one socket web"), (3, "restart herder")] {
+        let unit = Unit::new(&shared);
+        let unit = group(members).0.into_iter().fold(unit, |unit, one| unit.socket("web", one));
+        let herder = unit.start();
+        herder.serves(3);
+        herder.settings(&own);
+        let reload = ["reload", herder.path("run").to_str().unwrap()].map(str::to_owned);
+        let said = Running::of(&mut command(&reload.each_ref().map(String::as_str))).ends();
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.err.contains(words), "{words} in {said:?}");
+        herder.serves(3);
+    }
+}
+
 #[test]
 fn each_slot_has_its_cpu() {
     let settings = REPORT.replace("workers = 1", "workers = 3\ncpu-affinity = \"slot\"");
