@@ -6,8 +6,8 @@
 //! `cargo bench --bench spawn`. Fails when `herder run` needs more than 1.3 times as long as the floor.
 //! Without `--bench` (as under `cargo test --benches`) a few samples only show that it runs.
 
-use herder::linux::spawn::{Child, Program, spawn};
-use herder::linux::{child, poll};
+use herder_linux::spawn::{Child, Program, spawn};
+use herder_linux::{child, poll};
 use std::borrow::Cow;
 use std::error::Error;
 use std::ffi::CString;

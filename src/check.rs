@@ -11,10 +11,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::config::{Limits, Machine, Overrides, Place, Settings, assess, effective};
-use crate::error::Error;
-use crate::herd::{Generation, SlotId, WorkerId};
 use crate::launch::{Launch, Rendered, Surroundings};
+use herder_config::{Limits, Machine, Overrides, Place, Settings, assess, effective};
+use herder_core::{Generation, SlotId, WorkerId};
+use herder_linux::error::Error;
 use service::Service;
 use user::User;
 
@@ -198,7 +198,7 @@ fn leaves(settings: &Settings, service: Option<&Service>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::load;
+    use herder_config::load;
 
     const MACHINE: Machine = Machine { cpus: 2, web_concurrency: None };
 

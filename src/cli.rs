@@ -1,17 +1,19 @@
 //! The command line: what can be said there, and the help that explains it.
 //!
 //! Only shapes and words: settings stay texts here and are checked with those of the file, in
-//! [`crate::config`], so that one set of messages serves both.
+//! [`herder_config`], so that one set of messages serves both.
 
 mod change;
 mod import;
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Overrides, parse_span};
-use crate::herd::Span;
+use herder_config::{Overrides, parse_span};
+use herder_core::Span;
+use herder_wire::level::LogLevel;
 
 pub use change::{Recycle, Reload, Scale, Set, SetLogLevel, StopWorker, Wait};
 pub use import::{Import, ImportFrom};
@@ -117,7 +119,7 @@ pub struct Run {
     #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
     /// The least important entries to log
-    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    #[arg(long, value_parser = log_level(), default_value_t = LogLevel::Info)]
     pub log_level: LogLevel,
 }
 
@@ -346,19 +348,18 @@ pub enum LogFormat {
     Json,
 }
 
-/// `--log-level`, as syslog(3) has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum LogLevel {
-    /// herder cannot do what it is for
-    Error,
-    /// Something failed, and herder copes
-    Warning,
-    /// Something to know about
-    Notice,
-    /// What happens
-    Info,
-    /// Every event and action
-    Debug,
+/// How the command line reads a [`LogLevel`], with what `--help` says of each.
+fn log_level() -> impl TypedValueParser<Value = LogLevel> {
+    PossibleValuesParser::new(LogLevel::ALL.map(|level| {
+        PossibleValue::new(level.name()).help(match level {
+            LogLevel::Error => "herder cannot do what it is for",
+            LogLevel::Warning => "Something failed, and herder copes",
+            LogLevel::Notice => "Something to know about",
+            LogLevel::Info => "What happens",
+            LogLevel::Debug => "Every event and action",
+        })
+    }))
+    .try_map(|name| name.parse())
 }
 
 fn span(text: &str) -> Result<Span, String> {

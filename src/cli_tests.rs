@@ -98,6 +98,6 @@ fn every_exit_status_and_placeholder_is_in_the_help() {
     }
     for placeholder in ["slot", "worker", "generation", "fd", "host", "port", "addr", "path"] {
         assert!(RUN_HELP.contains(&format!("{{{placeholder}}}")), "{placeholder}");
-        assert!(crate::config::Template::parse(&format!("{{{placeholder}}}")).is_ok());
+        assert!(herder_config::Template::parse(&format!("{{{placeholder}}}")).is_ok());
     }
 }

@@ -5,14 +5,13 @@
 //! A start that is no such question costs one look at the environment.
 
 use crate::cli::Cli;
-use crate::config::preset::PRESETS;
-use crate::config::{KEYS, SETTABLE};
-use crate::ctl;
 use clap::{Arg, Command, CommandFactory};
 use clap_complete::engine::{
     ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter,
 };
 use clap_complete::env::{Bash, CompleteEnv, Fish, Shells, Zsh};
+use herder_config::preset::PRESETS;
+use herder_config::{KEYS, SETTABLE};
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -55,7 +54,10 @@ fn instances(current: &OsStr) -> Vec<CompletionCandidate> {
     if current.to_string_lossy().contains('/') {
         return PathCompleter::dir().complete(current);
     }
-    those_that_begin_with(current, ctl::instance_names().into_iter().map(CompletionCandidate::new))
+    those_that_begin_with(
+        current,
+        herder_ctl::instance_names().into_iter().map(CompletionCandidate::new),
+    )
 }
 
 /// `workers=`; what follows is the reader's.

@@ -10,9 +10,9 @@
 //! to this process (fcntl(2)), so it is set for the siblings too, which are demonstration workers
 //! as well.
 
-use crate::error::Error;
-use crate::linux::sockets;
-use crate::wire::address::Address;
+use herder_linux::error::Error;
+use herder_linux::sockets;
+use herder_wire::address::Address;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{SockType, getsockopt, sockopt};

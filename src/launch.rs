@@ -25,10 +25,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Bound, ListenPid, Problems, Settings, Stdin, Template};
-use crate::herd::{Generation, QueueId, Ready, SlotId, WorkerId};
-use crate::wire::url::Url;
 use environment::Environment;
+use herder_config::{Bound, ListenPid, Problems, Settings, Stdin, Template};
+use herder_core::{Generation, QueueId, Ready, SlotId, WorkerId};
+use herder_wire::url::Url;
 use queues::Places;
 use sockets::Selection;
 

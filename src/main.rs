@@ -2,13 +2,14 @@
 //! exit status.
 
 use clap::Parser;
-use herder::cli::{self, Cli, Command, LogFormat, LogLevel, MetricsFormat, Run};
+use herder::cli::{self, Cli, Command, LogFormat, MetricsFormat, Run};
 use herder::cli::{ImportFrom, Recycle, Reload, Scale, StopWorker};
 use herder::daemon::{self, Options};
-use herder::error::Error;
-use herder::import::Kind;
-use herder::log::{Format, Priority};
-use herder::{check, complete, ctl, demo, migrate, presets};
+use herder::log::Format;
+use herder::{check, complete, demo, migrate, presets};
+use herder_ctl as ctl;
+use herder_import::Kind;
+use herder_linux::error::Error;
 use std::io::{self, Write};
 use std::panic;
 use std::process::ExitCode;
@@ -98,7 +99,7 @@ fn act(command: Command) -> Result<u8, Error> {
             ctl::stop_worker(&instance, worker, wait.timeout.map(Into::into)).map(|()| 0)
         }
         Command::Set(args) => ctl::set(&args.instance, args.settings).map(|()| 0),
-        Command::LogLevel(args) => ctl::log_level(&args.instance, priority(args.level)).map(|()| 0),
+        Command::LogLevel(args) => ctl::log_level(&args.instance, args.level).map(|()| 0),
         Command::Metrics(args) if args.serve => {
             ctl::serve(args.instance.as_deref(), &args.listen).map(|()| 0)
         }
@@ -128,7 +129,7 @@ fn options(run: Run) -> Options {
             LogFormat::Text => Format::Text,
             LogFormat::Json => Format::Json,
         },
-        log_level: priority(run.log_level),
+        log_level: run.log_level,
     }
 }
 
@@ -138,15 +139,5 @@ fn kind(from: ImportFrom) -> Kind {
         ImportFrom::Procfile => Kind::Procfile,
         ImportFrom::Pm2 => Kind::Pm2,
         ImportFrom::Supervisord => Kind::Supervisord,
-    }
-}
-
-fn priority(level: LogLevel) -> Priority {
-    match level {
-        LogLevel::Error => Priority::Error,
-        LogLevel::Warning => Priority::Warning,
-        LogLevel::Notice => Priority::Notice,
-        LogLevel::Info => Priority::Info,
-        LogLevel::Debug => Priority::Debug,
     }
 }

@@ -1,10 +1,10 @@
-//! `herder import`: reads another manager's file, and prints or writes what [`crate::import`] makes of it.
+//! `herder import`: reads another manager's file, and prints or writes what [`herder_import`] makes of it.
 //!
 //! Nothing is ever overwritten, and nothing is written unless all of it can be: who imports onto a machine
 //! that runs must not lose what it runs by.
 
-use crate::error::Error;
-use crate::import::{File, Import, Kind, Source, import, recognise};
+use herder_import::{File, Import, Kind, Source, import, recognise};
+use herder_linux::error::Error;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

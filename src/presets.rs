@@ -1,9 +1,9 @@
 //! `herder presets`: the servers herder knows, and what it does for each.
 //!
-//! Shows what [`crate::config::preset`] holds, and adds nothing to it.
+//! Shows what [`herder_config::preset`] holds, and adds nothing to it.
 
-use crate::config::preset::{self, DESCRIBED, IMPOSSIBLE, PRESETS, Preset};
-use crate::error::Error;
+use herder_config::preset::{self, DESCRIBED, IMPOSSIBLE, PRESETS, Preset};
+use herder_linux::error::Error;
 use std::fmt::Write as _;
 
 /// What is left to do.
@@ -44,7 +44,7 @@ fn all() -> String {
 fn one(preset: &'static Preset) -> String {
     let Preset { name, about, .. } = preset;
     let mut text = format!("{name}: {about}\n\n/etc/herder/NAME.toml:\n\n");
-    indented(&mut text, &settings(preset));
+    indented(&mut text, &preset.settings_file());
     text.push_str("\n/etc/systemd/system/herder@NAME.socket.d/listen.conf:\n\n");
     indented(&mut text, &format!("[Socket]\n{}", preset.example.socket));
     text.push_str("\nThen, with a name of yours for NAME:\n\n");
@@ -83,11 +83,6 @@ fn one(preset: &'static Preset) -> String {
         note(&mut text, text_of_note);
     }
     text
-}
-
-/// A settings file that works.
-pub fn settings(preset: &Preset) -> String {
-    format!("preset = \"{}\"\n{}", preset.name, preset.example.settings)
 }
 
 fn indented(into: &mut String, text: &str) {

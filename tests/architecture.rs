@@ -1,48 +1,47 @@
-//! Holds the source to the map in src/lib.rs: who may import whom, what the pure parts may touch,
-//! where `unsafe` and printing are allowed, and how long a file gets.
+//! Holds the source to the map in src/lib.rs, as far as the compiler does not do it already.
 //!
-//! Reads the text, and knows just enough of the language for that: comments and tests are left out,
-//! and a path is written out where it is used or in a `use`. Clippy holds single functions
-//! (clippy.toml), but cannot ban a module such as `std::fs`.
+//! The compiler holds most of the map: each room is a crate, so an import that a crate's Cargo.toml
+//! does not name fails to build, `core` is `no_std` without dependencies, and lints deny `unsafe`,
+//! printing and `process::exit` where they do not belong. What remains is read as text here: which
+//! dependencies the manifests may name, which modules of the program may import each other, and
+//! that `wire` and `import` use nothing of `std` that touches the system.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules, each with those it may import. `daemon` may import all, and only `main` imports it.
-const IMPORTS: [(&str, &[&str]); 17] = [
-    ("error", &[]),
-    ("herd", &[]),
+/// Which crates of the workspace each crate may depend on.
+const CRATES: [(&str, &[&str]); 7] = [
+    ("core", &[]),
     ("wire", &[]),
-    ("config", &["herd", "wire"]),
-    ("linux", &["error", "wire"]),
-    ("launch", &["config", "herd", "wire"]),
-    ("log", &["herd", "linux", "wire"]),
-    ("import", &["config", "wire"]),
-    ("migrate", &["error", "import"]),
-    ("cli", &["config", "herd"]),
-    ("complete", &["cli", "config", "ctl"]),
-    ("check", &["config", "error", "herd", "launch"]),
-    ("presets", &["config", "error"]),
-    // The limits of the control socket; how text is made fit for a terminal.
-    ("ctl", &["error", "herd", "linux", "log", "wire"]),
-    ("demo", &["error", "linux", "wire"]),
-    ("daemon", &["config", "error", "herd", "launch", "linux", "log", "wire"]),
-    (
-        "main",
-        &[
-            "check", "cli", "complete", "ctl", "daemon", "demo", "error", "import", "log",
-            "migrate", "presets",
-        ],
-    ),
+    ("linux", &["wire"]),
+    ("config", &["core", "wire"]),
+    ("ctl", &["core", "linux", "wire"]),
+    ("import", &["config", "core", "wire"]),
+    (".", &["config", "core", "ctl", "import", "linux", "wire"]),
 ];
 
-/// What would make a pure part impure.
+/// The modules of the program, each with those it may import. Only `main` imports `daemon`.
+const PROGRAM: [(&str, &[&str]); 10] = [
+    ("check", &["launch"]),
+    ("cli", &[]),
+    ("complete", &["cli"]),
+    ("daemon", &["launch", "log"]),
+    ("demo", &[]),
+    ("launch", &[]),
+    ("log", &[]),
+    ("main", &["check", "cli", "complete", "daemon", "demo", "log", "migrate", "presets"]),
+    ("migrate", &[]),
+    ("presets", &[]),
+];
+
+/// Parts of `std` that touch the system.
 const IMPURE: [&str; 8] = ["fs", "io", "net", "os", "process", "env", "thread", "time"];
 
-/// Data that lives there and touches nothing.
-const PURE_AFTER_ALL: [&str; 5] = [
+/// Parts of those that are plain data.
+const PLAIN_DATA: [&str; 5] = [
     "time::Duration",
     "net::{IpAddr, Ipv6Addr, SocketAddr}",
     "net::IpAddr",
@@ -50,37 +49,18 @@ const PURE_AFTER_ALL: [&str; 5] = [
     "net::SocketAddr",
 ];
 
-/// The only files with `unsafe` in them: this one and those below it.
-const UNSAFE: [&str; 2] = ["linux/sys.rs", "linux/sys/"];
-
-/// Other crates, which the core has no use for.
-const CRATES: [&str; 8] =
-    ["clap::", "libc::", "libsystemd::", "nix::", "sd_notify::", "serde", "strsim::", "toml::"];
-
-/// The modules that speak to people on their own.
-const PRINT: [&str; 5] = ["main", "ctl", "check", "demo", "log"];
-
-/// The longest a file may be. One that grows past it usually holds two ideas.
-const LINES: usize = 500;
-
-/// A file of the crate.
+/// A source file.
 struct Source {
-    /// Below src/.
+    /// Below the root of the repository.
     path: PathBuf,
     text: String,
 }
 
 impl Source {
-    /// The module of the crate it belongs to.
-    fn module(&self) -> &str {
-        let first = self.path.iter().next().and_then(|name| name.to_str()).unwrap_or_default();
-        first.trim_end_matches(".rs")
-    }
-
     fn is_test(&self) -> bool {
-        self.path
-            .to_str()
-            .is_some_and(|path| path.ends_with("tests.rs") || path.ends_with("testing.rs"))
+        let name = self.path.file_name().unwrap().to_string_lossy();
+        let below_tests = self.path.iter().any(|part| part == "tests");
+        below_tests || name.ends_with("tests.rs") || name == "testing.rs"
     }
 
     /// The code that ships, with the numbers of its lines: no comments, no tests.
@@ -89,15 +69,15 @@ impl Source {
         let shipped = lines.take_while(|(_, line)| *line != "mod tests {");
         shipped.filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
-
-    fn place(&self, line: usize) -> String {
-        format!("src/{}:{line}", self.path.display())
-    }
 }
 
-fn sources() -> Vec<Source> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut directories, mut sources) = (vec![src.clone()], Vec::new());
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every source file below this directory of the repository.
+fn sources(below: &str) -> Vec<Source> {
+    let (mut directories, mut sources) = (vec![root().join(below)], Vec::new());
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(&directory).unwrap() {
             let path = entry.unwrap().path();
@@ -105,27 +85,28 @@ fn sources() -> Vec<Source> {
                 directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                sources.push(Source { path: path.strip_prefix(&src).unwrap().to_owned(), text });
+                sources.push(Source { path: path.strip_prefix(root()).unwrap().to_owned(), text });
             }
         }
     }
-    assert!(sources.len() > 50, "the sources are not where they were");
+    assert!(!sources.is_empty(), "{below} has no sources");
     sources
 }
 
-/// Everything in the shipped code that `wrong` objects to, with its place.
-fn objections(sources: &[Source], wrong: impl Fn(&Source, &str) -> Option<String>) -> Vec<String> {
-    let shipped = sources.iter().filter(|source| !source.is_test());
-    let lines =
-        shipped.flat_map(|source| source.code().map(move |(number, line)| (source, number, line)));
-    lines
-        .filter_map(|(source, number, line)| {
-            Some(format!("{}: {}", source.place(number), wrong(source, line)?))
-        })
-        .collect()
+/// Fails with every line of shipped code that `wrong` objects to, and its place.
+fn assert_no_line(sources: &[Source], wrong: impl Fn(&Source, &str) -> Option<String>) {
+    let mut objections = Vec::new();
+    for source in sources.iter().filter(|source| !source.is_test()) {
+        for (number, line) in source.code() {
+            if let Some(objection) = wrong(source, line) {
+                objections.push(format!("{}:{number}: {objection}", source.path.display()));
+            }
+        }
+    }
+    assert!(objections.is_empty(), "\n{}", objections.join("\n"));
 }
 
-/// What follows each `prefix` in the line, as far as it is a path's next part.
+/// The next part of the path after each `prefix` in the line.
 fn after<'a>(line: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     line.match_indices(prefix).map(move |(at, _)| {
         let rest = &line[at + prefix.len()..];
@@ -134,121 +115,149 @@ fn after<'a>(line: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     })
 }
 
-fn holds(objections: Vec<String>) {
-    assert!(objections.is_empty(), "\n{}", objections.join("\n"));
+#[test]
+fn crates_depend_only_on_what_the_map_allows() {
+    let on_disk: BTreeSet<String> = fs::read_dir(root().join("crates"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let on_map: BTreeSet<String> =
+        CRATES.iter().map(|(name, _)| (*name).to_owned()).filter(|name| name != ".").collect();
+    assert_eq!(on_disk, on_map, "the crates, and those on the map");
+    for (name, allowed) in CRATES {
+        let directory =
+            if name == "." { root().to_owned() } else { root().join("crates").join(name) };
+        let text = fs::read_to_string(directory.join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = text.parse().unwrap();
+        let dependencies = manifest.get("dependencies").and_then(|table| table.as_table());
+        let named: Vec<&String> = dependencies.into_iter().flat_map(|table| table.keys()).collect();
+        if name == "core" {
+            assert!(named.is_empty(), "`core` decides, and needs no other crate: {named:?}");
+        }
+        let own: BTreeSet<&str> =
+            named.iter().filter_map(|name| name.strip_prefix("herder-")).collect();
+        let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
+        assert_eq!(own, allowed, "the dependencies of `{name}`, and those on the map");
+    }
 }
 
 #[test]
-fn modules_import_only_what_the_map_allows() {
-    let sources = sources();
-    holds(objections(&sources, |source, line| {
-        let module = source.module();
-        if module == "lib" {
+fn modules_of_the_program_import_only_what_the_map_allows() {
+    let module_of = |source: &Source| {
+        let first = source.path.iter().nth(1).unwrap().to_str().unwrap().to_owned();
+        first.trim_end_matches(".rs").to_owned()
+    };
+    assert_no_line(&sources("src"), |source, line| {
+        let module = module_of(source);
+        if module == "lib" || module == "cli_tests" {
             return None;
         }
-        let (_, allowed) = IMPORTS.iter().find(|(name, _)| *name == module).or_else(|| {
-            panic!(
-                "src/{} is not on the map: add `{module}` to src/lib.rs and to this test",
-                source.path.display()
-            )
+        let (_, allowed) = PROGRAM.iter().find(|(name, _)| *name == module).or_else(|| {
+            panic!("src/{module} is not on the map: add it to src/lib.rs and to this test")
         })?;
-        let root = if module == "main" { "herder::" } else { "crate::" };
-        // `use crate::{…}` would hide from this test what it imports, but for the one in `main`.
-        let braces = line.strip_prefix("use ").and_then(|path| path.strip_prefix(root));
+        let prefix = if module == "main" { "herder::" } else { "crate::" };
+        let braces = line.strip_prefix("use ").and_then(|path| path.strip_prefix(prefix));
         let listed = braces.and_then(|rest| rest.strip_prefix('{')?.strip_suffix("};"));
-        let names = after(line, root).filter(|name| !name.is_empty());
-        let names = names.chain(listed.unwrap_or_default().split(',').map(str::trim));
-        let known = |name: &&str| IMPORTS.iter().any(|(module, _)| module == name);
-        let forbidden = |name: &&str| *name != module && !allowed.contains(name);
-        let name = names.filter(known).find(forbidden)?;
+        let names = after(line, prefix).filter(|name| !name.is_empty());
+        let mut names = names.chain(listed.unwrap_or_default().split(',').map(str::trim));
+        let name = names.find(|name| {
+            let known = PROGRAM.iter().any(|(module, _)| module == name);
+            known && *name != module && !allowed.contains(name)
+        })?;
         Some(format!("`{module}` may not import `{name}`"))
-    }));
+    });
 }
 
 #[test]
-fn the_core_and_the_formats_touch_nothing() {
-    let sources = sources();
-    holds(objections(&sources, |source, line| {
-        let module = source.module();
-        if !matches!(module, "herd" | "wire" | "import") {
-            return None;
-        }
-        let mut rest = line.to_owned();
-        for data in PURE_AFTER_ALL {
-            rest = rest.replace(&format!("std::{data}"), "");
-        }
-        let name = after(&rest, "std::").find(|name| IMPURE.contains(name) || name.is_empty())?;
-        Some(format!("`{module}` is pure, and std::{name} is not"))
-    }));
-    holds(objections(&sources, |source, line| {
-        let name = CRATES.into_iter().find(|name| line.contains(name))?;
-        (source.module() == "herd").then(|| format!("the core has no use for {name}"))
-    }));
+fn formats_and_translations_touch_nothing() {
+    for room in ["crates/wire/src", "crates/import/src"] {
+        assert_no_line(&sources(room), |_, line| {
+            let mut rest = line.to_owned();
+            for data in PLAIN_DATA {
+                rest = rest.replace(&format!("std::{data}"), "");
+            }
+            let name = after(&rest, "std::").find(|name| IMPURE.contains(name))?;
+            Some(format!("{room} is pure, and std::{name} is not"))
+        });
+    }
 }
 
+/// `unsafe_code` is denied in the whole workspace; one module may allow it again.
 #[test]
 fn unsafe_is_in_the_system_call_wrappers_only() {
-    let sources = sources();
-    holds(objections(&sources, |source, line| {
-        let allowed = UNSAFE
-            .iter()
-            .any(|path| source.path.to_str().is_some_and(|there| there.starts_with(path)));
-        let unsafe_code =
-            line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
-        (!allowed && unsafe_code).then(|| "`unsafe` belongs into linux/sys".to_owned())
-    }));
+    let mut sources = sources("crates");
+    sources.extend(self::sources("src"));
     let allows = |source: &&Source| source.text.contains("allow(unsafe_code)");
     let allowing: Vec<_> = sources.iter().filter(allows).map(|source| &source.path).collect();
-    assert_eq!(allowing, [Path::new("linux/mod.rs")]);
-}
-
-#[test]
-fn only_those_who_speak_to_people_print() {
-    let sources = sources();
-    let macros = ["print!", "println!", "eprint!", "eprintln!", "dbg!"];
-    holds(objections(&sources, |source, line| {
-        let word = macros.into_iter().find(|name| line.contains(name))?;
-        (!PRINT.contains(&source.module()))
-            .then(|| format!("{word} in `{}`: return it, the caller logs", source.module()))
-    }));
-}
-
-#[test]
-fn only_main_ends_the_process() {
-    let sources = sources();
-    holds(objections(&sources, |source, line| {
-        let ends = line.contains("process::exit") || line.contains("process::abort");
-        // The end of a worker that is the demonstration's own.
-        (ends && !matches!(source.module(), "main" | "demo"))
-            .then(|| "after the loop has started, nothing exits but the core's `Exit`".to_owned())
-    }));
-}
-
-#[test]
-fn files_stay_short() {
-    for source in sources() {
-        let lines = source.text.lines().count();
-        assert!(lines <= LINES, "src/{} has {lines} lines", source.path.display());
-    }
+    assert_eq!(allowing, [Path::new("crates/linux/src/lib.rs")]);
 }
 
 #[test]
 fn every_module_says_what_it_is_for() {
-    for source in sources() {
+    let mut sources = sources("crates");
+    sources.extend(self::sources("src"));
+    for source in sources {
         let path = source.path.display();
-        assert!(
-            source.text.starts_with("//! ") || source.is_test(),
-            "src/{path} has no module docs"
-        );
+        assert!(source.text.starts_with("//! ") || source.is_test(), "{path} has no module docs");
     }
 }
 
-/// The sources tell their own story, to whoever reads only them.
 #[test]
 fn nothing_is_left_to_be_done() {
-    for source in sources() {
+    let mut sources = sources("crates");
+    sources.extend(self::sources("src"));
+    for source in sources {
         for word in ["TODO", "FIXME", "XXX", "todo!", "unimplemented!"] {
-            assert!(!source.text.contains(word), "src/{}: {word}", source.path.display());
+            assert!(!source.text.contains(word), "{}: {word}", source.path.display());
         }
+    }
+}
+
+/// The files of `core` and which of them each imports, by `super::NAME` and by what `lib.rs` exports.
+fn imports_in_core() -> BTreeMap<String, BTreeSet<String>> {
+    let sources = sources("crates/core/src");
+    let name = |source: &Source| {
+        let below = source.path.strip_prefix("crates/core/src").unwrap();
+        below.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned()
+    };
+    let modules: BTreeSet<String> = sources.iter().map(name).collect();
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources.iter().filter(|source| !source.is_test()) {
+        let module = name(source);
+        let found = imports.entry(module.clone()).or_default();
+        for (_, line) in source.code() {
+            let names = after(line, "super::").chain(after(line, "crate::"));
+            found.extend(names.filter(|name| modules.contains(*name)).map(str::to_owned));
+        }
+        found.remove(&module);
+    }
+    imports.remove("lib");
+    imports
+}
+
+/// Files that import each other in a circle cannot be read one by one.
+#[test]
+fn circles_of_imports_in_the_core_are_small() {
+    const LARGEST: usize = 11;
+    let imports = imports_in_core();
+    let reach = |from: &str| {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![from.to_owned()]);
+        while let Some(module) = open.pop() {
+            for next in imports.get(&module).into_iter().flatten() {
+                if seen.insert(next.clone()) {
+                    open.push(next.clone());
+                }
+            }
+        }
+        seen
+    };
+    let reached: BTreeMap<&String, BTreeSet<String>> =
+        imports.keys().map(|module| (module, reach(module))).collect();
+    for (module, there) in &reached {
+        let circle: Vec<&String> = there
+            .iter()
+            .filter(|other| reached.get(other).is_some_and(|back| back.contains(*module)))
+            .collect();
+        assert!(circle.len() <= LARGEST, "`{module}` is in a circle of {circle:?}");
     }
 }

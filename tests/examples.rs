@@ -4,7 +4,7 @@
 // clippy.toml allows it in tests, but does not know a helper of tests for one.
 #![allow(clippy::unwrap_used)]
 
-use herder::config::{self, Machine, Overrides};
+use herder_config::{Machine, Overrides};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ fn read(path: impl AsRef<Path>) -> String {
 
 fn load(file: &str, text: &str) {
     let machine = Machine { cpus: 2, web_concurrency: None };
-    config::load(Some((file, text)), &Overrides::default(), &machine)
+    herder_config::load(Some((file, text)), &Overrides::default(), &machine)
         .unwrap_or_else(|problems| panic!("{problems}"));
 }
 

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::config::parse_span;
-use crate::herd::Span;
+use herder_config::parse_span;
+use herder_core::Span;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// systemd answers at once, or is not well.

@@ -2,9 +2,10 @@
 
 use clap::Args;
 
-use super::{LogLevel, span};
-use crate::config::MOST_WORKERS;
-use crate::herd::Span;
+use super::{log_level, span};
+use herder_config::MOST_WORKERS;
+use herder_core::Span;
+use herder_wire::level::LogLevel;
 
 /// For how long to wait.
 #[derive(Debug, Args)]
@@ -148,7 +149,7 @@ pub struct SetLogLevel {
     /// NAME, herder@NAME.service, or a runtime directory
     pub instance: String,
     /// The least important entries to log
-    #[arg(value_enum)]
+    #[arg(value_parser = log_level())]
     pub level: LogLevel,
 }
 

@@ -6,8 +6,8 @@
 //! clock. (While the machine is suspended the monotonic clock stands still: what happened before gets a
 //! date that is too late by that time.)
 
-use crate::herd::Time;
-use crate::linux::poll;
+use herder_core::Time;
+use herder_linux::poll;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The calendar was set if it is off by more than this, in microseconds.

@@ -4,13 +4,13 @@
 //! caller who goes away meanwhile changes nothing.
 
 use super::Daemon;
-use crate::herd::{
+use crate::log::{self, LogLevel};
+use herder_core::{
     Event, Generation, Request, RequestId, RequestOutcome, SlotId, Verdict, WorkerId,
 };
-use crate::linux::control::{Call, ClientId, Peer};
-use crate::linux::poll;
-use crate::log::{self, Priority};
-use crate::wire::control::{self, Failure, Method, Received, Reply};
+use herder_linux::control::{Call, ClientId, Peer};
+use herder_linux::poll;
+use herder_wire::control::{self, Failure, Method, Received, Reply};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ impl Daemon {
                 if let Err(reason) = self.permits(call) {
                     // Anybody may try, as often as they like: that must not fill the journal.
                     let method = asked.method.name();
-                    self.log.say(Priority::Debug, format_args!("{method} refused: {reason}"));
+                    self.log.say(LogLevel::Debug, format_args!("{method} refused: {reason}"));
                     let reply = control::failed(&Failure::NotPermitted { reason });
                     return self.server.send(id, if asked.oneway { &[] } else { &reply }, now);
                 }
@@ -118,7 +118,7 @@ impl Daemon {
                 self.streams.listen(id);
             }
             Method::GetLogLevel => {
-                let level = Reply::syslog(self.log.level().into());
+                let level = Reply::syslog(self.log.level());
                 self.server.send(id, &Reply::LogLevel { level }.last(), now);
             }
             Method::Reload { .. }
@@ -136,7 +136,7 @@ impl Daemon {
         let what = match method {
             Method::Reload { previous } => return self.reload(previous, caller),
             Method::SetLogLevel { level } => {
-                self.log.set_level(level.into());
+                self.log.set_level(level);
                 if let Some(caller) = caller {
                     self.answer(&caller, Reply::Nothing {});
                 }
@@ -181,7 +181,7 @@ impl Daemon {
             Method::StopWorker { worker } => format!("to stop worker {worker}"),
             Method::Set { settings } => format!("for {}", settings.join(", ")),
             Method::SetLogLevel { level } => {
-                format!("for log entries up to {}", Priority::from(*level))
+                format!("for log entries up to {}", level)
             }
             Method::Reload { previous: false }
             | Method::Describe

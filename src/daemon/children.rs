@@ -15,20 +15,20 @@ mod remains;
 use super::limits;
 use super::source::Spec;
 use super::token::Token;
-use crate::config::CpuAffinity;
-use crate::herd::{Cause, Event, Exit, Generation, QueueId, SlotId, SpawnFailure, WorkerId};
-use crate::linux::allowed_cpus;
-use crate::linux::cgroup::{Group, Tree, Watch};
-use crate::linux::child::{self, RawExit};
-use crate::linux::control;
-use crate::linux::http;
-use crate::linux::limits::OpenFiles;
-use crate::linux::notify::Inbox;
-use crate::linux::poll::{Interest, Poll};
-use crate::linux::sockets::Socket;
-use crate::linux::spawn::{self, Program, SpawnError, Stage};
-use crate::log::Priority;
+use crate::log::LogLevel;
 use groups::Groups;
+use herder_config::CpuAffinity;
+use herder_core::{Cause, Event, Exit, Generation, QueueId, SlotId, SpawnFailure, WorkerId};
+use herder_linux::allowed_cpus;
+use herder_linux::cgroup::{Group, Tree, Watch};
+use herder_linux::child::{self, RawExit};
+use herder_linux::control;
+use herder_linux::http;
+use herder_linux::limits::OpenFiles;
+use herder_linux::notify::Inbox;
+use herder_linux::poll::{Interest, Poll};
+use herder_linux::sockets::Socket;
+use herder_linux::spawn::{self, Program, SpawnError, Stage};
 use memory::{Kills, Memory};
 use output::Output;
 use std::borrow::Cow;
@@ -410,8 +410,8 @@ impl Children {
     }
 
     /// What somebody should know of how workers are started.
-    pub fn notes(&mut self) -> Vec<(Priority, String)> {
-        let warning = self.groups.warning().map(|text| (Priority::Warning, text));
+    pub fn notes(&mut self) -> Vec<(LogLevel, String)> {
+        let warning = self.groups.warning().map(|text| (LogLevel::Warning, text));
         warning.into_iter().chain(self.output.notes()).collect()
     }
 

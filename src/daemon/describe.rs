@@ -1,9 +1,9 @@
 //! What the instance is, and by which settings it runs: for whoever asks over the control socket.
 
 use super::Daemon;
-use crate::config::{Place, effective};
-use crate::linux::cgroup::Tree;
-use crate::wire::status::{InstanceDescription, Setting};
+use herder_config::{Place, effective};
+use herder_linux::cgroup::Tree;
+use herder_wire::status::{InstanceDescription, Setting};
 use nix::unistd::Uid;
 
 impl Daemon {
@@ -13,7 +13,7 @@ impl Daemon {
         // Variables may hold secrets, and everybody who can connect may ask.
         let shown =
             settings.into_iter().flatten().filter(|line| !line.key.starts_with("environment."));
-        let setting = |line: crate::config::Line<'_>| {
+        let setting = |line: herder_config::Line<'_>| {
             let origin = line.origin.map_or_else(|| "default".to_owned(), Place::to_string);
             Some(Setting { key: line.key, value: line.value?, origin })
         };
@@ -29,7 +29,7 @@ impl Daemon {
             runtime_directory: self.runtime.path().display().to_string(),
             cgroup: tree.map(Tree::path_in_mount),
             controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
-            log_level: self.log.level().into(),
+            log_level: self.log.level(),
             settings: shown.filter_map(setting).collect(),
         }
     }

@@ -8,14 +8,14 @@
 use super::Daemon;
 use super::looks::REST;
 use super::source::Spec;
-use crate::config::Problems;
-use crate::herd::{Report, WorkerId, WorkerState};
-use crate::linux::nature::{self, Nature};
-use crate::linux::poll;
-use crate::linux::sockets::Socket;
 use crate::log::{self, Effect, Origin};
-use crate::wire::control::Failure;
-use crate::wire::status::ChangeKind;
+use herder_config::Problems;
+use herder_core::{Report, WorkerId, WorkerState};
+use herder_linux::nature::{self, Nature};
+use herder_linux::poll;
+use herder_linux::sockets::Socket;
+use herder_wire::control::Failure;
+use herder_wire::status::ChangeKind;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 

@@ -3,10 +3,10 @@
 //! A look is repeated for a moment: however many people look, they cost herder one look in that time.
 //! Between looks nothing is read.
 
-use crate::herd::{Span, WorkerId};
-use crate::linux::poll;
-use crate::linux::usage::{self, Subject};
-use crate::wire::status::Usage;
+use herder_core::{Span, WorkerId};
+use herder_linux::poll;
+use herder_linux::usage::{self, Subject};
+use herder_wire::status::Usage;
 use std::collections::BTreeMap;
 
 /// The shortest time a rate is taken over, and the shortest a look is good for.

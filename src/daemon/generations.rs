@@ -7,11 +7,11 @@ use super::Daemon;
 use super::calls::Caller;
 use super::limits;
 use super::source::Spec;
-use crate::herd::{Event, Generation};
-use crate::linux::cgroup::{Group, limit_all};
-use crate::log::Priority;
-use crate::wire::control::Failure;
-use crate::wire::status::Changed;
+use crate::log::LogLevel;
+use herder_core::{Event, Generation};
+use herder_linux::cgroup::{Group, limit_all};
+use herder_wire::control::Failure;
+use herder_wire::status::Changed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -152,7 +152,7 @@ impl Daemon {
                 "what was set while {generation} was in force is over with it: {}",
                 keys.join(", ")
             );
-            self.log.say(Priority::Notice, text);
+            self.log.say(LogLevel::Notice, text);
         }
     }
 

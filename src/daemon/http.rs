@@ -1,10 +1,10 @@
 //! The sockets named `herder-metrics`: metrics and the status page of this instance, over HTTP.
 
 use super::Daemon;
-use crate::linux::http::names_of_this_machine;
-use crate::linux::poll;
-use crate::wire::host::Host;
-use crate::wire::site::{self, Origin};
+use herder_linux::http::names_of_this_machine;
+use herder_linux::poll;
+use herder_wire::host::Host;
+use herder_wire::site::{self, Origin};
 
 impl Daemon {
     /// Answers those who ask, if somebody does, or if somebody's time is over.

@@ -4,10 +4,10 @@
 //! again: what cannot be set is an error, where the settings are accepted or when a worker is started.
 
 use super::source::Spec;
-use crate::config::{self, Memory, Problems, Resource};
-use crate::herd::{Cause, Size};
-use crate::linux::cgroup::{Limit, Tree};
-use crate::linux::limits::{self, OomScore, ResourceLimit};
+use herder_config::{self, Memory, Problems, Resource};
+use herder_core::{Cause, Size};
+use herder_linux::cgroup::{Limit, Tree};
+use herder_linux::limits::{self, OomScore, ResourceLimit};
 use nix::sys::resource;
 use std::io;
 
@@ -25,7 +25,7 @@ pub struct Limits {
 
 impl Limits {
     /// A share of memory is one of what the machine has now.
-    pub fn of(limits: &config::Limits) -> Limits {
+    pub fn of(limits: &herder_config::Limits) -> Limits {
         let resources = limits.resources.iter().map(|(&resource, limit)| {
             let (resource, name) = by_name(resource);
             ResourceLimit { resource, name, soft: limit.soft, hard: limit.hard }
@@ -42,7 +42,7 @@ impl Limits {
 }
 
 /// As Documentation/admin-guide/cgroup-v2.rst of the kernel wants it.
-fn of_group(limits: &config::Limits) -> Vec<Limit> {
+fn of_group(limits: &herder_config::Limits) -> Vec<Limit> {
     let machine = || {
         let info = nix::sys::sysinfo::sysinfo();
         info.map_or(u64::MAX, |info| info.ram_total())
@@ -57,7 +57,7 @@ fn of_group(limits: &config::Limits) -> Vec<Limit> {
             number(bytes)
         })
     };
-    let quota = |quota: config::Percent| format!("{} {PERIOD}", quota.of(PERIOD));
+    let quota = |quota: herder_config::Percent| format!("{} {PERIOD}", quota.of(PERIOD));
     let all = [
         ("memory-high", "memory.high", memory(limits.memory_high)),
         ("memory-max", "memory.max", memory(limits.memory_max)),
@@ -148,7 +148,7 @@ pub fn cause(why: &io::Error) -> Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Machine, Overrides};
+    use herder_config::{Machine, Overrides};
 
     const MACHINE: Machine = Machine { cpus: 1, web_concurrency: None };
 
@@ -157,7 +157,8 @@ mod tests {
         let text = "memory-high = \"1G\"\nmemory-max = \"infinity\"\nmemory-swap-max = 0\ncpu-weight = 50\n\
                     cpu-quota = \"12.5%\"\ntasks-max = 9\nnice = -5\noom-score-adjust = 100\n\
                     limits.nofile = \"1024:4096\"\nlimits.core = \"infinity\"\n";
-        let settings = config::load(Some(("x", text)), &Overrides::default(), &MACHINE).unwrap();
+        let settings =
+            herder_config::load(Some(("x", text)), &Overrides::default(), &MACHINE).unwrap();
         let limits = Limits::of(&settings.limits);
         let written: Vec<_> =
             limits.group.iter().map(|limit| (limit.file, limit.value.as_str())).collect();
@@ -178,15 +179,15 @@ mod tests {
         let resources: Vec<_> =
             process.resources.iter().map(|limit| (limit.name, limit.soft, limit.hard)).collect();
         assert_eq!(resources, [("limits.core", u64::MAX, u64::MAX), ("limits.nofile", 1024, 4096)]);
-        let none = Limits::of(&config::Limits::default());
+        let none = Limits::of(&herder_config::Limits::default());
         assert!(none.group.is_empty() && none.process == limits::Limits::default());
     }
 
     #[test]
     fn a_share_is_of_the_machine() {
-        let half = config::Limits {
-            memory_max: Some(Memory::Share(config::Percent(5_000))),
-            ..config::Limits::default()
+        let half = herder_config::Limits {
+            memory_max: Some(Memory::Share(herder_config::Percent(5_000))),
+            ..herder_config::Limits::default()
         };
         let limit = &Limits::of(&half).group[0];
         let total = nix::sys::sysinfo::sysinfo().unwrap().ram_total();

@@ -9,14 +9,14 @@
 
 use super::Daemon;
 use super::token::Token;
-use crate::herd::{Event, Load, Queue, QueueId, SlotId, Span, WorkerId, WorkerState};
-use crate::linux::load::{self, Cpu};
-use crate::linux::poll::{self, Interest, Poll};
-use crate::linux::queue;
-use crate::linux::sight::{Occupation, occupation};
-use crate::linux::sockets::{Kind, Socket};
-use crate::linux::usage::{self, Subject};
-use crate::log::Priority;
+use crate::log::LogLevel;
+use herder_core::{Event, Load, Queue, QueueId, SlotId, Span, WorkerId, WorkerState};
+use herder_linux::load::{self, Cpu};
+use herder_linux::poll::{self, Interest, Poll};
+use herder_linux::queue;
+use herder_linux::sight::{Occupation, occupation};
+use herder_linux::sockets::{Kind, Socket};
+use herder_linux::usage::{self, Subject};
 use nix::sys::stat::fstat;
 use std::collections::BTreeMap;
 use std::io;
@@ -247,7 +247,7 @@ impl Daemon {
             Ok((watch, unseen)) => {
                 self.loads.watch = Some(watch);
                 for text in unseen {
-                    self.log.say(Priority::Debug, text);
+                    self.log.say(LogLevel::Debug, text);
                 }
             }
             Err(why) => {
@@ -256,7 +256,7 @@ impl Daemon {
                     "cannot see when connections wait, trying again every {AGAIN}: {why}"
                 );
                 if is_first_try {
-                    self.log.say(Priority::Warning, text);
+                    self.log.say(LogLevel::Warning, text);
                 }
             }
         }

@@ -5,8 +5,8 @@
 //! takes a fifth of herder's time at most.
 
 use super::Daemon;
-use crate::herd::{Event, Sight, WorkerId};
-use crate::linux::{poll, sight};
+use herder_core::{Event, Sight, WorkerId};
+use herder_linux::{poll, sight};
 use std::collections::VecDeque;
 
 /// So many times as long as a look has taken there is no other.

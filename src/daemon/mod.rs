@@ -35,23 +35,23 @@ mod weights;
 pub use source::machine;
 pub use start::{Options, run};
 
-use crate::herd::{
-    Action, Cause, Event, Generation, Herd, Manner, Notice, Report, SpawnFailure, Time,
-};
-use crate::linux::control::Server;
-use crate::linux::give_back_code;
-use crate::linux::http::Server as HttpServer;
-use crate::linux::poll::{self, Interest, Poll};
-use crate::linux::runtime::RuntimeDir;
-use crate::linux::signals::Signals;
-use crate::linux::sockets::Socket;
-use crate::log::{Log, Priority};
+use crate::log::{Log, LogLevel};
 use calendar::Calendar;
 use calls::Calls;
 use children::{Children, Job};
 use effects::Effects;
 use figures::Figures;
 use generations::Generations;
+use herder_core::{
+    Action, Cause, Event, Generation, Herd, Manner, Notice, Report, SpawnFailure, Time,
+};
+use herder_linux::control::Server;
+use herder_linux::give_back_code;
+use herder_linux::http::Server as HttpServer;
+use herder_linux::poll::{self, Interest, Poll};
+use herder_linux::runtime::RuntimeDir;
+use herder_linux::signals::Signals;
+use herder_linux::sockets::Socket;
 use load::Loads;
 use looks::Looks;
 use precheck::Precheck;
@@ -173,7 +173,7 @@ impl Daemon {
         self.look_at_sockets_if_due();
         if let Some(lost) = self.systemd.recovered() {
             let text = format_args!("systemd takes notifications again; {lost} came late or never");
-            self.log.say(Priority::Warning, text);
+            self.log.say(LogLevel::Warning, text);
         }
         self.tell_streams();
     }
@@ -181,8 +181,8 @@ impl Daemon {
     fn feed(&mut self) {
         let mut actions = Vec::new();
         while let Some(event) = self.events.pop_front() {
-            if self.log.wants(Priority::Debug) {
-                self.log.say(Priority::Debug, format_args!("event: {event}"));
+            if self.log.wants(LogLevel::Debug) {
+                self.log.say(LogLevel::Debug, format_args!("event: {event}"));
             }
             if !is_routine(&event) {
                 self.streams.note_change();
@@ -250,10 +250,10 @@ impl Daemon {
                 libc::SIGTTOU => self.events.push_back(Event::Scale { by: -1 }),
                 libc::SIGUSR1 => self.reopen_logs(),
                 signal => {
-                    let name = u8::try_from(signal).map(crate::herd::signal_name);
+                    let name = u8::try_from(signal).map(herder_core::signal_name);
                     let name = name.unwrap_or_else(|_| format!("signal {signal}"));
                     self.log
-                        .say(Priority::Notice, format_args!("{name} has no use here, ignoring"));
+                        .say(LogLevel::Notice, format_args!("{name} has no use here, ignoring"));
                 }
             }
         }
@@ -263,11 +263,11 @@ impl Daemon {
         let set = |spec: &Spec| spec.settings.reopen_signal.is_some();
         match self.children.reopen() {
             0 if !self.spec_in_service().is_some_and(|spec| set(spec)) => {
-                self.log.say(Priority::Notice, "SIGUSR1: `reopen-signal` is not set, ignoring");
+                self.log.say(LogLevel::Notice, "SIGUSR1: `reopen-signal` is not set, ignoring");
             }
-            0 => self.log.say(Priority::Notice, "SIGUSR1: no worker runs whose logs to reopen"),
+            0 => self.log.say(LogLevel::Notice, "SIGUSR1: no worker runs whose logs to reopen"),
             told => self.log.say(
-                Priority::Notice,
+                LogLevel::Notice,
                 format_args!("SIGUSR1: told {told} workers to reopen their logs"),
             ),
         }
@@ -275,8 +275,8 @@ impl Daemon {
 
     fn perform(&mut self, actions: Vec<Action>) {
         for action in actions {
-            if self.log.wants(Priority::Debug) {
-                self.log.say(Priority::Debug, format_args!("action: {action}"));
+            if self.log.wants(LogLevel::Debug) {
+                self.log.say(LogLevel::Debug, format_args!("action: {action}"));
             }
             self.carry_out(action);
         }

@@ -1,9 +1,9 @@
 //! Descriptors that systemd handed over for herder itself: those named `herder-…`. No worker gets them.
 
-use crate::error::Error;
-use crate::linux::control::Server;
-use crate::linux::http;
-use crate::linux::sockets::Socket;
+use herder_linux::control::Server;
+use herder_linux::error::Error;
+use herder_linux::http;
+use herder_linux::sockets::Socket;
 use std::io;
 
 const PREFIX: &str = "herder-";

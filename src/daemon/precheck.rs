@@ -5,8 +5,8 @@ use super::children::Inheritance;
 use super::helper::Helper;
 use super::source::Spec;
 use super::token::Token;
-use crate::herd::{Event, Generation, SlotId, WorkerId};
-use crate::linux::poll::Poll;
+use herder_core::{Event, Generation, SlotId, WorkerId};
+use herder_linux::poll::Poll;
 use std::path::Path;
 
 /// Variables that say which worker it is, which a check is not.

@@ -7,13 +7,13 @@
 use super::Daemon;
 use super::helper::Helper;
 use super::token::Token;
-use crate::herd::{Event, Generation, SlotId, Span, WorkerId};
 use crate::launch::Probe;
-use crate::linux::fetch::Fetch;
-use crate::linux::poll::{self, Poll};
-use crate::log::Priority;
-use crate::wire::notify::one_line;
-use crate::wire::url::Url;
+use crate::log::LogLevel;
+use herder_core::{Event, Generation, SlotId, Span, WorkerId};
+use herder_linux::fetch::Fetch;
+use herder_linux::poll::{self, Poll};
+use herder_wire::notify::one_line;
+use herder_wire::url::Url;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -146,7 +146,7 @@ impl Daemon {
         match asked {
             Ok(question) => Ok(Some((rules.timeout, question))),
             Err(why) => {
-                self.log.say(Priority::Warning, format_args!("cannot probe {id}: {why}, ignoring"));
+                self.log.say(LogLevel::Warning, format_args!("cannot probe {id}: {why}, ignoring"));
                 Ok(None)
             }
         }

@@ -3,12 +3,11 @@
 use super::Daemon;
 use super::source::Spec;
 use super::token::Token;
-use crate::config;
-use crate::herd::{Event, QueueId};
-use crate::linux::poll::{Interest, Poll};
-use crate::linux::sockets::Socket;
-use crate::linux::steer::{self, Disorder, Group};
-use crate::log::Priority;
+use crate::log::LogLevel;
+use herder_core::{Event, QueueId};
+use herder_linux::poll::{Interest, Poll};
+use herder_linux::sockets::Socket;
+use herder_linux::steer::{self, Disorder, Group};
 use std::collections::BTreeSet;
 use std::io;
 
@@ -151,8 +150,10 @@ pub fn groups(spec: &Spec, sockets: &[Socket]) -> Vec<Group> {
         members.any(|member| used.contains(member))
     };
     match spec.settings.queues {
-        config::Queues::Shared => Vec::new(),
-        config::Queues::PerWorker => steer::groups(sockets).into_iter().filter(own).collect(),
+        herder_config::Queues::Shared => Vec::new(),
+        herder_config::Queues::PerWorker => {
+            steer::groups(sockets).into_iter().filter(own).collect()
+        }
     }
 }
 
@@ -161,7 +162,7 @@ impl Daemon {
     pub(super) fn steer_also(&mut self, spec: &Spec) {
         if self.queues.also(groups(spec, &self.sockets), &self.sockets) {
             for text in self.queues.obstacles(&self.sockets) {
-                self.log.say(Priority::Warning, text);
+                self.log.say(LogLevel::Warning, text);
             }
         }
     }
@@ -169,7 +170,7 @@ impl Daemon {
     pub(super) fn steer(&mut self, closed: &[QueueId]) {
         if self.queues.close(closed, &self.sockets) {
             for text in self.queues.obstacles(&self.sockets) {
-                self.log.say(Priority::Warning, text);
+                self.log.say(LogLevel::Warning, text);
             }
         }
     }

@@ -4,12 +4,12 @@
 //! in it: whoever can connect may look.
 
 use super::Daemon;
-use crate::herd::{self, Condition, QueueId, WorkerId, WorkerView};
-use crate::linux::sockets::Socket;
-use crate::linux::usage::Subject;
-use crate::linux::{poll, queue};
 use crate::log::Effect;
-use crate::wire::status;
+use herder_core::{self, Condition, QueueId, WorkerId, WorkerView};
+use herder_linux::sockets::Socket;
+use herder_linux::usage::Subject;
+use herder_linux::{poll, queue};
+use herder_wire::status;
 
 impl Daemon {
     /// How the instance is doing, as of now.
@@ -103,14 +103,14 @@ impl Daemon {
             .then(|| self.herd.slots_of(queue).map(|slot| slot.0).collect())
     }
 
-    fn progress(&self, progress: herd::Progress) -> status::Progress {
+    fn progress(&self, progress: herder_core::Progress) -> status::Progress {
         status::Progress {
             generation: progress.generation.0,
             phase: match progress.phase {
-                herd::ReloadPhase::Checking => status::Phase::Checking,
-                herd::ReloadPhase::Canary => status::Phase::Canary,
-                herd::ReloadPhase::Rolling => status::Phase::Rolling,
-                herd::ReloadPhase::RollingBack => status::Phase::RollingBack,
+                herder_core::ReloadPhase::Checking => status::Phase::Checking,
+                herder_core::ReloadPhase::Canary => status::Phase::Canary,
+                herder_core::ReloadPhase::Rolling => status::Phase::Rolling,
+                herder_core::ReloadPhase::RollingBack => status::Phase::RollingBack,
             },
             replaced: progress.replaced,
             wanted: progress.wanted,
@@ -118,17 +118,17 @@ impl Daemon {
         }
     }
 
-    fn past_reload(&self, past: &herd::PastReload) -> status::PastReload {
+    fn past_reload(&self, past: &herder_core::PastReload) -> status::PastReload {
         status::PastReload {
             generation: past.generation.map(|generation| generation.0),
             at_usec: self.calendar.date(past.at),
             took_usec: past.took.map(|took| took.0),
             verdict: match past.outcome {
-                herd::Outcome::Done => status::Verdict::Done,
-                herd::Outcome::Failed => status::Verdict::Failed,
-                herd::Outcome::Refused => status::Verdict::Refused,
-                herd::Outcome::Superseded => status::Verdict::Superseded,
-                herd::Outcome::Stopped => status::Verdict::Stopped,
+                herder_core::Outcome::Done => status::Verdict::Done,
+                herder_core::Outcome::Failed => status::Verdict::Failed,
+                herder_core::Outcome::Refused => status::Verdict::Refused,
+                herder_core::Outcome::Superseded => status::Verdict::Superseded,
+                herder_core::Outcome::Stopped => status::Verdict::Stopped,
             },
             reason: past.reason.clone(),
         }
@@ -167,7 +167,7 @@ impl Daemon {
     }
 
     fn worker(&self, worker: WorkerView) -> status::Worker {
-        use herd::{Evidence, WorkerState};
+        use herder_core::{Evidence, WorkerState};
         status::Worker {
             id: worker.id.0,
             slot: worker.slot.0,
@@ -187,7 +187,7 @@ impl Daemon {
                 Evidence::Assumed => status::Evidence::Assumed,
             }),
             diagnosis: worker.diagnosis,
-            age_usec: (herd::Time(poll::now()) - worker.born).0,
+            age_usec: (herder_core::Time(poll::now()) - worker.born).0,
             respawns_of_slot: worker.respawns,
             last_exit: worker.last.as_ref().map(|last| self.last_exit(last)),
             usage: self.figures.worker(worker.id),
@@ -197,8 +197,8 @@ impl Daemon {
         }
     }
 
-    fn last_exit(&self, last: &herd::PastLife) -> status::LastExit {
-        use herd::{Ending, Exit};
+    fn last_exit(&self, last: &herder_core::PastLife) -> status::LastExit {
+        use herder_core::{Ending, Exit};
         let (cause, exit_status, signal) = match last.ending {
             Ending::NotStarted(_) => (status::ExitCause::NotStarted, None, None),
             Ending::TimedOut { .. } => (status::ExitCause::TimedOut, None, None),
@@ -211,7 +211,7 @@ impl Daemon {
                     true => status::ExitCause::Dumped,
                     false => status::ExitCause::Killed,
                 };
-                (cause, None, Some(herd::signal_name(number)))
+                (cause, None, Some(herder_core::signal_name(number)))
             }
             Ending::Exited { exit: Exit::OutOfMemory, .. } => {
                 (status::ExitCause::OutOfMemory, None, Some("SIGKILL".to_owned()))

@@ -1,13 +1,13 @@
 //! Where settings come from, and what becomes of them: read, checked, and bound to the sockets.
 
 use super::limits::Limits;
-use crate::config::{self, Machine, Overrides, Queues, Settings};
 use crate::launch::{self, Launch, Offered, Surroundings};
-use crate::linux::queue;
-use crate::linux::sight;
-use crate::linux::sockets::{Kind, Socket};
-use crate::linux::steer;
-use crate::wire::status::Changed;
+use herder_config::{self, Machine, Overrides, Queues, Settings};
+use herder_linux::queue;
+use herder_linux::sight;
+use herder_linux::sockets::{Kind, Socket};
+use herder_linux::steer;
+use herder_wire::status::Changed;
 use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -29,7 +29,7 @@ impl Spec {
     ///
     /// Every problem there is, a line each.
     pub fn adjust(self: &Rc<Spec>, assignments: &[String]) -> Result<Spec, String> {
-        let settings = config::adjust(&self.settings, assignments, &machine());
+        let settings = herder_config::adjust(&self.settings, assignments, &machine());
         let settings = settings.map_err(|problems| problems.to_string())?;
         Ok(Spec {
             limits: Limits::of(&settings.limits),
@@ -47,10 +47,11 @@ impl Spec {
     /// What was set and is not as in another. A default that goes with that, such as `idle-timeout` with bounds
     /// of `workers`, is nobody's change.
     pub fn differs_from(&self, before: &Spec) -> Vec<Changed> {
-        let lines = config::effective(&self.settings).into_iter();
-        let pairs = lines.zip(config::effective(&before.settings));
-        let is_set =
-            |line: &config::Line<'_>| matches!(line.origin, Some(config::Place::RunTime(_)));
+        let lines = herder_config::effective(&self.settings).into_iter();
+        let pairs = lines.zip(herder_config::effective(&before.settings));
+        let is_set = |line: &herder_config::Line<'_>| {
+            matches!(line.origin, Some(herder_config::Place::RunTime(_)))
+        };
         let changed = pairs.filter(|(is, was)| is_set(is) && is.value != was.value);
         changed
             .map(|(is, was)| Changed { key: is.key, value: is.value, before: was.value })
@@ -87,7 +88,8 @@ impl Source {
             }
         };
         let file = text.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
-        config::load(file, &self.overrides, &machine()).map_err(|problems| problems.to_string())
+        herder_config::load(file, &self.overrides, &machine())
+            .map_err(|problems| problems.to_string())
     }
 
     /// Pins down what workers of these settings are started with.
@@ -138,7 +140,7 @@ impl Source {
         if !leaves || self.systemd_listens {
             return Ok(());
         }
-        let mut problems = config::Problems::default();
+        let mut problems = herder_config::Problems::default();
         problems.advise(
             settings.origins.get("exit-idle-time"),
             "exit-idle-time",

@@ -18,21 +18,21 @@ use super::source::{Source, Spec};
 use super::streams::Streams;
 use super::systemd::Systemd;
 use super::{Daemon, watch};
-use crate::config::{self, Overrides, Settings};
-use crate::error::Error;
-use crate::herd::{Herd, Notice, Time};
 use crate::launch::Surroundings;
-use crate::linux::cgroup::{NoTree, Tree};
-use crate::linux::child;
-use crate::linux::control::Server;
-use crate::linux::limits::OpenFiles;
-use crate::linux::notify::Manager;
-use crate::linux::poll::{self, Poll};
-use crate::linux::runtime::RuntimeDir;
-use crate::linux::signals::{self, Signals};
-use crate::linux::sockets::{self, Socket};
-use crate::log::{self, Format, Log, Priority};
-use crate::wire::address::Address;
+use crate::log::{self, Format, Log, LogLevel};
+use herder_config::{self, Overrides, Settings};
+use herder_core::{Herd, Notice, Time};
+use herder_linux::cgroup::{NoTree, Tree};
+use herder_linux::child;
+use herder_linux::control::Server;
+use herder_linux::error::Error;
+use herder_linux::limits::OpenFiles;
+use herder_linux::notify::Manager;
+use herder_linux::poll::{self, Poll};
+use herder_linux::runtime::RuntimeDir;
+use herder_linux::signals::{self, Signals};
+use herder_linux::sockets::{self, Socket};
+use herder_wire::address::Address;
 use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::fs;
@@ -52,7 +52,7 @@ pub struct Options {
     /// `--log-format`
     pub log_format: Format,
     /// `--log-level`
-    pub log_level: Priority,
+    pub log_level: LogLevel,
 }
 
 /// Runs an instance until it ends; its exit status.
@@ -84,7 +84,7 @@ pub fn run(options: Options) -> Result<u8, Error> {
     }
 }
 
-type Started = (Daemon, Vec<crate::herd::Action>);
+type Started = (Daemon, Vec<herder_core::Action>);
 
 fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
     let environment = |name: &str| std::env::var(name).ok();
@@ -140,7 +140,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
     announce(&mut log, &name, &spec, &sockets, &control);
     let queues = Queues::begin(queues::groups(&spec, &sockets), &sockets);
     for text in queues.obstacles(&sockets) {
-        log.say(Priority::Warning, text);
+        log.say(LogLevel::Warning, text);
     }
 
     let policy = spec.settings.policy.clone();
@@ -195,7 +195,7 @@ fn tree(log: &mut Log, name: &str, under_systemd: bool) -> Option<Tree> {
         Ok(tree) => tree,
         Err(why) => {
             // Elsewhere nobody promised any.
-            let priority = if under_systemd { Priority::Warning } else { Priority::Debug };
+            let priority = if under_systemd { LogLevel::Warning } else { LogLevel::Debug };
             let remedy = match &why {
                 NoTree::NotDelegated => format!(
                     ": to have it, add Delegate=cpu memory pids io to [Service] \
@@ -218,7 +218,7 @@ fn tree(log: &mut Log, name: &str, under_systemd: bool) -> Option<Tree> {
     };
     for (controller, why) in tree.refused() {
         log.say(
-            Priority::Warning,
+            LogLevel::Warning,
             format_args!(
                 "cannot switch on the {controller} controller for workers: {why}, going on without"
             ),
@@ -231,7 +231,7 @@ fn tree(log: &mut Log, name: &str, under_systemd: bool) -> Option<Tree> {
     };
     let path = tree.path_in_mount();
     log.say(
-        Priority::Info,
+        LogLevel::Info,
         format_args!("workers get cgroups of their own in {path}, with {controllers}"),
     );
     Some(tree)
@@ -295,11 +295,11 @@ fn bind(settings: &Settings) -> Result<Vec<Socket>, Error> {
     let mut bound = Vec::new();
     for listen in &settings.listen {
         match (settings.queues, &listen.address) {
-            (config::Queues::PerWorker, Address::Inet(_)) => {
+            (herder_config::Queues::PerWorker, Address::Inet(_)) => {
                 let members = settings.policy.most_workers().max(1);
                 bound.extend(sockets::bind_group(&listen.name, &listen.address, members)?);
             }
-            (config::Queues::PerWorker | config::Queues::Shared, _) => {
+            (herder_config::Queues::PerWorker | herder_config::Queues::Shared, _) => {
                 bound.push(sockets::bind(&listen.name, &listen.address)?);
             }
         }
@@ -317,9 +317,9 @@ fn announce(log: &mut Log, name: &str, spec: &Spec, sockets: &[Socket], control:
         (least, most) if least < most => format!("{least} to {most} workers"),
         (workers, _) => format!("{workers} workers"),
     };
-    log.say(Priority::Notice, format_args!("herder {version} runs {name}: {workers} on {list}"));
+    log.say(LogLevel::Notice, format_args!("herder {version} runs {name}: {workers} on {list}"));
     log.say(
-        Priority::Info,
+        LogLevel::Info,
         format_args!("ask it with `herder status {name}`, control socket {}", control.display()),
     );
 }

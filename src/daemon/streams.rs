@@ -7,11 +7,11 @@
 //! While nobody watches nothing in here is done, and nothing wakes herder up.
 
 use super::Daemon;
-use crate::linux::control::{CLIENTS, ClientId};
-use crate::linux::poll;
 use crate::log::Entry;
-use crate::wire::control::{Reply, SHORTEST_INTERVAL};
-use crate::wire::status::Event;
+use herder_linux::control::{CLIENTS, ClientId};
+use herder_linux::poll;
+use herder_wire::control::{Reply, SHORTEST_INTERVAL};
+use herder_wire::status::Event;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

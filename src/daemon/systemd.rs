@@ -4,9 +4,9 @@
 //! its idea of the service in their order, of pings and status lines only the last. If nobody
 //! listens at all, that is tried with the next notice, because no timer could bring anybody back.
 
-use crate::herd::{Notice, Span};
-use crate::linux::notify::{Manager, Sent};
-use crate::wire::notify::compose;
+use herder_core::{Notice, Span};
+use herder_linux::notify::{Manager, Sent};
+use herder_wire::notify::compose;
 use sd_notify::NotifyState;
 use std::collections::VecDeque;
 
@@ -175,7 +175,7 @@ impl Systemd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::herd::Time;
+    use herder_core::Time;
     use std::os::unix::net::UnixDatagram;
     use std::path::PathBuf;
 

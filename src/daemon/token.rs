@@ -1,7 +1,7 @@
 //! What a ready descriptor is about, as the number it is polled under.
 
-use crate::herd::{QueueId, WorkerId};
-use crate::linux::control::ClientId;
+use herder_core::{QueueId, WorkerId};
+use herder_linux::control::ClientId;
 
 /// A source of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 //! with looks, however many there are, it takes a fifth of herder's time at most.
 
 use super::Daemon;
-use crate::herd::{Event, Size, Weight, WorkerId};
-use crate::linux::poll;
-use crate::linux::usage::{self, Load, Subject};
+use herder_core::{Event, Size, Weight, WorkerId};
+use herder_linux::poll;
+use herder_linux::usage::{self, Load, Subject};
 
 /// So many are weighed before herder looks after anything else.
 const AT_ONCE: usize = 64;

@@ -11,10 +11,10 @@ use std::path::Path;
 
 use super::sockets::Selection;
 use super::{Surroundings, c_string, read_small_file};
-use crate::config::{Bound, EnvironmentFile, Place, Problems, Settings, is_set_by_herder};
-use crate::herd::{Generation, SlotId, Span, WorkerId};
-use crate::wire::envfile;
-use crate::wire::listen::Handover;
+use herder_config::{Bound, EnvironmentFile, Place, Problems, Settings, is_set_by_herder};
+use herder_core::{Generation, SlotId, Span, WorkerId};
+use herder_wire::envfile;
+use herder_wire::listen::Handover;
 
 /// Where programs are searched when nobody sets PATH, as systemd does (systemd.exec(5)).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -1,6 +1,6 @@
 //! `control-group`: which group that is.
 
-use crate::config::{Problems, Settings};
+use herder_config::{Problems, Settings};
 use nix::unistd::Group;
 
 /// The number that means no group to the kernel (chown(2), setresgid(2)).
@@ -64,7 +64,7 @@ pub fn find(settings: &Settings, problems: &mut Problems) -> Option<ControlGroup
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Place;
+    use herder_config::Place;
 
     fn found(name: &str) -> Result<Option<u32>, String> {
         let mut settings = Settings { control_group: Some(name.to_owned()), ..Settings::default() };

@@ -4,7 +4,7 @@ use nix::unistd::{AccessFlags, access};
 use std::path::Path;
 
 use super::sockets::Selection;
-use crate::config::{Problems, Settings};
+use herder_config::{Problems, Settings};
 
 /// Where the package has the programs that presets add to a command.
 const ADAPTERS: &str = "/usr/lib/herder/";

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 
 use super::Surroundings;
-use crate::config::{Problems, Settings};
+use herder_config::{Problems, Settings};
 
 /// `directory`, with every symbolic link followed.
 pub fn directory(

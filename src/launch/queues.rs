@@ -2,9 +2,9 @@
 //! cannot be.
 
 use super::sockets::Selection;
-use crate::config::{Problems, Queues, Settings};
-use crate::herd::QueueId;
-use crate::wire::address::Address;
+use herder_config::{Problems, Queues, Settings};
+use herder_core::QueueId;
+use herder_wire::address::Address;
 
 /// What stands in one place of every worker's list of sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]

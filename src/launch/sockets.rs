@@ -1,8 +1,8 @@
 //! Which of the sockets at hand a worker gets, in which order, and what placeholders say of them.
 
 use super::queues::{Place, Places};
-use crate::config::{Problems, Queues, Settings, SocketField};
-use crate::wire::address::Address;
+use herder_config::{Problems, Queues, Settings, SocketField};
+use herder_wire::address::Address;
 use std::path::Path;
 
 /// A socket at hand.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::config::{Machine, Overrides, load};
+use herder_config::{Machine, Overrides, load};
 
 struct Place {
     root: tempfile::TempDir,

@@ -1,6 +1,6 @@
 //! Who changed something over the control socket, as a log entry: what follows is their doing.
 
-use super::{Entry, Priority};
+use super::{Entry, LogLevel};
 
 /// What such an entry is called for ever.
 pub(super) const ID: &str = "8b52c75cab9e40bf895c32d109c7d6f8";
@@ -15,7 +15,7 @@ pub fn change(method: &str, what: &str, uid: u32, pid: i32) -> Entry {
         0 => format!("user {uid}"),
         _ => format!("user {uid} (pid {pid})"),
     };
-    let mut entry = Entry::new(Priority::Notice, format!("{who} asks {what}"))
+    let mut entry = Entry::new(LogLevel::Notice, format!("{who} asks {what}"))
         .with("HERDER_EVENT", KIND)
         .with("HERDER_METHOD", method)
         .with("HERDER_CLIENT_UID", uid)

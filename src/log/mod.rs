@@ -11,57 +11,18 @@ mod socket;
 mod stderr;
 
 pub use change::change;
-pub use line::{harmless, timestamp};
+pub use herder_wire::level::LogLevel;
 pub use socket::{Effect, Origin, effect, socket_changed};
 
-use crate::herd::Report;
-use crate::linux::journal::Journal;
-use crate::wire::journal;
-use crate::wire::status::LogLevel;
+use herder_core::Report;
+use herder_linux::journal::Journal;
+use herder_wire::journal;
+use herder_wire::text::harmless;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
 use std::time::SystemTime;
 use stderr::Stderr;
-
-/// How much an entry matters; the numbers are syslog's (syslog(3)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Priority {
-    /// Something failed, and somebody should look.
-    Error = 3,
-    /// Something is wrong, and herder copes.
-    Warning = 4,
-    /// Something everybody who runs the service wants to know.
-    Notice = 5,
-    /// The normal life of workers.
-    Info = 6,
-    /// For whoever develops or debugs herder.
-    Debug = 7,
-}
-
-impl From<LogLevel> for Priority {
-    fn from(level: LogLevel) -> Priority {
-        match level {
-            LogLevel::Error => Priority::Error,
-            LogLevel::Warning => Priority::Warning,
-            LogLevel::Notice => Priority::Notice,
-            LogLevel::Info => Priority::Info,
-            LogLevel::Debug => Priority::Debug,
-        }
-    }
-}
-
-impl From<Priority> for LogLevel {
-    fn from(priority: Priority) -> LogLevel {
-        match priority {
-            Priority::Error => LogLevel::Error,
-            Priority::Warning => LogLevel::Warning,
-            Priority::Notice => LogLevel::Notice,
-            Priority::Info => LogLevel::Info,
-            Priority::Debug => LogLevel::Debug,
-        }
-    }
-}
 
 /// Where entries go (`--log-format`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +41,7 @@ pub enum Format {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// How much it matters.
-    pub priority: Priority,
+    pub priority: LogLevel,
     /// For people.
     pub message: String,
     /// What kind of event this is, as herder.catalog explains it: 32 hexadecimal digits.
@@ -91,7 +52,7 @@ pub struct Entry {
 
 impl Entry {
     /// An entry that is only a message.
-    pub fn new(priority: Priority, message: impl Into<String>) -> Entry {
+    pub fn new(priority: LogLevel, message: impl Into<String>) -> Entry {
         Entry { priority, message: message.into(), message_id: None, fields: Vec::new() }
     }
 
@@ -115,7 +76,7 @@ pub fn recovery(instance: &str) -> String {
 #[derive(Debug)]
 pub struct Log {
     sink: Sink,
-    level: Priority,
+    level: LogLevel,
     instance: String,
     recovery: Option<String>,
     lost: u64,
@@ -135,12 +96,12 @@ impl Log {
     /// command that recovers it.
     pub fn open(
         format: Format,
-        level: Priority,
+        level: LogLevel,
         instance: &str,
         under_systemd: bool,
     ) -> io::Result<Log> {
         let sink = match format {
-            Format::Auto if crate::linux::journal::is_connected() => {
+            Format::Auto if herder_linux::journal::is_connected() => {
                 Sink::Journal(Journal::open()?)
             }
             Format::Journal => Sink::Journal(Journal::open()?),
@@ -152,7 +113,7 @@ impl Log {
     }
 
     /// Whether entries of this priority are wanted. Spares building one that is not.
-    pub fn wants(&self, priority: Priority) -> bool {
+    pub fn wants(&self, priority: LogLevel) -> bool {
         priority <= self.level
     }
 
@@ -162,19 +123,19 @@ impl Log {
     }
 
     /// Logs a message.
-    pub fn say(&mut self, priority: Priority, message: impl fmt::Display) {
+    pub fn say(&mut self, priority: LogLevel, message: impl fmt::Display) {
         if self.wants(priority) {
             self.write(Entry::new(priority, message.to_string()));
         }
     }
 
     /// The least important entries that are wanted.
-    pub fn level(&self) -> Priority {
+    pub fn level(&self) -> LogLevel {
         self.level
     }
 
     /// Wants entries up to this priority from now on.
-    pub fn set_level(&mut self, level: Priority) {
+    pub fn set_level(&mut self, level: LogLevel) {
         self.level = level;
     }
 
@@ -194,9 +155,9 @@ impl Log {
             entry.message.push_str(&before);
         }
         // What a worker said must not be taken for something herder said.
-        entry.message = line::harmless(&entry.message);
+        entry.message = harmless(&entry.message);
         for (_, value) in &mut entry.fields {
-            *value = line::harmless(value);
+            *value = harmless(value);
         }
         if !self.wants(entry.priority) {
             return entry;
@@ -239,14 +200,6 @@ fn native(entry: &Entry) -> journal::Entry {
     native
 }
 
-const PRIORITIES: [(Priority, &str); 5] = [
-    (Priority::Error, "error"),
-    (Priority::Warning, "warning"),
-    (Priority::Notice, "notice"),
-    (Priority::Info, "info"),
-    (Priority::Debug, "debug"),
-];
-
 const FORMATS: [(Format, &str); 4] = [
     (Format::Auto, "auto"),
     (Format::Journal, "journal"),
@@ -262,26 +215,11 @@ fn by_name<T: Copy>(known: &[(T, &str)], name: &str) -> Result<T, String> {
     })
 }
 
-impl FromStr for Priority {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Priority, String> {
-        by_name(&PRIORITIES, name)
-    }
-}
-
 impl FromStr for Format {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Format, String> {
         by_name(&FORMATS, name)
-    }
-}
-
-impl fmt::Display for Priority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = PRIORITIES.iter().find(|(priority, _)| priority == self).map(|(_, word)| *word);
-        f.pad(word.unwrap_or_default())
     }
 }
 
@@ -298,7 +236,7 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
     use std::time::Duration;
 
-    fn log_to(path: &std::path::Path, level: Priority) -> Log {
+    fn log_to(path: &std::path::Path, level: LogLevel) -> Log {
         Log {
             sink: Sink::Journal(Journal::at(path).unwrap()),
             level,
@@ -321,9 +259,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         let journald = UnixDatagram::bind(&path).unwrap();
-        let mut log = log_to(&path, Priority::Info);
-        log.say(Priority::Debug, "not wanted");
-        log.write(Entry::new(Priority::Warning, "careful").with("HERDER_SLOT", 3));
+        let mut log = log_to(&path, LogLevel::Info);
+        log.say(LogLevel::Debug, "not wanted");
+        log.write(Entry::new(LogLevel::Warning, "careful").with("HERDER_SLOT", 3));
         assert_eq!(
             receive(&journald),
             "MESSAGE=careful\nPRIORITY=4\nSYSLOG_IDENTIFIER=herder\nHERDER_SLOT=3\nHERDER_INSTANCE=web\n"
@@ -334,13 +272,13 @@ mod tests {
     fn losses_are_counted_and_told_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        let mut log = log_to(&path, Priority::Info);
-        log.say(Priority::Notice, "lost");
-        log.say(Priority::Notice, "lost");
+        let mut log = log_to(&path, LogLevel::Info);
+        log.say(LogLevel::Notice, "lost");
+        log.say(LogLevel::Notice, "lost");
         assert_eq!(log.lost(), 2);
         let journald = UnixDatagram::bind(&path).unwrap();
-        log.say(Priority::Notice, "first");
-        log.say(Priority::Notice, "second");
+        log.say(LogLevel::Notice, "first");
+        log.say(LogLevel::Notice, "second");
         assert!(receive(&journald).contains("HERDER_LOST=2\n"));
         assert!(!receive(&journald).contains("HERDER_LOST"));
         assert_eq!(log.lost(), 2);
@@ -351,8 +289,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         let journald = UnixDatagram::bind(&path).unwrap();
-        let mut log = log_to(&path, Priority::Info);
-        log.say(Priority::Notice, "evil\nPRIORITY=0\x1b[2J");
+        let mut log = log_to(&path, LogLevel::Info);
+        log.say(LogLevel::Notice, "evil\nPRIORITY=0\x1b[2J");
         let entry = receive(&journald);
         assert!(entry.starts_with("MESSAGE\n"), "{entry:?}");
         assert!(entry.contains("\\u{1b}[2J") && !entry.contains('\x1b'), "{entry:?}");
@@ -360,15 +298,11 @@ mod tests {
 
     #[test]
     fn names_read_back() {
-        for (priority, name) in PRIORITIES {
-            assert_eq!(name.parse(), Ok(priority));
-            assert_eq!(priority.to_string(), name);
-        }
         for (format, name) in FORMATS {
             assert_eq!(name.parse(), Ok(format));
             assert_eq!(format.to_string(), name);
         }
-        let error = "loud".parse::<Priority>().unwrap_err();
-        assert_eq!(error, "expected one of error, warning, notice, info, debug");
+        let error = "loud".parse::<Format>().unwrap_err();
+        assert_eq!(error, "expected one of auto, journal, text, json");
     }
 }

@@ -3,8 +3,8 @@
 //! Each MESSAGE_ID stands for one kind of event for ever; `herder.catalog` explains it to whoever
 //! runs `journalctl -x`. A test holds the two together.
 
-use super::{Entry, Priority};
-use crate::herd::{Exit, Generation, Manner, Report, SlotId, Span, Wear, WorkerId, signal_name};
+use super::{Entry, LogLevel};
+use herder_core::{Exit, Generation, Manner, Report, SlotId, Span, Wear, WorkerId, signal_name};
 
 /// The entry for a report. A message about a failed instance ends with the `recovery` command.
 pub fn entry(report: &Report, pid: Option<u32>, recovery: Option<&str>) -> Entry {
@@ -33,8 +33,8 @@ fn is_failure_of_the_instance(report: &Report) -> bool {
 }
 
 /// How much it matters, and what it is called for ever.
-fn identity(report: &Report) -> (Priority, &'static str) {
-    use Priority::{Error, Info, Notice, Warning};
+fn identity(report: &Report) -> (LogLevel, &'static str) {
+    use LogLevel::{Error, Info, Notice, Warning};
     match report {
         Report::Started { .. } => (Info, "bae9390874b542e6b9dac6efc7a26e92"),
         Report::Ready { .. } => (Info, "a6cc626602104117bf6a3eb0cd9c5c69"),

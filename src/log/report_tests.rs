@@ -2,7 +2,7 @@
 
 use super::super::{change, socket};
 use super::*;
-use crate::herd::{Evidence, Hang};
+use herder_core::{Evidence, Hang};
 use std::collections::{BTreeMap, BTreeSet};
 
 const CATALOG: &str = include_str!("../../systemd/herder.catalog");
@@ -135,7 +135,7 @@ fn every_field_is_one_journald_takes() {
         let entry = entry(&report, Some(4711), None);
         let names: BTreeSet<&str> = entry.fields.iter().map(|(name, _)| *name).collect();
         assert_eq!(names.len(), entry.fields.len(), "{report:?} has a field twice");
-        assert!(names.into_iter().all(crate::wire::journal::is_field_name));
+        assert!(names.into_iter().all(herder_wire::journal::is_field_name));
     }
 }
 
@@ -184,7 +184,7 @@ fn an_ending_is_told_in_words_and_as_fields() {
         (Exit::OutOfMemory, "SIGKILL", "out_of_memory"),
     ] {
         let entry = entry(&ended(exit, Manner::Young, Span::secs(2)), None, None);
-        assert_eq!(entry.priority, Priority::Warning);
+        assert_eq!(entry.priority, LogLevel::Warning);
         for field in [
             ("HERDER_EVENT", "worker_ended"),
             ("HERDER_GENERATION", "2"),

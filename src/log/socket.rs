@@ -1,9 +1,9 @@
 //! What workers did to a socket they were given, as log entries and in words.
 
-use super::{Entry, Priority};
-use crate::linux::nature::Change;
-use crate::linux::sockets::Socket;
-use crate::wire::status::ChangeKind;
+use super::{Entry, LogLevel};
+use herder_linux::nature::Change;
+use herder_linux::sockets::Socket;
+use herder_wire::status::ChangeKind;
 
 /// What such an entry is called for ever.
 pub(super) const ID: &str = "f047ecb81d8f47faa7c35822507ad27c";
@@ -15,7 +15,7 @@ pub(super) const KIND: &str = "socket_changed";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
     /// How much it matters.
-    pub priority: Priority,
+    pub priority: LogLevel,
     /// What has changed.
     pub kind: ChangeKind,
     /// What is the matter, and what to change.
@@ -25,7 +25,7 @@ pub struct Effect {
 impl Effect {
     /// Whether somebody should do something about it.
     pub fn is_harmful(&self) -> bool {
-        self.priority <= Priority::Warning
+        self.priority <= LogLevel::Warning
     }
 }
 
@@ -64,7 +64,7 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
     };
     let (priority, kind, text) = match change {
         Change::Nonblocking if needed => (
-            Priority::Error,
+            LogLevel::Error,
             ChangeKind::Nonblocking,
             format!(
                 "{socket} no longer blocks, and its workers need that (`blocking`): they fail, or end at once. Keep \
@@ -73,7 +73,7 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             ),
         ),
         Change::Nonblocking => (
-            Priority::Info,
+            LogLevel::Info,
             ChangeKind::Nonblocking,
             format!(
                 "{socket} no longer blocks: a worker has set O_NONBLOCK, which holds for everybody who has the \
@@ -81,7 +81,7 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             ),
         ),
         Change::Blocking => (
-            Priority::Warning,
+            LogLevel::Warning,
             ChangeKind::Blocking,
             format!(
                 "{socket} blocks now: somebody has cleared O_NONBLOCK, which holds for everybody who has the socket. \
@@ -89,7 +89,7 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             ),
         ),
         Change::Backlog { was, is } => (
-            Priority::Warning,
+            LogLevel::Warning,
             ChangeKind::Backlog,
             format!(
                 "the backlog of {socket} is {is} and was {was}: a worker has called listen() again. Give its server \
@@ -99,7 +99,7 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             ),
         ),
         Change::Unlinked => (
-            Priority::Error,
+            LogLevel::Error,
             ChangeKind::Unlinked,
             format!(
                 "{} is gone, and nobody can connect: a worker has removed it. {}; use a server that leaves it \
@@ -109,7 +109,7 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             ),
         ),
         Change::Missing => (
-            Priority::Warning,
+            LogLevel::Warning,
             ChangeKind::Unlinked,
             format!(
                 "{} is not there, and nobody can connect, if it is not only hidden from this service: a worker of an \
@@ -119,7 +119,7 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             ),
         ),
         Change::Replaced => (
-            Priority::Error,
+            LogLevel::Error,
             ChangeKind::Replaced,
             format!(
                 "{} is another file now, and who connects there does not reach the workers' socket: one of them has \
@@ -151,7 +151,7 @@ pub fn socket_changed(socket: &Socket, effect: &Effect, when: Option<(u64, &str)
 #[cfg(test)]
 pub fn example() -> Entry {
     let address = "@herder-test-of-entries".parse();
-    let socket = crate::linux::sockets::bind("web", &address.expect("it is right")).expect("free");
+    let socket = herder_linux::sockets::bind("web", &address.expect("it is right")).expect("free");
     let origin = Origin { instance: "site", under_systemd: true };
     socket_changed(&socket, &effect(&socket, Change::Unlinked, false, origin), None)
 }
@@ -159,21 +159,21 @@ pub fn example() -> Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::sockets::bind;
+    use herder_linux::sockets::bind;
 
     #[test]
     fn every_change_is_told_with_what_to_change() {
         let socket = bind("web", &"@herder-test-of-effects".parse().unwrap()).unwrap();
         let changes = [
-            (Change::Nonblocking, Priority::Info, "event loop want that"),
-            (Change::Blocking, Priority::Warning, "keep servers that block off"),
+            (Change::Nonblocking, LogLevel::Info, "event loop want that"),
+            (Change::Blocking, LogLevel::Warning, "keep servers that block off"),
             (
                 Change::Backlog { was: 4096, is: 511 },
-                Priority::Warning,
+                LogLevel::Warning,
                 "option, `systemctl restart herder@site.socket`",
             ),
-            (Change::Unlinked, Priority::Error, "`systemctl restart herder@site.socket`"),
-            (Change::Replaced, Priority::Error, "take the socket it is given"),
+            (Change::Unlinked, LogLevel::Error, "`systemctl restart herder@site.socket`"),
+            (Change::Replaced, LogLevel::Error, "take the socket it is given"),
         ];
         let origin = Origin { instance: "site", under_systemd: true };
         for (change, priority, advice) in changes {
@@ -185,7 +185,7 @@ mod tests {
             assert!(entry.fields.contains(&("HERDER_CHANGE", effect.kind.to_string())));
         }
         let needed = effect(&socket, Change::Nonblocking, true, origin);
-        assert_eq!(needed.priority, Priority::Error);
+        assert_eq!(needed.priority, LogLevel::Error);
         assert!(needed.text.contains("`systemctl restart herder@site.service` sets it right"));
         let alone = Origin { under_systemd: false, ..origin };
         assert!(!effect(&socket, Change::Unlinked, false, alone).text.contains("systemctl"));

@@ -1,8 +1,8 @@
 //! Numbers and names in the code, and the lists of the manual.
 
 use crate::{Names, items, names, read, root, section};
-use herder::error::Error;
-use herder::wire::listen::HERDERS_OWN;
+use herder_linux::error::Error;
+use herder_wire::listen::HERDERS_OWN;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -10,13 +10,15 @@ use std::path::PathBuf;
 /// The sources, without their tests.
 fn sources() -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
-    let mut folders = vec![root().join("src")];
+    let mut folders = vec![root().join("src"), root().join("crates")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
-                folders.push(path);
+                if name != "tests" {
+                    folders.push(path);
+                }
             } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
@@ -53,7 +55,7 @@ fn variables(roff: &str) -> Names {
 #[test]
 fn every_environment_variable_is_in_the_manual_and_the_reverse() {
     let read_by = ["env(", "var(", "var_os(", "environment("];
-    let in_code = literals("src")
+    let in_code = literals("")
         .into_iter()
         .filter(|(before, _)| read_by.iter().any(|call| before.ends_with(call)));
     let mut in_code = names(in_code.map(|(_, name)| name));
@@ -81,7 +83,7 @@ fn every_field_of_the_journal_is_in_the_manual_and_the_reverse() {
 
 #[test]
 fn every_signal_is_in_the_manual_and_the_reverse() {
-    let code = read("src/linux/signals.rs");
+    let code = read("crates/linux/src/signals.rs");
     let watched = &code[code.find("const WATCHED").expect("WATCHED")..];
     let watched = &watched[..watched.find(';').and_then(|_| watched.find("];")).expect("its end")];
     let mut in_code =
@@ -121,7 +123,7 @@ fn every_exit_status_is_in_the_manual_and_the_readme() {
         Error::Denied(text()),
     ];
     let mut in_code: BTreeSet<u8> = errors.iter().map(Error::exit_status).collect();
-    for line in read("src/herd/ending.rs").lines() {
+    for line in read("crates/core/src/ending.rs").lines() {
         let value = line.strip_prefix("const ").and_then(|rest| rest.split_once(": u8 = "));
         in_code.extend(value.map(|(_, code)| code.trim_end_matches(';').parse::<u8>().unwrap()));
     }

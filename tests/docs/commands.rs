@@ -3,7 +3,7 @@
 use crate::{Names, items, names, pages, read, root, section};
 use clap::{Command, CommandFactory};
 use herder::cli::Cli;
-use herder::wire::control::DESCRIPTION;
+use herder_wire::control::DESCRIPTION;
 
 /// What herder(8) explains itself.
 const IN_HERDER_8: [&str; 2] = ["run", "check"];

@@ -4,8 +4,8 @@
 use crate::{ROFF_BLOCK, blocks, load, names, pages, plain, read, readmes, root};
 use clap::Parser;
 use herder::cli::Cli;
-use herder::config::KEYS;
-use herder::config::preset::DESCRIBED;
+use herder_config::KEYS;
+use herder_config::preset::DESCRIBED;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -154,7 +154,7 @@ fn herder_check_passes_the_settings_of_servers_without_a_preset() {
 
 #[test]
 fn what_documents_point_to_is_there() {
-    let folders = ["src/", "tests/", "examples/", "systemd/", "man/", "completions/"];
+    let folders = ["src/", "crates/", "tests/", "examples/", "systemd/", "man/", "completions/"];
     for file in readmes().into_iter().chain(["SECURITY.md", "CHANGELOG.md"].map(str::to_owned)) {
         let text = read(&file);
         let paths = text

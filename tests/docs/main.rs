@@ -12,7 +12,7 @@ mod examples;
 mod migrate;
 mod settings;
 
-use herder::config::{self, Machine, Overrides};
+use herder_config::{Machine, Overrides};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -76,8 +76,8 @@ fn blocks<'a>(text: &'a str, begin: &str, end: &str) -> Vec<&'a str> {
 
 const ROFF_BLOCK: (&str, &str) = ("\n.Bd -literal -offset indent\n", "\n.Ed");
 
-fn load(file: &str, text: &str) -> config::Settings {
+fn load(file: &str, text: &str) -> herder_config::Settings {
     let machine = Machine { cpus: 2, web_concurrency: None };
-    config::load(Some((file, text)), &Overrides::default(), &machine)
+    herder_config::load(Some((file, text)), &Overrides::default(), &machine)
         .unwrap_or_else(|problems| panic!("{problems}"))
 }

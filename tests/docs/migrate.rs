@@ -3,8 +3,8 @@
 use crate::{load, names, plain, read, section};
 use clap::Parser;
 use herder::cli::Cli;
-use herder::config::KEYS;
-use herder::import::{Kind, known_names};
+use herder_config::KEYS;
+use herder_import::{Kind, known_names};
 
 /// A row of a table: what somebody else says, and what is said with herder, each as roff.
 fn rows_of(section: &str) -> Vec<(String, String)> {

@@ -1,8 +1,8 @@
 //! herder.toml(5) has every setting and every preset, each as it is; and herder-set(1) those that can be set.
 
 use crate::{items, names, plain, read, root, section};
-use herder::config::preset::{IMPOSSIBLE, PRESETS, Preset};
-use herder::config::{KEYS, SETTABLE};
+use herder_config::preset::{IMPOSSIBLE, PRESETS, Preset};
+use herder_config::{KEYS, SETTABLE};
 use std::fs;
 
 /// The rows of the table: key, type, default, since, reload.

@@ -5,7 +5,7 @@ use crate::client::{Running, command};
 use crate::systemd::{Herder, Unit, examples};
 use crate::wait::until;
 use crate::workers::{listener, misbehave, shell};
-use herder::wire::status::Evidence;
+use herder_wire::status::Evidence;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};

@@ -2,8 +2,8 @@
 
 use crate::systemd::Herder;
 use crate::wait::{PATIENCE, until};
-use herder::wire::control::Method;
-use herder::wire::status::{Status, Worker, WorkerState};
+use herder_wire::control::Method;
+use herder_wire::status::{Status, Worker, WorkerState};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

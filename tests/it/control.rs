@@ -3,7 +3,7 @@
 use crate::client::{Control, Running, command};
 use crate::systemd::{Herder, Unit};
 use crate::workers::{misbehave, shell};
-use herder::wire::status::{State, Status};
+use herder_wire::status::{State, Status};
 use serde_json::Value;
 use std::io::Write;
 use std::net::Shutdown;

@@ -5,7 +5,7 @@ use crate::client::{Running, command};
 use crate::systemd::{Herder, Unit};
 use crate::wait::until;
 use crate::workers::{listener, misbehave, shell};
-use herder::wire::status::{ChangeKind, SocketChange};
+use herder_wire::status::{ChangeKind, SocketChange};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 

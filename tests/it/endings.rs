@@ -25,7 +25,7 @@ fn every_signal_that_ends_a_worker_is_reported_and_survived() {
     let herder = Unit::new(&format!("{settings}{command}")).start();
     let ends = |signal: i32| !matches!(signal, 17..=23 | 28 | 32 | 33);
     for signal in (1..=64).filter(|signal| ends(*signal)) {
-        let name = herder::herd::signal_name(u8::try_from(signal).unwrap());
+        let name = herder_core::signal_name(u8::try_from(signal).unwrap());
         herder.logs(&format!("killed by {name}"));
     }
     herder.is("all are replaced", |status| {

@@ -3,7 +3,7 @@
 use crate::systemd::{Herder, Unit};
 use crate::wait::until;
 use crate::workers::{misbehave, shell};
-use herder::wire::status::{Status, Worker};
+use herder_wire::status::{Status, Worker};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
@@ -102,7 +102,7 @@ fn connections_that_wait_are_counted() {
         eprintln!("in part skipped: there is no ss(8) to compare with");
         return;
     }
-    let numbers = |socket: &herder::wire::status::Socket| socket.waiting.zip(socket.limit);
+    let numbers = |socket: &herder_wire::status::Socket| socket.waiting.zip(socket.limit);
     assert_eq!(ss("-tn", &address.to_string()), numbers(web));
     assert_eq!(ss("-xn", path.to_str().unwrap()), numbers(admin));
     drop((clients, others));

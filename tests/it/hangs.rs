@@ -2,7 +2,7 @@
 
 use crate::systemd::{Herder, Unit};
 use crate::workers::{REPORT, kill, listener, misbehave};
-use herder::wire::status::{ExitCause, State, Status, Worker};
+use herder_wire::status::{ExitCause, State, Status, Worker};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Read;

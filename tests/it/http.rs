@@ -3,7 +3,7 @@
 use crate::systemd::{Herder, Unit};
 use crate::wait::{PATIENCE, until};
 use crate::workers::{kill, misbehave};
-use herder::wire::status::Status;
+use herder_wire::status::Status;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
@@ -83,7 +83,7 @@ fn there_are_metrics_a_page_and_the_status() {
     assert!(metrics.body.ends_with("# EOF\n"), "{metrics:?}");
 
     let page = ask(address, get("/"));
-    assert_eq!(page.body, herder::wire::page::HTML);
+    assert_eq!(page.body, herder_wire::page::HTML);
     for line in ["Content-Security-Policy: default-src 'none'", "X-Content-Type-Options: nosniff"] {
         assert!(page.head.contains(line), "{page:?}");
     }

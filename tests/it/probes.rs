@@ -3,7 +3,7 @@
 use crate::systemd::Unit;
 use crate::wait::until;
 use crate::workers::{misbehave, script};
-use herder::wire::status::{ExitCause, State};
+use herder_wire::status::{ExitCause, State};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -115,7 +115,7 @@ fn a_url_without_it_is_about_the_instance_and_nobody_is_touched() {
     herder.logs("the probe fails no longer");
     let status = herder.is("all is well", |status| status.state == State::Serving);
     let ids =
-        |workers: &[herder::wire::status::Worker]| workers.iter().map(|w| w.id).collect::<Vec<_>>();
+        |workers: &[herder_wire::status::Worker]| workers.iter().map(|w| w.id).collect::<Vec<_>>();
     assert_eq!(ids(&status.workers), ids(&before));
 }
 

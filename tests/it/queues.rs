@@ -5,8 +5,8 @@ use crate::contract::report;
 use crate::systemd::{Herder, Unit};
 use crate::wait::until;
 use crate::workers::{REPORT, kill, listener};
-use herder::linux::sockets::bind_group;
-use herder::wire::address::Address;
+use herder_linux::sockets::bind_group;
+use herder_wire::address::Address;
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -262,7 +262,7 @@ fn each_slot_has_its_cpu() {
     let settings = REPORT.replace("workers = 1", "workers = 3\ncpu-affinity = \"slot\"");
     let herder = Unit::new(&settings).socket("web", listener()).start();
     herder.serves(3);
-    let allowed = herder::linux::allowed_cpus().unwrap();
+    let allowed = herder_linux::allowed_cpus().unwrap();
     for worker in herder.status().workers {
         let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid.unwrap()));
         let status = status.unwrap();

@@ -2,7 +2,7 @@
 
 use crate::systemd::Unit;
 use crate::workers::{misbehave, shell};
-use herder::wire::status::{Evidence, WorkerState};
+use herder_wire::status::{Evidence, WorkerState};
 use std::time::{Duration, Instant};
 
 fn unit(settings: &str, steps: &str) -> Unit {
@@ -33,7 +33,7 @@ fn a_readiness_nobody_saw_is_called_assumed() {
 fn what_was_assumed_becomes_known() {
     let herder = unit("ready-after = \"1ms\"\n", "wait 300 ready").start();
     assert_eq!(herder.serves(1)[0].evidence, Some(Evidence::Assumed));
-    let known = |worker: &herder::wire::status::Worker| worker.evidence == Some(Evidence::Notified);
+    let known = |worker: &herder_wire::status::Worker| worker.evidence == Some(Evidence::Notified);
     herder.is("the worker is known to be ready", |status| status.workers.iter().all(known));
 }
 
@@ -113,7 +113,7 @@ fn max_starting_bounds_how_many_start_together() {
     let herder = Unit::new(&format!("{settings}{}", misbehave("wait 50 ready"))).start();
     let status = herder.is("all are ready, and never two were starting", |status| {
         let starting =
-            |worker: &&herder::wire::status::Worker| worker.state == WorkerState::Starting;
+            |worker: &&herder_wire::status::Worker| worker.state == WorkerState::Starting;
         assert!(status.workers.iter().filter(starting).count() <= 1, "{status:#?}");
         status.ready == 4
     });

@@ -4,7 +4,7 @@ use crate::client::Control;
 use crate::systemd::{Herder, Unit};
 use crate::wait::until;
 use crate::workers::{misbehave, script};
-use herder::wire::status::{Verdict, WorkerState};
+use herder_wire::status::{Verdict, WorkerState};
 use std::fs;
 
 fn settings(workers: u32, steps: &str) -> String {
@@ -31,7 +31,7 @@ fn a_reload_replaces_every_worker_and_never_has_fewer_ready() {
     herder.is("all are of generation 2", |status| {
         assert!(status.ready >= 3, "{status:#?}");
         // Wanted, and one more: max-surge = 1.
-        let alive = |worker: &&herder::wire::status::Worker| {
+        let alive = |worker: &&herder_wire::status::Worker| {
             matches!(worker.state, WorkerState::Starting | WorkerState::Ready)
         };
         assert!(status.workers.iter().filter(alive).count() <= 4, "{status:#?}");

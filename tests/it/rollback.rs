@@ -2,7 +2,7 @@
 
 use crate::systemd::{Herder, Unit};
 use crate::workers::{kill, misbehave, shell};
-use herder::wire::status::Verdict;
+use herder_wire::status::Verdict;
 use nix::sys::signal::Signal;
 use std::fs;
 
@@ -32,7 +32,7 @@ fn a_broken_version_fails_with_the_reason_and_the_old_workers_are_untouched() {
         assert!(said.err.contains("reload failed") && said.err.contains(words), "{}", said.err);
         assert!(said.err.contains("rolled back to generation 1"), "{}", said.err);
         let after = herder.serves(3);
-        let pids = |workers: &[herder::wire::status::Worker]| -> Vec<Option<u32>> {
+        let pids = |workers: &[herder_wire::status::Worker]| -> Vec<Option<u32>> {
             workers.iter().map(|worker| worker.pid).collect()
         };
         assert_eq!(pids(&before), pids(&after));

@@ -3,7 +3,7 @@
 use crate::client::{Running, Said, command};
 use crate::systemd::{Herder, Unit};
 use crate::workers::{listener, misbehave};
-use herder::wire::status::Changed;
+use herder_wire::status::Changed;
 
 fn unit(settings: &str) -> Unit {
     Unit::new(&format!("workers = 2\nready = \"notify\"\n{settings}{}", misbehave("ready")))

@@ -6,8 +6,8 @@
 //! the guard finds processes that left every session and group it knows.
 
 use crate::wait::{PATIENCE, until};
-use herder::linux::child;
-use herder::linux::spawn::{Child, Program, spawn};
+use herder_linux::child;
+use herder_linux::spawn::{Child, Program, spawn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -2,8 +2,8 @@
 
 use crate::chromium::Chromium;
 use crate::fixture::{EVIL, json, status};
-use herder::wire::host::{Host, Silent};
-use herder::wire::page;
+use herder_wire::host::{Host, Silent};
+use herder_wire::page;
 use serde_json::json;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

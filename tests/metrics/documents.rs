@@ -1,8 +1,8 @@
 //! What the manual, the rules and the dashboard call metrics is what the code calls them, and the reverse.
 
 use crate::chromium::decoded;
-use herder::wire::openmetrics::{Kind, SERIES};
-use herder::wire::page;
+use herder_wire::openmetrics::{Kind, SERIES};
+use herder_wire::page;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;

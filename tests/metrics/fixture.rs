@@ -1,7 +1,7 @@
 //! Made-up instances.
 
-use herder::wire::host::Host;
-use herder::wire::status::Status;
+use herder_wire::host::Host;
+use herder_wire::status::Status;
 use serde_json::{Value, json};
 
 /// What a worker says that would like to be more than text.

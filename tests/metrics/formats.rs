@@ -2,8 +2,8 @@
 
 use crate::fixture::status;
 use crate::tools::{program, python_with, run};
-use herder::wire::host::{Host, Silent};
-use herder::wire::openmetrics::{Format, SERIES, render_host};
+use herder_wire::host::{Host, Silent};
+use herder_wire::openmetrics::{Format, SERIES, render_host};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use crate::systemd::{Herder, Unit};
 use crate::tmux::{self, Terminal, quoted};
 use crate::workers::listener;
-use herder::wire::status::{Verdict, Worker};
+use herder_wire::status::{Verdict, Worker};
 
 /// The demonstration's workers, which serve.
 fn serving(workers: u32) -> Herder {

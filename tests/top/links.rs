@@ -96,6 +96,6 @@ fn several_instances_are_a_list() {
     assert_eq!(terminal.ends(), 0);
 }
 
-fn named(name: &str, status: herder::wire::status::Status) -> herder::wire::status::Status {
-    herder::wire::status::Status { name: name.to_owned(), ..status }
+fn named(name: &str, status: herder_wire::status::Status) -> herder_wire::status::Status {
+    herder_wire::status::Status { name: name.to_owned(), ..status }
 }

@@ -5,7 +5,7 @@ use crate::html::{DARK, LIGHT, page};
 use crate::scene;
 use crate::standin::StandIn;
 use crate::tmux::{self, Terminal, quoted};
-use herder::wire::status::Status;
+use herder_wire::status::Status;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,6 +1,6 @@
 //! Made-up instances that look like real ones do on a day with some trouble.
 
-use herder::wire::status::{
+use herder_wire::status::{
     Counters, Evidence, ExitCause, LastExit, PastReload, Phase, Progress, Socket, State, Status,
     Usage, Verdict, Worker, WorkerState,
 };

@@ -1,8 +1,8 @@
 //! A made-up herder: says over a real control socket what a test wants it to say.
 
-use herder::wire::control::{Call, Failure, Method, Received, Reply, failed, receive};
-use herder::wire::status::Status;
-use herder::wire::varlink::Frames;
+use herder_wire::control::{Call, Failure, Method, Received, Reply, failed, receive};
+use herder_wire::status::Status;
+use herder_wire::varlink::Frames;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;

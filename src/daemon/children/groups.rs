@@ -3,9 +3,9 @@
 //! A worker is worth more than its cgroup: what cannot be made is said once, and workers go without. Unless
 //! the settings limit what is in it: then there is no worker without.
 
-use crate::herd::WorkerId;
-use crate::linux::cgroup::{Entrance, Group, Limit, PREFIX, Tree};
-use crate::linux::spawn::SpawnError;
+use herder_core::WorkerId;
+use herder_linux::cgroup::{Entrance, Group, Limit, PREFIX, Tree};
+use herder_linux::spawn::SpawnError;
 use std::fmt::Display;
 use std::io;
 

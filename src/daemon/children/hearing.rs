@@ -3,9 +3,9 @@
 use super::Children;
 use super::memory::Memory;
 use crate::daemon::token::Token;
-use crate::herd::{Event, Span, WorkerId};
-use crate::linux::poll::{Interest, Poll};
-use crate::wire::notify::{MAX_DATAGRAM, Message, Watchdog};
+use herder_core::{Event, Span, WorkerId};
+use herder_linux::poll::{Interest, Poll};
+use herder_wire::notify::{MAX_DATAGRAM, Message, Watchdog};
 
 /// Datagrams read from one worker in one turn. A worker that sends more is not listened to for a
 /// while: its own queue fills, and it waits or loses, as it likes.

@@ -1,9 +1,9 @@
 //! Looks at workers: whether they wait on their sockets.
 
 use super::Children;
-use crate::herd::WorkerId;
-use crate::linux::sight::{self, Sight};
-use crate::linux::sockets::Socket;
+use herder_core::WorkerId;
+use herder_linux::sight::{self, Sight};
+use herder_linux::sockets::Socket;
 
 impl Children {
     /// Looks whether a worker waits on one of its sockets; `sockets` are all that herder has.

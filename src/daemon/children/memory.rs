@@ -6,10 +6,10 @@
 
 use super::{Child, Children, SIGKILL};
 use crate::daemon::token::Token;
-use crate::herd::{Event, Span, WorkerId};
-use crate::linux::cgroup::{Tree, oom_kills};
-use crate::linux::child::RawExit;
-use crate::linux::poll::{Interest, Poll};
+use herder_core::{Event, Span, WorkerId};
+use herder_linux::cgroup::{Tree, oom_kills};
+use herder_linux::child::RawExit;
+use herder_linux::poll::{Interest, Poll};
 use std::fs::File;
 
 /// How long a process may take to end that the kernel has killed; SIGKILL after that is another's.

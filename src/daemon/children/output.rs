@@ -2,9 +2,9 @@
 //!
 //! herder is in no worker's way to the journal: what it opens it passes on, and closes.
 
-use crate::herd::WorkerId;
-use crate::linux::journal::{self, Stream};
-use crate::log::Priority;
+use crate::log::LogLevel;
+use herder_core::WorkerId;
+use herder_linux::journal::{self, Stream};
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 
@@ -15,7 +15,7 @@ pub struct Output {
     has_told: bool,
     /// Workers in a row for which there was no stream.
     without: u64,
-    notes: Vec<(Priority, String)>,
+    notes: Vec<(LogLevel, String)>,
 }
 
 impl Output {
@@ -34,7 +34,7 @@ impl Output {
             if !std::mem::replace(&mut self.has_told, true) {
                 let text = "`syslog-identifier` has no use here: standard error is not the journal, \
                             ignoring";
-                self.notes.push((Priority::Notice, text.to_owned()));
+                self.notes.push((LogLevel::Notice, text.to_owned()));
             }
             return None;
         }
@@ -46,7 +46,7 @@ impl Output {
                         "the journal has streams for workers again: {before} workers before \
                          {worker} write into herder's own"
                     );
-                    self.notes.push((Priority::Notice, text));
+                    self.notes.push((LogLevel::Notice, text));
                 }
                 Some(stream)
             }
@@ -57,7 +57,7 @@ impl Output {
                         "the journal has no stream for {worker} ({why}): it writes into herder's \
                          own, and so do others as long as that goes on"
                     );
-                    self.notes.push((Priority::Warning, text));
+                    self.notes.push((LogLevel::Warning, text));
                 }
                 None
             }
@@ -65,7 +65,7 @@ impl Output {
     }
 
     /// What somebody should know.
-    pub fn notes(&mut self) -> Vec<(Priority, String)> {
+    pub fn notes(&mut self) -> Vec<(LogLevel, String)> {
         std::mem::take(&mut self.notes)
     }
 }

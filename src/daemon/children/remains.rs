@@ -5,10 +5,10 @@
 
 use super::{Child, Children, Life, SIGKILL};
 use crate::daemon::token::Token;
-use crate::herd::{Event, WorkerId};
-use crate::linux::cgroup::Group;
-use crate::linux::child;
-use crate::linux::poll::{Interest, Poll};
+use herder_core::{Event, WorkerId};
+use herder_linux::cgroup::Group;
+use herder_linux::child;
+use herder_linux::poll::{Interest, Poll};
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 

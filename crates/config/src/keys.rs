@@ -1,0 +1,57 @@
+//! The one table of settings: what each key is called, takes and means. Reading, suggestions,
+//! `herder check` and the test that compares herder.toml(5) all go by it.
+
+mod elastic;
+mod hang;
+mod limits;
+mod operation;
+mod program;
+mod queues;
+pub mod scaling;
+mod workers;
+
+use super::key::Key;
+
+/// The most workers anybody may ask for: beyond it is a mistake, not a machine.
+pub const MOST_WORKERS: u32 = herder_wire::control::MOST_WORKERS;
+
+const SPAN: &str = "a time span";
+const NO_DEFAULT: &str = "not set";
+
+/// Every setting, in the order of the manual.
+pub static KEYS: &[Key] = &ALL;
+
+const PARTS: [&[Key]; 8] = [
+    program::KEYS,
+    workers::KEYS,
+    scaling::KEYS,
+    hang::KEYS,
+    operation::KEYS,
+    elastic::KEYS,
+    queues::KEYS,
+    limits::KEYS,
+];
+
+const COUNT: usize = {
+    let (mut count, mut part) = (0, 0);
+    while part < PARTS.len() {
+        count += PARTS[part].len();
+        part += 1;
+    }
+    count
+};
+
+static ALL: [Key; COUNT] = {
+    let mut all = [PARTS[0][0]; COUNT];
+    let (mut count, mut part) = (0, 0);
+    while part < PARTS.len() {
+        let mut row = 0;
+        while row < PARTS[part].len() {
+            all[count] = PARTS[part][row];
+            count += 1;
+            row += 1;
+        }
+        part += 1;
+    }
+    all
+};

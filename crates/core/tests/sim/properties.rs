@@ -1,0 +1,502 @@
+//! What must hold, whatever happens. The watch looks at a herd from outside: its orders, and its
+//! public view before and after each event.
+
+use super::answers::Answers;
+use super::behaviour::{Fault, Quality};
+use super::queues::Queues;
+use super::wear::Wears;
+use super::world::has_process;
+use herder_core::{
+    Action, Condition, Event, Evidence, Generation, Herd, Manner, Notice, Policy, Ready, Report,
+    Request, Sight, SlotId, Span, Time, Verdict, WorkerId, WorkerState,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Default)]
+pub struct Watch {
+    answers: Answers,
+    wears: Wears,
+    before: BTreeMap<WorkerId, (SlotId, WorkerState)>,
+    /// The most slots wanted since no worker was on its way out and no reload under way.
+    peak: u32,
+    wanted_before: u32,
+    accepted: BTreeSet<Generation>,
+    answered: BTreeMap<Generation, Verdict>,
+    /// In this turn.
+    just_answered: BTreeSet<Generation>,
+    good_before: Option<Generation>,
+    instant: (Time, usize),
+    stop_by: Option<Time>,
+    stops: u32,
+    ready_sent: bool,
+    stopping_sent: bool,
+    reloading: bool,
+    escalated: bool,
+    status_at: Vec<Time>,
+    /// Turns in a row in which nothing happened but that time passed, at one instant.
+    ticks: (Time, u32),
+    /// The caller has ended the turn with `tell`.
+    pub turn_ends: bool,
+    /// Since when each worker has been ready, and when it is to be trusted.
+    trusted_at: BTreeMap<WorkerId, Time>,
+    started_at: BTreeMap<WorkerId, Time>,
+    /// When some trusted worker was last ready, or nobody was wanted.
+    trust: Time,
+    /// Failures of each slot since then.
+    failures: BTreeMap<SlotId, u32>,
+    /// Starting workers that are being looked at, and what was seen of others at the last look.
+    looks: BTreeMap<WorkerId, Option<Sight>>,
+}
+
+fn states(herd: &Herd) -> BTreeMap<WorkerId, (SlotId, WorkerState)> {
+    herd.view().map(|worker| (worker.id, (worker.slot, worker.state))).collect()
+}
+
+fn ready_slots(states: &BTreeMap<WorkerId, (SlotId, WorkerState)>, wanted: u32) -> u32 {
+    let slots: BTreeSet<SlotId> = states
+        .values()
+        .filter(|(slot, state)| *state == WorkerState::Ready && slot.0 < wanted)
+        .map(|(slot, _)| *slot)
+        .collect();
+    slots.len() as u32
+}
+
+/// Slots that have a worker which is not on its way out, counted from 0 up.
+fn active_slots(states: &BTreeMap<WorkerId, (SlotId, WorkerState)>) -> u32 {
+    let active = states
+        .values()
+        .filter(|(_, state)| matches!(state, WorkerState::Starting | WorkerState::Ready));
+    active.map(|(slot, _)| slot.0 + 1).max().unwrap_or(0)
+}
+
+impl Watch {
+    pub fn before(&mut self, now: Time, herd: &Herd, event: &Event) {
+        self.answers.before(now, herd, event);
+        self.before = states(herd);
+        self.good_before = Some(herd.generation());
+        self.just_answered.clear();
+        self.wanted_before = herd.strength().0;
+        match event {
+            Event::Reload { generation, .. } => {
+                self.accepted.insert(*generation);
+            }
+            Event::Stop => self.stops += 1,
+            _ => {}
+        }
+    }
+
+    pub fn after(
+        &mut self,
+        now: Time,
+        herd: &Herd,
+        event: &Event,
+        actions: &[Action],
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
+        self.answers.after(now, herd, actions, policies);
+        self.bounded_work(now, actions, herd);
+        self.capacity(herd, actions, policies);
+        self.processes(herd, actions, policies);
+        self.systemd(now, actions);
+        self.answers(actions);
+        self.the_end(now, event, actions, policies);
+        self.trust(now, herd, actions, policies);
+        self.looks(herd, event, actions, policies);
+        self.wears.after(now, herd, event, actions, policies);
+        // A deadline that has come and stays would have the loop turn for ever. (What systemd is to be told
+        // is done at the end of a turn.)
+        let deadline = herd.deadline();
+        self.ticks = match (event, self.ticks) {
+            (Event::Tick, (at, ticks)) if at == now => (now, ticks + u32::from(self.turn_ends)),
+            _ => (now, 0),
+        };
+        assert!(
+            self.ticks.1 < 4 || deadline.is_none_or(|time| time > now),
+            "due at {deadline:?}: {:?} {}",
+            herd.condition(),
+            herd.status_line()
+        );
+    }
+
+    /// The herd gets somewhere: no instant without end.
+    fn bounded_work(&mut self, now: Time, actions: &[Action], herd: &Herd) {
+        if self.instant.0 != now {
+            self.instant = (now, 0);
+        }
+        self.instant.1 += 1 + actions.len();
+        let bound = 400 + 100 * (herd.strength().0 as usize + self.before.len());
+        assert!(self.instant.1 < bound, "{} events and orders in one instant", self.instant.1);
+    }
+
+    /// Never fewer ready workers than `workers - max-unavailable` because of herder's own orders.
+    fn capacity(&self, herd: &Herd, actions: &[Action], policies: &BTreeMap<Generation, Policy>) {
+        if herd.condition() == Condition::Stopping {
+            return;
+        }
+        let after = states(herd);
+        let wanted = herd.strength().0;
+        // What would be ready had nothing been drained: drained workers that were ready before, or
+        // became so in this very turn.
+        let mut undrained = after.clone();
+        let mut drained_ready = false;
+        for action in actions {
+            let Action::Drain { worker } = action else { continue };
+            let Some((_, state)) = self.before.get(worker) else { continue };
+            if self.answers.unwanted.contains(worker) {
+                continue;
+            }
+            let got_ready = actions.iter().any(|action| {
+                matches!(action, Action::Report(Report::Ready { worker: ready, .. }) if ready == worker)
+            });
+            if (*state == WorkerState::Ready || got_ready)
+                && let Some(entry) = undrained.get_mut(worker)
+            {
+                entry.1 = WorkerState::Ready;
+                drained_ready = true;
+            }
+        }
+        if !drained_ready {
+            return;
+        }
+        let in_force = self.in_force(herd, policies);
+        let allowed = in_force.iter().map(|policy| policy.max_unavailable.down(wanted)).max();
+        let floor =
+            ready_slots(&undrained, wanted).min(wanted.saturating_sub(allowed.unwrap_or(0)));
+        let ready = ready_slots(&after, wanted);
+        assert!(
+            ready >= floor,
+            "{ready} slots ready after draining, {floor} promised, {wanted} wanted"
+        );
+    }
+
+    /// At most wanted + max-surge + max-draining processes, counted whenever one is started.
+    fn processes(
+        &mut self,
+        herd: &Herd,
+        actions: &[Action],
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
+        let after = states(herd);
+        let leaving = self.before.values().any(|(_, state)| {
+            has_process(*state) && !matches!(state, WorkerState::Starting | WorkerState::Ready)
+        });
+        let wanted = herd.strength().0;
+        let highest = active_slots(&after).max(active_slots(&self.before)).max(wanted);
+        let highest = highest.max(self.wanted_before);
+        let reloading = self.accepted.len() > self.answered.len();
+        self.peak = if leaving || reloading { self.peak.max(highest) } else { highest };
+        if !actions.iter().any(|action| matches!(action, Action::Spawn { .. })) {
+            return;
+        }
+        let live = after.values().filter(|(_, state)| has_process(*state)).count() as u32;
+        let bound =
+            policies.values().map(|policy| policy.most_processes_since(wanted, self.peak)).max();
+        assert!(Some(live) <= bound, "{live} processes, {bound:?} allowed, peak {}", self.peak);
+    }
+
+    /// What systemd is told makes sense to systemd.
+    fn systemd(&mut self, now: Time, actions: &[Action]) {
+        let over = |action: &Action| {
+            let end = matches!(action, Action::Answer { .. });
+            end || matches!(action, Action::Notify(Notice::Stopping | Notice::Ready))
+        };
+        let forced = actions.iter().any(over);
+        for action in actions {
+            let Action::Notify(notice) = action else { continue };
+            match notice {
+                Notice::Ready => {
+                    assert!(!self.stopping_sent, "READY=1 after STOPPING=1");
+                    self.ready_sent = true;
+                    self.reloading = false;
+                }
+                Notice::Reloading(at) => {
+                    assert!(self.ready_sent && !self.stopping_sent && !self.reloading);
+                    assert_eq!(*at, now);
+                    self.reloading = true;
+                }
+                Notice::Stopping => {
+                    assert!(!self.stopping_sent, "STOPPING=1 twice");
+                    self.stopping_sent = true;
+                }
+                Notice::Watchdog => {
+                    assert!(self.ready_sent, "WATCHDOG=1 before READY=1 arms the watchdog early");
+                    assert!(!self.stopping_sent, "WATCHDOG=1 after STOPPING=1 arms it again");
+                }
+                Notice::Status(text) => {
+                    assert!(!text.contains('\n') && text.len() < 2_000, "{text:?}");
+                    let last = self.status_at.last().copied();
+                    assert!(
+                        forced || last.is_none_or(|last| now.0 - last.0 >= 1_000_000),
+                        "STATUS twice within a second"
+                    );
+                    self.status_at.push(now);
+                }
+                Notice::Extend => {}
+            }
+        }
+    }
+
+    /// The policies this turn may go by: of the generation that was good before it, of the one that
+    /// is now, and of the one that is being brought in.
+    fn in_force<'a>(
+        &self,
+        herd: &Herd,
+        policies: &'a BTreeMap<Generation, Policy>,
+    ) -> Vec<&'a Policy> {
+        let coming = self.accepted.iter().filter(|generation| {
+            !self.answered.contains_key(generation) || self.just_answered.contains(generation)
+        });
+        let generations = [self.good_before, Some(herd.generation())].into_iter().flatten();
+        generations
+            .chain(coming.copied())
+            .filter_map(|generation| policies.get(&generation))
+            .collect()
+    }
+
+    /// Nobody gives up before the promised number of failures, or the promised time, has passed
+    /// since a worker that had proved itself was last there.
+    fn trust(
+        &mut self,
+        now: Time,
+        herd: &Herd,
+        actions: &[Action],
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
+        let trusted = self.before.iter().any(|(id, (_, state))| {
+            *state == WorkerState::Ready && self.trusted_at.get(id).is_some_and(|at| *at <= now)
+        });
+        if trusted || self.wanted_before == 0 {
+            self.trust = now;
+            self.failures.clear();
+        }
+        for action in actions {
+            let Action::Report(report) = action else { continue };
+            match report {
+                Report::Started { worker, .. } => {
+                    self.started_at.insert(*worker, now);
+                }
+                Report::Ready { worker, .. } => {
+                    let view = herd.view().find(|view| view.id == *worker);
+                    if let Some(policy) = view.and_then(|view| policies.get(&view.generation)) {
+                        self.trusted_at.insert(*worker, now + policy.min_lifetime);
+                    }
+                }
+                Report::Retiring { worker, .. }
+                | Report::Ended { worker, manner: Manner::Retired, .. }
+                    if self.before.get(worker).is_some_and(|(_, s)| *s == WorkerState::Ready)
+                        && self
+                            .started_at
+                            .get(worker)
+                            .is_some_and(|at| (now - *at).0 >= 100_000) =>
+                {
+                    // The core takes only lives of some length for work.
+                    self.trust = now;
+                    self.failures.clear();
+                }
+                Report::NotStarted { slot, .. }
+                | Report::TimedOut { slot, .. }
+                | Report::Hung { slot, .. }
+                | Report::Ended { slot, manner: Manner::BeforeReady | Manner::Young, .. } => {
+                    *self.failures.entry(*slot).or_default() += 1;
+                }
+                Report::Escalating { code, .. } if *code != 78 => {
+                    let policy = &policies[&herd.generation()];
+                    let long = now - self.trust >= policy.crash_after;
+                    let count = |slot| self.failures.get(&SlotId(slot)).copied().unwrap_or(0);
+                    let often = (0..self.wanted_before.min(herd.strength().0))
+                        .all(|slot| count(slot) >= policy.crash_burst);
+                    assert!(
+                        long || often,
+                        "gave up too early: {:?} of {}: {report}",
+                        self.failures,
+                        policy.crash_burst
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A worker is looked at only while it is starting and where that counts, one look at a time; and
+    /// what makes it ready is what its settings allow.
+    fn looks(
+        &mut self,
+        herd: &Herd,
+        event: &Event,
+        actions: &[Action],
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
+        let waits = match event {
+            // What nobody has ordered is nothing.
+            Event::Seen { worker, sight } if self.looks.get(worker) == Some(&None) => {
+                self.looks.insert(*worker, Some(sight.clone()));
+                (*sight == Sight::Waiting).then_some(*worker)
+            }
+            _ => None,
+        };
+        for action in actions {
+            match action {
+                Action::Look { worker } => {
+                    let view = herd.view().find(|view| view.id == *worker).expect("it is known");
+                    let policy = &policies[&view.generation];
+                    // It may be told to stop in the same turn.
+                    let before = self.before.get(worker).map(|(_, state)| *state);
+                    assert_eq!(before, Some(WorkerState::Starting), "{worker}");
+                    assert!(matches!(policy.ready, Ready::Auto | Ready::Accepting));
+                    assert!(policy.has_socket);
+                    let before = self.looks.insert(*worker, None);
+                    assert_ne!(before, Some(None), "{worker} is looked at twice at a time");
+                }
+                Action::Report(Report::Ready { worker, generation, evidence, .. }) => {
+                    let policy = &policies[generation];
+                    let seen = self.looks.get(worker).cloned().flatten();
+                    let allowed = match evidence {
+                        Evidence::Notified => {
+                            matches!(policy.ready, Ready::Auto | Ready::Notify)
+                                && *event == Event::Ready { worker: *worker }
+                        }
+                        Evidence::Accepting => waits == Some(*worker),
+                        Evidence::Executed => policy.ready == Ready::Exec,
+                        Evidence::Assumed if policy.ready == Ready::Auto && policy.has_socket => {
+                            // Or the next look is on its way already.
+                            matches!(seen, Some(Sight::Unreadable(_)))
+                                || self.looks.get(worker) == Some(&None)
+                        }
+                        Evidence::Assumed => matches!(policy.ready, Ready::Auto | Ready::Alive),
+                    };
+                    assert!(allowed, "{worker} is ready: {evidence}, by {policy:?}");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Every accepted reload is answered, once.
+    fn answers(&mut self, actions: &[Action]) {
+        for action in actions {
+            if let Action::Answer { generation, verdict } = action {
+                assert!(self.accepted.contains(generation), "an answer nobody waits for");
+                self.just_answered.insert(*generation);
+                let before = self.answered.insert(*generation, verdict.clone());
+                assert_eq!(before, None, "{generation} answered twice");
+            }
+        }
+    }
+
+    fn the_end(
+        &mut self,
+        now: Time,
+        event: &Event,
+        actions: &[Action],
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
+        if matches!(event, Event::Stop) || self.escalated {
+            let delay = policies.values().map(|policy| policy.stop_delay.0).max().unwrap_or(0);
+            let drain = policies.values().map(|policy| policy.stop_timeout.0).max().unwrap_or(0);
+            // Killing waits ten seconds for what cannot be killed; the rest is rounding.
+            let by = Time(now.0 + delay + drain + 11_000_000);
+            self.stop_by.get_or_insert(by);
+        }
+        if let Some(by) = self.stop_by {
+            assert!(now <= by, "still there after its stop should have been over at {by}");
+        }
+        for action in actions {
+            match action {
+                Action::Report(Report::Escalating { code, .. }) => {
+                    assert_ne!(*code, 0, "an escalation has to fail");
+                    let serves = self.before.iter().any(|(id, (_, state))| {
+                        let hangs = |action: &Action| *action == Action::Abort { worker: *id };
+                        let ended = matches!(event, Event::Exited { worker, .. } if worker == id)
+                            || matches!(event, Event::Stopping { worker } if worker == id)
+                            || actions.iter().any(hangs);
+                        *state == WorkerState::Ready && !ended
+                    });
+                    assert!(!serves, "escalated while a worker served");
+                    assert_eq!(self.stops, 0, "escalated while stopping");
+                    self.escalated = true;
+                }
+                Action::Exit { code } => {
+                    assert_eq!(*code != 0, self.escalated, "exit {code}");
+                    for generation in &self.accepted {
+                        assert!(
+                            self.answered.contains_key(generation),
+                            "{generation} never answered"
+                        );
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// It was told to stop, or gives up.
+    pub fn is_ending(&self) -> bool {
+        self.stops > 0 || self.escalated
+    }
+
+    /// Herder was stopped for so long.
+    pub fn stood_still(&mut self, span: Span) {
+        self.answers.stood_still(span);
+    }
+
+    /// A slot that is no longer wanted leaves nothing in its queues.
+    pub fn queues_are_left_empty(
+        &self,
+        now: Time,
+        herd: &Herd,
+        actions: &[Action],
+        queues: &mut Queues,
+        patience: Span,
+    ) {
+        let asked_for = &self.answers.unwanted;
+        queues.leaves_in_time(now, herd, &self.before, actions, asked_for, patience);
+    }
+
+    /// Asked for in peace, and done.
+    pub fn was_done(&self, herd: &Herd, what: Request) {
+        self.answers.was_done(herd, what);
+    }
+
+    /// The trouble is over for long, and every worker works: whoever is worn was replaced.
+    pub fn nobody_is_forgotten(
+        &self,
+        now: Time,
+        herd: &Herd,
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
+        self.wears.at_the_end(now, herd, policies);
+    }
+
+    /// The trouble is over for long: the herd is whole, or as whole as its files allow.
+    pub fn at_the_end(&self, herd: &Herd, qualities: &BTreeMap<Generation, Quality>) {
+        let (wanted, ready) = herd.strength();
+        let broken = matches!(qualities[&herd.generation()], Quality::Broken(_));
+        // A service that works for some seconds at a time can pass for one that works.
+        let works_at_times = matches!(
+            qualities[&herd.generation()],
+            Quality::Broken(
+                Fault::ReadyThenDies(_) | Fault::DiesAfter(_) | Fault::ReadyThenHangs(_)
+            )
+        );
+        self.answers.at_the_end();
+        assert!(!self.escalated, "escalated, yet alive");
+        assert!(!self.reloading, "RELOADING=1 was never followed by READY=1");
+        assert_ne!(herd.condition(), Condition::Reloading, "a reload without end");
+        for generation in &self.accepted {
+            assert!(self.answered.contains_key(generation), "{generation} never answered");
+        }
+        if broken {
+            // Good once (it was brought in), broken now: somebody must still serve, or it had escalated.
+            assert!(
+                ready > 0 || wanted == 0 || works_at_times,
+                "nobody serves and herder has not given up"
+            );
+            return;
+        }
+        assert_eq!(ready, wanted, "not at full strength");
+        for worker in herd.view().filter(|worker| worker.state == WorkerState::Ready) {
+            let right = worker.generation == herd.generation();
+            assert!(right, "a worker of a generation that was given up");
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Single stories, told step by step: what the random runs reach, with the exact outcome.
+
+use super::story::{CRASH, Story, policy};
+use herder_core::{
+    Action, Amount, Cause, Condition, Event, Exit, Generation, Notice, Outcome, Policy, Ready,
+    ReadyWhen, Report, Request, RequestId, Sight, SlotId, Span, SpawnFailure, Verdict, WorkerId,
+    WorkerState,
+};
+
+#[test]
+fn a_proved_worker_is_replaced_at_once_and_before_the_dead_is_swept() {
+    let mut story = Story::serving(policy(2));
+    story.tell(Event::Exited { worker: WorkerId(1), exit: CRASH });
+    let spawn = story.actions.iter().position(|a| matches!(a, Action::Spawn { .. }));
+    let sweep = story.actions.iter().position(|a| matches!(a, Action::Sweep { .. }));
+    assert_eq!(story.spawned(), [(3, 0, 1)]);
+    assert!(spawn < sweep, "{:?}", story.actions);
+    assert_eq!(story.herd.counters().crashes, 1);
+}
+
+#[test]
+fn a_young_worker_waits_its_turn() {
+    let mut story = Story::begin(policy(2));
+    story.up(1);
+    story.up(2);
+    story.actions.clear();
+    story.dies(1, Exit::Code(0));
+    assert_eq!(story.spawned(), []);
+    story.pass(Span::millis(101));
+    assert_eq!(story.spawned(), [(3, 0, 1)]);
+}
+
+#[test]
+fn a_broken_canary_changes_nothing() {
+    let mut story = Story::serving(policy(3));
+    story.reload(policy(3));
+    assert_eq!(story.spawned(), [(4, 0, 2)]);
+    story.tell(Event::Spawned { worker: WorkerId(4) });
+    story.dies(4, CRASH);
+    assert_eq!(story.drained(), [0; 0]);
+    let [(2, Verdict::Failed { reason, worker })] = &story.verdicts()[..] else {
+        panic!("{:?}", story.verdicts());
+    };
+    assert_eq!(*worker, Some(WorkerId(4)));
+    assert_eq!(
+        reason,
+        "worker 4 (slot 0) exited with status 1 before it was ready; rolled back to generation 1"
+    );
+    assert_eq!(story.herd.strength(), (3, 3));
+    assert!(
+        story
+            .herd
+            .status_line()
+            .starts_with("3/3 ready, generation 1; reload to generation 2 failed: worker 4")
+    );
+    let notices = story.notices();
+    assert!(matches!(notices[0], Notice::Reloading(_)));
+    assert!(notices.contains(&Notice::Ready), "READY=1 has to follow RELOADING=1: {notices:?}");
+}
+
+#[test]
+fn a_failure_halfway_puts_the_old_back_and_keeps_what_serves() {
+    let mut story = Story::serving(policy(3));
+    story.reload(policy(3));
+    story.up(4);
+    story.up(5);
+    assert_eq!(story.drained(), [1, 2]);
+    story.dies(1, Exit::Code(0));
+    story.dies(2, Exit::Code(0));
+    story.tell(Event::Spawned { worker: WorkerId(6) });
+    story.dies(6, CRASH);
+    // One at a time: the old generation comes up beside the new one before that is drained.
+    assert_eq!(story.spawned().last(), Some(&(7, 0, 1)));
+    story.up(7);
+    assert_eq!(story.drained(), [1, 2, 4]);
+    story.up(8);
+    assert_eq!(story.drained(), [1, 2, 4, 5]);
+    let [(2, Verdict::Failed { reason, .. })] = &story.verdicts()[..] else {
+        panic!("{:?}", story.verdicts());
+    };
+    assert!(reason.ends_with("; rolled back to generation 1"), "{reason}");
+    assert_eq!(story.herd.strength(), (3, 3));
+}
+
+#[test]
+fn a_roll_back_that_cannot_start_says_so_and_leaves_what_serves() {
+    let mut story = Story::serving(policy(2));
+    story.reload(policy(2));
+    story.up(3);
+    story.dies(1, Exit::Code(0));
+    story.tell(Event::Spawned { worker: WorkerId(4) });
+    story.dies(4, CRASH);
+    story.tell(Event::Spawned { worker: WorkerId(5) });
+    story.dies(5, CRASH);
+    let [(2, Verdict::Failed { reason, .. })] = &story.verdicts()[..] else {
+        panic!("{:?}", story.verdicts());
+    };
+    assert!(
+        reason.ends_with("rolled back to generation 1, but its files have changed"),
+        "{reason}"
+    );
+    let ready: Vec<u64> = story
+        .herd
+        .view()
+        .filter(|worker| worker.state == WorkerState::Ready)
+        .map(|worker| worker.id.0)
+        .collect();
+    assert_eq!(ready, [3, 2]);
+}
+
+#[test]
+fn a_canary_that_does_not_speak_for_itself_is_watched_for_a_second() {
+    let auto = Policy { ready: Ready::Auto, ..policy(1) };
+    let mut story = Story::begin(auto.clone());
+    story.up(1);
+    story.pass(Span::secs(20));
+    story.reload(auto);
+    story.tell(Event::Spawned { worker: WorkerId(2) });
+    story.pass(Span::millis(1_999));
+    assert_eq!(story.verdicts(), []);
+    story.pass(Span::millis(1));
+    assert_eq!(story.verdicts(), [(2, Verdict::Done)]);
+}
+
+#[test]
+fn without_surge_the_canary_takes_a_drained_slot() {
+    let frugal =
+        Policy { max_surge: Amount::Number(0), max_unavailable: Amount::Number(1), ..policy(2) };
+    let mut story = Story::serving(frugal.clone());
+    story.reload(frugal);
+    assert_eq!((story.drained(), story.spawned()), (vec![1], vec![(3, 0, 2)]));
+    story.up(3);
+    assert_eq!((story.drained(), story.spawned().len()), (vec![1, 2], 2));
+    story.up(4);
+    assert_eq!(story.verdicts(), [(2, Verdict::Done)]);
+}
+
+#[test]
+fn a_newer_reload_takes_over() {
+    let mut story = Story::serving(policy(2));
+    story.reload(policy(2));
+    story.up(3);
+    story.reload(policy(2));
+    assert_eq!(story.verdicts(), [(2, Verdict::Superseded { by: Generation(3) })]);
+    let reloading = story.notices().iter().filter(|n| matches!(n, Notice::Reloading(_))).count();
+    assert_eq!(reloading, 1, "one RELOADING=1 for the READY=1 that is to come");
+    // What serves counts as the old; what was on its way goes, and makes room for the canary.
+    story.tell(Event::Spawned { worker: WorkerId(4) });
+    assert_eq!(story.drained(), [1, 4]);
+    let canary = story.spawned().last().copied().expect("a canary");
+    assert_eq!(canary.2, 3);
+}
+
+#[test]
+fn a_stop_ends_a_reload_and_everything_else() {
+    let mut story = Story::serving(policy(2));
+    story.reload(policy(2));
+    story.tell(Event::Spawned { worker: WorkerId(3) });
+    story.tell(Event::Stop);
+    assert_eq!(story.verdicts(), [(2, Verdict::Stopped)]);
+    assert_eq!(story.drained(), [1, 3, 2]);
+    for worker in [1, 2, 3] {
+        story.dies(worker, Exit::Code(0));
+    }
+    assert_eq!(story.exit(), Some(0));
+    assert!(!story.notices().contains(&Notice::Ready));
+}
+
+#[test]
+fn the_second_stop_kills() {
+    let mut story = Story::serving(policy(1));
+    story.tell(Event::Stop);
+    story.tell(Event::Stop);
+    assert!(story.actions.contains(&Action::Kill { worker: WorkerId(1) }));
+}
+
+#[test]
+fn before_the_first_ready_a_reload_simply_replaces() {
+    let mut story = Story::begin(policy(2));
+    story.up(1);
+    story.reload(policy(1));
+    assert!(!story.notices().iter().any(|notice| matches!(notice, Notice::Reloading(_))));
+    story.tell(Event::Spawned { worker: WorkerId(2) });
+    let new = story.spawned().last().copied().expect("a worker of the new settings");
+    assert_eq!(new.2, 2);
+    story.up(new.0);
+    assert_eq!(story.verdicts(), [(2, Verdict::Done)]);
+    assert_eq!(story.herd.strength(), (1, 1));
+}
+
+#[test]
+fn a_herd_that_wants_nobody_is_ready_and_still_tries_new_settings() {
+    let mut story = Story::begin(policy(0));
+    assert!(story.notices().contains(&Notice::Ready));
+    story.reload(policy(0));
+    assert_eq!(story.spawned(), [(1, 0, 2)]);
+    story.up(1);
+    assert_eq!(story.drained(), [1]);
+    assert_eq!(story.verdicts(), [(2, Verdict::Done)]);
+    assert_eq!(story.herd.past_reloads().next().map(|past| past.outcome), Some(Outcome::Done));
+}
+
+#[test]
+fn exit_statuses_say_whose_turn_it_is() {
+    // Every attempt dies: 69.
+    let mut story = Story::begin(policy(1));
+    for worker in 1..=5 {
+        story.tell(Event::Spawned { worker: WorkerId(worker) });
+        story.dies(worker, CRASH);
+        story.pass(Span::secs(5));
+    }
+    assert_eq!(story.exit(), Some(69));
+    assert!(story.notices().contains(&Notice::Stopping));
+
+    // Every attempt times out: 75.
+    let mut story = Story::begin(Policy { start_timeout: Span::secs(1), ..policy(1) });
+    for worker in 1..=5 {
+        story.tell(Event::Spawned { worker: WorkerId(worker) });
+        story.pass(Span::secs(1));
+        story.dies(worker, Exit::Code(0));
+        story.pass(Span::secs(5));
+    }
+    assert_eq!(story.exit(), Some(75));
+
+    // The system refuses: 71. Settings that cannot be executed, at the first start: 78 at once.
+    for (cause, tries, status) in [(Cause::System, 5, 71), (Cause::Settings, 1, 78)] {
+        let mut story = Story::begin(policy(1));
+        for worker in 1..=tries {
+            let failure = SpawnFailure { cause, text: "cannot execute /srv/app".to_owned() };
+            story.tell(Event::SpawnFailed { worker: WorkerId(worker), failure });
+            story.pass(Span::secs(5));
+        }
+        assert_eq!(story.exit(), Some(status));
+    }
+}
+
+#[test]
+fn nothing_is_given_up_while_one_worker_serves() {
+    let mut story = Story::serving(policy(2));
+    let mut worker = 2;
+    for _ in 0..40 {
+        story.tell(Event::Spawned { worker: WorkerId(worker) });
+        story.dies(worker, CRASH);
+        story.pass(Span::secs(31));
+        worker = story.spawned().last().map_or(worker, |spawn| spawn.0);
+    }
+    assert_eq!(story.exit(), None);
+    assert_eq!(story.herd.condition(), Condition::Degraded);
+    assert!(
+        story.herd.status_line().starts_with("degraded 1/2: slot 1 "),
+        "{}",
+        story.herd.status_line()
+    );
+}
+
+#[test]
+fn ready_is_told_when_every_slot_had_its_chance() {
+    let mut story = Story::begin(policy(2));
+    story.up(1);
+    assert!(!story.notices().contains(&Notice::Ready));
+    story.tell(Event::Spawned { worker: WorkerId(2) });
+    story.dies(2, CRASH);
+    assert!(story.notices().contains(&Notice::Ready));
+
+    let mut story = Story::begin(Policy { ready_when: ReadyWhen::Any, ..policy(2) });
+    story.up(1);
+    assert!(story.notices().contains(&Notice::Ready));
+}
+
+#[test]
+fn a_late_turn_withholds_the_ping_and_the_next_gives_it() {
+    let mut story = Story::serving(policy(1));
+    let pings = |story: &Story| story.notices().iter().filter(|n| **n == Notice::Watchdog).count();
+    story.now = story.herd.deadline().expect("a ping is due") + Span::secs(8);
+    story.tell(Event::Tick);
+    assert_eq!(pings(&story), 0, "late by more than a quarter of the interval");
+    story.tell(Event::Tick);
+    assert_eq!(pings(&story), 1);
+}
+
+#[test]
+fn scaling_lasts_until_the_next_successful_reload() {
+    let mut story = Story::serving(policy(2));
+    story.tell(Event::Scale { by: 1 });
+    story.up(3);
+    assert_eq!(story.herd.strength(), (3, 3));
+    // A failed reload leaves it …
+    story.reload(policy(2));
+    story.tell(Event::Spawned { worker: WorkerId(4) });
+    story.dies(4, CRASH);
+    assert_eq!(story.herd.strength(), (3, 3));
+    // … a successful one ends it.
+    story.reload(policy(2));
+    for worker in 5..=6 {
+        story.up(worker);
+    }
+    assert_eq!(story.verdicts().last(), Some(&(3, Verdict::Done)));
+    assert_eq!(story.herd.strength(), (2, 2));
+    story.tell(Event::Scale { by: -9 });
+    assert_eq!(story.herd.strength().0, 0);
+}
+
+/// No pair of a worker's state and an event panics, or brings a worker back.
+#[test]
+fn every_event_in_every_state_is_survived() {
+    let failure = SpawnFailure { cause: Cause::System, text: "no".to_owned() };
+    let worker = WorkerId(1);
+    let asked = |number, what| Event::Asked { request: RequestId(number), what };
+    let events = [
+        Event::Tick,
+        Event::Spawned { worker },
+        Event::SpawnFailed { worker, failure },
+        Event::Ready { worker },
+        Event::Seen { worker, sight: Sight::Waiting },
+        Event::Seen { worker, sight: Sight::Unreadable("it hides".to_owned()) },
+        Event::Stopping { worker },
+        Event::Extend { worker, by: Span::MAX },
+        Event::Exited { worker, exit: CRASH },
+        Event::Gone { worker },
+        Event::Checked { generation: Generation(2), outcome: Err("no".to_owned()) },
+        Event::Reload { generation: Generation(2), policy: policy(1) },
+        Event::Refused { reason: "no".to_owned() },
+        Event::Scale { by: -1 },
+        Event::Scale { by: i32::MIN },
+        Event::OutOfMemory { worker, processes: 1 },
+        asked(1, Request::Scale { workers: 2 }),
+        asked(2, Request::Recycle { slot: None }),
+        asked(3, Request::StopWorker { worker }),
+        asked(4, Request::AbortReload),
+        Event::Stop,
+    ];
+    let roads: [&[Event]; 7] = [
+        &[],
+        &[Event::Spawned { worker }],
+        &[Event::Spawned { worker }, Event::Ready { worker }],
+        &[Event::Spawned { worker }, Event::Ready { worker }, Event::Stopping { worker }],
+        &[Event::Spawned { worker }, Event::Ready { worker }, Event::Scale { by: -1 }],
+        &[Event::Spawned { worker }, Event::Ready { worker }, Event::Stop, Event::Stop],
+        &[Event::Spawned { worker }, Event::Exited { worker, exit: CRASH }],
+    ];
+    let seen = Policy { ready: Ready::Auto, has_socket: true, ..policy(1) };
+    for (road, rules) in roads.iter().flat_map(|road| [(road, policy(1)), (road, seen.clone())]) {
+        for first in &events {
+            for second in &events {
+                let mut story = Story::begin(rules.clone());
+                for event in road.iter().chain([first, second]) {
+                    story.tell(event.clone());
+                }
+                story.pass(Span::secs(100));
+                let ids: Vec<u64> = story.spawned().iter().map(|spawn| spawn.0).collect();
+                assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "an id was used twice");
+                let exits = story.actions.iter().filter(|a| matches!(a, Action::Exit { .. }));
+                assert!(exits.count() <= 1);
+                if story.exit().is_some() {
+                    assert!(matches!(story.actions.last(), Some(Action::Exit { .. })));
+                    assert_eq!(story.herd.deadline(), None);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_left_of_the_dead_is_stopped_then_killed() {
+    let mut story = Story::serving(policy(1));
+    story.tell(Event::Exited { worker: WorkerId(1), exit: CRASH });
+    assert!(story.actions.contains(&Action::Sweep { worker: WorkerId(1), kill: false }));
+    story.pass(Span::secs(30));
+    let killed =
+        Report::RemainderKilled { worker: WorkerId(1), slot: SlotId(0), generation: Generation(1) };
+    assert!(story.actions.contains(&Action::Report(killed)));
+    assert!(story.actions.contains(&Action::Kill { worker: WorkerId(1) }));
+}
+
+/// Time passes also while systemd is told, and while somebody is answered.
+#[test]
+fn a_wait_that_ends_while_systemd_is_told_is_not_forgotten() {
+    let mut story = Story::serving(policy(1));
+    story.dies(1, CRASH);
+    story.tell(Event::Spawned { worker: WorkerId(2) });
+    story.dies(2, CRASH);
+    let due = story.herd.deadline().expect("it is tried again");
+    story.herd.tell(due + Span::millis(1), &mut story.actions);
+    assert!(story.herd.deadline().is_some_and(|time| time <= due), "{:?}", story.herd.deadline());
+    story.pass(Span::millis(101));
+    assert_eq!(story.spawned().last(), Some(&(3, 0, 1)));
+}
