@@ -1,7 +1,8 @@
 //! What the core orders. The outcome of an order always comes back as an [`Event`](super::Event).
 
-use super::report::Report;
-use super::{Generation, QueueId, RequestId, SlotId, Time, WorkerId};
+use crate::ids::{Generation, QueueId, RequestId, SlotId, WorkerId};
+use crate::report::Report;
+use crate::time::Time;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;

@@ -1,8 +1,10 @@
 //! What the shell tells the core: facts, in the order they happened.
 
-use super::{
-    Exit, Generation, Load, Policy, Queue, QueueId, RequestId, SlotId, Span, Weight, WorkerId,
-};
+use crate::exit::Exit;
+use crate::ids::{Generation, QueueId, RequestId, SlotId, WorkerId};
+use crate::load::{Load, Queue, Weight};
+use crate::policy::Policy;
+use crate::time::Span;
 use alloc::string::String;
 use core::fmt;
 

@@ -1,9 +1,10 @@
 //! What the settings file says about *when* things happen: the part of a generation's
 //! settings the core decides by. Values are final: defaults are filled in, `auto` is a number.
 
-use super::exit::ExitSet;
-use super::probe::Probe;
-use super::{QueueId, Size, Span};
+use crate::exit::ExitSet;
+use crate::ids::{Generation, QueueId};
+use crate::size::Size;
+use crate::time::Span;
 use alloc::vec::Vec;
 
 /// systemd's `DefaultTimeoutAbortSec=`.
@@ -65,6 +66,26 @@ pub struct Policy {
     pub queues: Vec<Vec<QueueId>>,
     /// `check` is set: a command has to succeed before a canary is started.
     pub check: bool,
+}
+
+/// `probe`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// `probe.interval`: the time from an answer, or from ready, to the next question.
+    pub interval: Span,
+    /// `probe.timeout`: how long an answer may take; the shell sees to that.
+    pub timeout: Span,
+    /// `probe.failures`: this many failures in a row mean that something is wrong.
+    pub failures: u32,
+    /// It asks one certain worker, and not whichever answers.
+    pub of_worker: bool,
+}
+
+/// An accepted set of settings: its number and its rules.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub generation: Generation,
+    pub policy: Policy,
 }
 
 /// `workers = { min, max }`
@@ -225,7 +246,7 @@ impl Policy {
     }
 
     /// Whether a starting worker is looked at.
-    pub(super) fn looks(&self) -> bool {
+    pub(crate) fn looks(&self) -> bool {
         self.has_socket && matches!(self.ready, Ready::Auto | Ready::Accepting)
     }
 }

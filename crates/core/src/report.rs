@@ -2,9 +2,11 @@
 //!
 //! The text is for people; the shell adds a `MESSAGE_ID` and fields (pid, slot, …) for machines.
 
-use super::recycle::Wear;
-use super::slot::PERHAPS;
-use super::{Exit, Generation, Hang, SlotId, Span, WorkerId};
+use crate::exit::Exit;
+use crate::ids::{Generation, SlotId, WorkerId};
+use crate::reason::{Evidence, Hang, Manner, Wear};
+use crate::time::Span;
+use crate::words::{PERHAPS, connections};
 use alloc::borrow::ToOwned as _;
 use alloc::format;
 use alloc::string::String;
@@ -205,65 +207,6 @@ impl Report {
             Report::Stopping { .. } => "stopping",
             Report::Stopped { .. } => "stopped",
         }
-    }
-}
-
-/// Why a worker counts as ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Evidence {
-    /// It sent READY=1.
-    Notified,
-    /// It was seen waiting on a socket it was given.
-    Accepting,
-    /// It was executed, and the settings say that is enough.
-    Executed,
-    /// It has been alive for `ready-after`; nobody saw it serve.
-    Assumed,
-}
-
-/// What an ending means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// herder had asked for it.
-    Ordered,
-    /// Before it was ready: a failure.
-    BeforeReady,
-    /// Ready, but younger than `min-lifetime`: a failure.
-    Young,
-    /// After it had proved itself: a crash.
-    Crashed,
-    /// It was retiring, or ended as `success-exit-status` allows.
-    Retired,
-}
-
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Evidence::Notified => "notified",
-            Evidence::Accepting => "accepting",
-            Evidence::Executed => "executed",
-            Evidence::Assumed => "assumed",
-        })
-    }
-}
-
-impl fmt::Display for Manner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Manner::Ordered => "as ordered",
-            Manner::BeforeReady => "before it was ready",
-            Manner::Young => "soon after it was ready",
-            Manner::Crashed => "after serving",
-            Manner::Retired => "normally",
-        })
-    }
-}
-
-/// `1 connection waiting`
-pub(super) fn connections(waiting: u32) -> String {
-    match waiting {
-        1 => "1 connection waiting".to_owned(),
-        _ => format!("{waiting} connections waiting"),
     }
 }
 
