@@ -3,7 +3,7 @@
 //! A turn is: feed the core everything that has happened, one event after the other; carry out
 //! what it orders, whose outcomes are events again; when there are none left, answer clients, write
 //! the log, and wait for the next deadline or descriptor. Nothing in it blocks but the start of a
-//! worker, for as long as its exec takes.
+//! worker, for as long as its exec takes; where thousands are to be started, a turn starts some of them.
 //!
 //! Reports are written at the end of a turn, so that a replacement never waits for the journal.
 
@@ -27,6 +27,7 @@ mod queues;
 mod snapshot;
 mod source;
 mod start;
+mod starts;
 mod streams;
 mod systemd;
 mod token;
@@ -48,7 +49,7 @@ use crate::linux::sockets::Socket;
 use crate::log::{Log, Priority};
 use calendar::Calendar;
 use calls::Calls;
-use children::{Children, Job};
+use children::Children;
 use effects::Effects;
 use figures::Figures;
 use generations::Generations;
@@ -58,8 +59,10 @@ use precheck::Precheck;
 use probes::Probes;
 use queues::Queues;
 use source::{Source, Spec};
+use starts::Starts;
 use std::collections::VecDeque;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 use streams::Streams;
 use systemd::Systemd;
@@ -80,6 +83,8 @@ struct Daemon {
     /// Sockets handed over for herder itself, as far as nothing here serves them.
     _own: Vec<Socket>,
     children: Children,
+    /// Workers that were ordered and not started yet.
+    starts: Starts,
     looks: Looks,
     weights: Looks,
     loads: Loads,
@@ -111,9 +116,11 @@ struct Daemon {
 impl Daemon {
     /// Until the core says that it is over; the exit status.
     fn run(mut self, first: Vec<Action>) -> io::Result<u8> {
+        self.starts.begin_turn(poll::now());
         self.perform(first);
         let mut ready = Vec::new();
         loop {
+            self.starts.begin_turn(poll::now());
             self.settle();
             if let Some(code) = self.exit {
                 self.queues.end(&self.sockets);
@@ -147,6 +154,7 @@ impl Daemon {
     /// Feeds the core until there is nothing it has not heard of, then does what can wait.
     fn settle(&mut self) {
         self.feed();
+        self.events.extend(self.children.search());
         self.look_at_one();
         self.weigh_some();
         self.sample_load();
@@ -180,6 +188,7 @@ impl Daemon {
 
     fn feed(&mut self) {
         let mut actions = Vec::new();
+        self.start_some();
         while let Some(event) = self.events.pop_front() {
             if self.log.wants(Priority::Debug) {
                 self.log.say(Priority::Debug, format_args!("event: {event}"));
@@ -190,6 +199,7 @@ impl Daemon {
             self.herd.handle(Time(poll::now()), event, &mut actions);
             self.note_progress();
             self.perform(std::mem::take(&mut actions));
+            self.start_some();
         }
     }
 
@@ -199,7 +209,8 @@ impl Daemon {
         let herd = self.herd.deadline().map(|deadline| deadline.0);
         let clients = self.server.deadline().and_then(|at| u64::try_from(at.as_micros()).ok());
         let streams = self.streams.deadline(self.calls.want_news());
-        let told = [herd, clients, streams, self.http_deadline(), self.looks.deadline()];
+        let starts = self.starts.deadline();
+        let told = [starts, herd, clients, streams, self.http_deadline(), self.looks.deadline()];
         let later = [self.effects.deadline(), self.weights.deadline(), self.probes.deadline()];
         let asked = [self.children.deadline(), self.systemd.deadline(), self.loads.deadline()];
         let next = told.into_iter().chain(later).chain(asked).flatten().min()?;
@@ -242,7 +253,7 @@ impl Daemon {
     fn take_signals(&mut self) {
         while let Ok(Some(received)) = self.signals.read() {
             match received.signal {
-                libc::SIGCHLD => self.events.extend(self.children.reap()),
+                libc::SIGCHLD => self.children.something_ended(),
                 libc::SIGTERM | libc::SIGQUIT | libc::SIGINT => self.events.push_back(Event::Stop),
                 libc::SIGHUP if self.has_terminal => self.events.push_back(Event::Stop),
                 libc::SIGHUP => self.reload(false, None),
@@ -304,10 +315,9 @@ impl Daemon {
                     let failure = SpawnFailure { cause: Cause::System, text };
                     return self.events.push_back(Event::SpawnFailed { worker, failure });
                 };
-                let (children, poll) = (&mut self.children, &self.poll);
-                let job = Job { worker, slot, generation, queues: &queues };
-                let event = children.spawn(poll, job, spec, &self.sockets);
-                self.events.push_back(event);
+                // The settings as of now: they may be forgotten by the time it is started.
+                let spec = Rc::clone(spec);
+                self.starts.order(starts::Start { worker, slot, generation, queues, spec });
             }
             Action::Steer { closed } => self.steer(&closed),
             Action::WatchQueues { queues } => self.watch_queues(&queues),

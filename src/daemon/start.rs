@@ -15,6 +15,7 @@ use super::looks::Looks;
 use super::own;
 use super::queues::{self, Queues};
 use super::source::{Source, Spec};
+use super::starts::Starts;
 use super::streams::Streams;
 use super::systemd::Systemd;
 use super::{Daemon, watch};
@@ -163,6 +164,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         queues,
         _own: own,
         children,
+        starts: Starts::default(),
         looks: Looks::default(),
         weights: Looks::default(),
         loads: Loads::default(),
