@@ -27,6 +27,7 @@ use crate::linux::notify::Inbox;
 use crate::linux::poll::{Interest, Poll};
 use crate::linux::sockets::Socket;
 use crate::linux::spawn::{self, Program, SpawnError, Stage};
+use crate::linux::usage::Subject;
 use crate::log::Priority;
 use groups::Groups;
 use memory::{Kills, Memory};
@@ -415,6 +416,14 @@ impl Children {
         Some(self.children.get(&worker)?.process.pid)
     }
 
+    /// What is to be measured: every worker that is not reaped.
+    pub fn subjects(&self) -> impl Iterator<Item = (WorkerId, Subject)> + Clone {
+        self.children.iter().map(|(&worker, child)| {
+            let cgroup = child.group.as_ref().map(|group| group.path().to_owned());
+            (worker, Subject { pid: child.process.pid, cgroup })
+        })
+    }
+
     /// What is the same for every worker, and for whatever else herder starts.
     pub fn inheritance(&self) -> Inheritance {
         self.inheritance
@@ -438,7 +447,10 @@ impl Children {
     /// How many of the worker's processes the kernel has killed for want of memory; none where that
     /// is not known.
     pub fn oom_kills(&self, worker: WorkerId) -> Option<u64> {
-        self.group(worker)?.oom_kills()
+        let child = self.children.get(&worker)?;
+        let group = child.group.as_ref()?;
+        // Where the kernel says that there are more, they have been counted.
+        if self.memory.is_some() { Some(child.kills.told()) } else { group.oom_kills() }
     }
 
     /// The worker this process belongs to, if it belongs to one.

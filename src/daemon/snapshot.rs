@@ -4,9 +4,8 @@
 //! in it: whoever can connect may look.
 
 use super::Daemon;
-use crate::herd::{self, Condition, QueueId, WorkerId, WorkerView};
+use crate::herd::{self, Condition, QueueId, WorkerView};
 use crate::linux::sockets::Socket;
-use crate::linux::usage::Subject;
 use crate::linux::{poll, queue};
 use crate::log::Effect;
 use crate::wire::status;
@@ -60,12 +59,7 @@ impl Daemon {
 
     /// Reads what everything costs.
     fn look(&mut self) {
-        let subject = |worker: WorkerView| {
-            let cgroup = self.children.group(worker.id).map(|group| group.path().to_owned());
-            Some((worker.id, Subject { pid: self.children.unreaped(worker.id)?, cgroup }))
-        };
-        let workers: Vec<(WorkerId, Subject)> = self.herd.view().filter_map(subject).collect();
-        self.figures.look(&workers);
+        self.figures.look(self.children.subjects());
     }
 
     /// The sockets that workers are given, and how full they are.
