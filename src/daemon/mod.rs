@@ -40,12 +40,12 @@ use crate::herd::{
     Action, Cause, Event, Generation, Herd, Manner, Notice, Report, SpawnFailure, Time,
 };
 use crate::linux::control::Server;
-use crate::linux::give_back_code;
 use crate::linux::http::Server as HttpServer;
 use crate::linux::poll::{self, Interest, Poll};
 use crate::linux::runtime::RuntimeDir;
 use crate::linux::signals::Signals;
 use crate::linux::sockets::Socket;
+use crate::linux::{give_back_code, give_back_heap};
 use crate::log::{Log, Priority};
 use calendar::Calendar;
 use calls::Calls;
@@ -67,6 +67,9 @@ use std::time::Duration;
 use streams::Streams;
 use systemd::Systemd;
 use token::Token;
+
+/// How long memory that is not needed is kept after some was given back, in microseconds.
+const SPARE_KEPT: u64 = 50_000;
 
 /// One running instance.
 struct Daemon {
@@ -108,6 +111,8 @@ struct Daemon {
     has_terminal: bool,
     /// Code was used that waiting and respawning do not need.
     has_spare_code: bool,
+    /// When such code is next given back, in microseconds.
+    spare_kept_until: u64,
     exit: Option<u8>,
     /// Dropped last: the lock on the instance's name.
     runtime: RuntimeDir,
@@ -126,11 +131,9 @@ impl Daemon {
                 self.queues.end(&self.sockets);
                 return Ok(code);
             }
+            // As the last thing, or the rest of the turn would fetch half of it again.
+            self.give_back_spare();
             let timeout = self.timeout();
-            if std::mem::take(&mut self.has_spare_code) {
-                // As the last thing, or the rest of the turn would fetch half of it again.
-                give_back_code();
-            }
             if self.poll.wait(&mut ready, timeout)? {
                 self.events.push_back(Event::Resumed);
             }
@@ -151,13 +154,31 @@ impl Daemon {
         }
     }
 
+    /// Gives back the memory of what was needed for a moment. Not more often than every so often: with
+    /// thousands of workers to be replaced, most turns need something of it.
+    fn give_back_spare(&mut self) {
+        let now = poll::now();
+        if self.has_spare_code && self.spare_kept_until <= now {
+            self.has_spare_code = false;
+            self.spare_kept_until = now + SPARE_KEPT;
+            give_back_code();
+            give_back_heap();
+        }
+    }
+
     /// Feeds the core until there is nothing it has not heard of, then does what can wait.
     fn settle(&mut self) {
         self.feed();
-        self.events.extend(self.children.search());
+        let gone = self.children.search();
+        // Perhaps the last of the old workers that a reload has left.
+        self.has_spare_code |= !gone.is_empty();
+        self.events.extend(gone);
         self.look_at_one();
         self.weigh_some();
         self.sample_load();
+        let is_looking = self.figures.deadline().is_some();
+        self.figures.look_on();
+        self.has_spare_code |= is_looking;
         self.expire_probes();
         self.feed();
         self.serve_clients();
@@ -209,11 +230,12 @@ impl Daemon {
         let herd = self.herd.deadline().map(|deadline| deadline.0);
         let clients = self.server.deadline().and_then(|at| u64::try_from(at.as_micros()).ok());
         let streams = self.streams.deadline(self.calls.want_news());
-        let starts = self.starts.deadline();
-        let told = [starts, herd, clients, streams, self.http_deadline(), self.looks.deadline()];
+        let spare = self.has_spare_code.then_some(self.spare_kept_until);
+        let parts = [self.starts.deadline(), self.figures.deadline(), spare];
+        let told = [herd, clients, streams, self.http_deadline(), self.looks.deadline()];
         let later = [self.effects.deadline(), self.weights.deadline(), self.probes.deadline()];
         let asked = [self.children.deadline(), self.systemd.deadline(), self.loads.deadline()];
-        let next = told.into_iter().chain(later).chain(asked).flatten().min()?;
+        let next = told.into_iter().chain(parts).chain(later).chain(asked).flatten().min()?;
         Some(Duration::from_micros(next.saturating_sub(now)))
     }
 

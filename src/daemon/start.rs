@@ -185,6 +185,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         has_terminal: fs::File::open("/dev/tty").is_ok(),
         name,
         has_spare_code: false,
+        spare_kept_until: 0,
         exit: None,
         runtime,
     };
