@@ -131,9 +131,13 @@ impl Daemon {
                 self.queues.end(&self.sockets);
                 return Ok(code);
             }
-            // As the last thing, or the rest of the turn would fetch half of it again.
-            self.give_back_spare();
+            let gives_back = self.has_spare_memory();
             let timeout = self.timeout();
+            if gives_back {
+                // As the last thing, or the rest of the turn would fetch half of it again.
+                give_back_heap();
+                give_back_code();
+            }
             if self.poll.wait(&mut ready, timeout)? {
                 self.events.push_back(Event::Resumed);
             }
@@ -154,16 +158,16 @@ impl Daemon {
         }
     }
 
-    /// Gives back the memory of what was needed for a moment. Not more often than every so often: with
-    /// thousands of workers to be replaced, most turns need something of it.
-    fn give_back_spare(&mut self) {
+    /// Whether memory that was needed for a moment is to be given back now. Not more often than every so
+    /// often: with thousands of workers to be replaced, most turns need something of it.
+    fn has_spare_memory(&mut self) -> bool {
         let now = poll::now();
-        if self.has_spare_code && self.spare_kept_until <= now {
+        let is_due = self.has_spare_code && self.spare_kept_until <= now;
+        if is_due {
             self.has_spare_code = false;
             self.spare_kept_until = now + SPARE_KEPT;
-            give_back_code();
-            give_back_heap();
         }
+        is_due
     }
 
     /// Feeds the core until there is nothing it has not heard of, then does what can wait.
