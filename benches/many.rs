@@ -196,7 +196,7 @@ impl Instance {
         let settings = ["ready=notify", "min-lifetime=1ms", "max-surge=10%"];
         let arguments = [herder, "run", "--name=bench", &workers_set, "--log-level=error"]
             .into_iter()
-            .chain(settings.iter().flat_map(|setting| ["--set", setting]))
+            .chain(settings.into_iter().flat_map(|setting| ["--set", setting]))
             .chain(["--", worker.to_str().ok_or("a path that is not text")?]);
         let program = Program {
             path: word(herder)?,
@@ -229,8 +229,8 @@ impl Instance {
         thread::spawn(move || {
             let mut time = [0; 16];
             while times.read_exact(&mut time).is_ok() {
-                let number = |at: usize| {
-                    time[at..at + 8].iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte))
+                let number = |at: usize| -> u64 {
+                    time[at..at + 8].iter().rev().fold(0, |n, byte| (n << 8) | u64::from(*byte))
                 };
                 seen.1.store(number(0) * 1_000_000_000 + number(8), Ordering::Relaxed);
                 seen.0.fetch_add(1, Ordering::Release);
@@ -291,7 +291,7 @@ impl Instance {
 
     fn children(&self) -> Outcome<Vec<i32>> {
         let list = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.herder.pid))?;
-        Ok(list.split_whitespace().map(str::parse).collect::<Result<_, _>>()?)
+        Ok(list.split_whitespace().map(str::parse).collect::<Result<Vec<i32>, _>>()?)
     }
 
     /// From SIGKILL to the first instructions of the replacement.
@@ -301,7 +301,7 @@ impl Instance {
         let children = self.children()?;
         let victim = children[number * 7919 % children.len()];
         let before = self.begun.0.load(Ordering::Acquire);
-        let killed = poll_nanoseconds();
+        let killed = now();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(victim), nix::sys::signal::SIGKILL)?;
         let began = Instant::now();
         while self.begun.0.load(Ordering::Acquire) == before {
@@ -324,9 +324,10 @@ impl Instance {
     fn private_memory(&self) -> Outcome<f64> {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.herder.pid))?;
         let private = rollup.lines().filter(|line| line.starts_with("Private_"));
-        private
-            .map(|line| Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse::<f64>()?))
-            .sum()
+        let kilobytes = |line: &str| -> Outcome<f64> {
+            Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse()?)
+        };
+        private.map(kilobytes).sum()
     }
 
     /// Stops herder, and waits until it has stopped its workers.
@@ -378,7 +379,7 @@ fn microseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000_000.0
 }
 
-fn poll_nanoseconds() -> u64 {
+fn now() -> u64 {
     nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
         time.tv_sec().unsigned_abs() * 1_000_000_000 + time.tv_nsec().unsigned_abs()
     })

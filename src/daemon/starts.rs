@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// How long a turn starts workers, in microseconds. It always starts one.
-const PART: u64 = 20_000;
+const PART: u64 = 10_000;
 
 /// A worker to be started.
 #[derive(Debug)]
@@ -30,10 +30,25 @@ pub struct Start {
 #[derive(Debug, Default)]
 pub struct Starts {
     waiting: VecDeque<Start>,
-    /// When this turn stops starting workers, in microseconds.
+    part: Part,
+}
+
+/// What one turn may start.
+#[derive(Debug, Default)]
+struct Part {
+    /// When it stops, in microseconds.
     until: u64,
-    /// This turn has started one.
+    /// It has started one.
     has_started: bool,
+}
+
+impl Part {
+    /// Whether the turn starts one more.
+    fn takes_one(&mut self, now: u64) -> bool {
+        let takes = !self.has_started || now < self.until;
+        self.has_started |= takes;
+        takes
+    }
 }
 
 impl Starts {
@@ -44,8 +59,7 @@ impl Starts {
 
     /// A turn begins now.
     pub fn begin_turn(&mut self, now: u64) {
-        self.until = now + PART;
-        self.has_started = false;
+        self.part = Part { until: now + PART, has_started: false };
     }
 
     /// At once, while any worker is to be started.
@@ -55,12 +69,10 @@ impl Starts {
 
     /// The next one, if this turn still starts workers.
     fn take(&mut self, now: u64) -> Option<Start> {
-        if self.has_started && now >= self.until {
+        if self.waiting.is_empty() || !self.part.takes_one(now) {
             return None;
         }
-        let next = self.waiting.pop_front();
-        self.has_started |= next.is_some();
-        next
+        self.waiting.pop_front()
     }
 }
 
@@ -75,5 +87,23 @@ impl Daemon {
             let event = self.children.spawn(&self.poll, job, &spec, &self.sockets);
             self.events.push_back(event);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_starts_one_worker_at_least_and_others_while_it_has_time() {
+        let mut starts = Starts::default();
+        starts.begin_turn(100);
+        assert!(starts.part.takes_one(100));
+        assert!(starts.part.takes_one(99 + PART));
+        assert!(!starts.part.takes_one(100 + PART));
+        starts.begin_turn(200);
+        assert!(starts.part.takes_one(1000 + PART), "the machine stood still meanwhile");
+        assert!(!starts.part.takes_one(1000 + PART));
+        assert_eq!(starts.deadline(), None);
     }
 }

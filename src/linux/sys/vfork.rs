@@ -399,11 +399,17 @@ impl InChild {
 /// Makes clone3(2) fail with `errno` in this thread, as a seccomp filter does it (seccomp(2)).
 #[cfg(test)]
 pub fn refuse_clone3(errno: i32) {
+    refuse(libc::SYS_clone3, errno);
+}
+
+/// The same of any system call.
+#[cfg(test)]
+pub fn refuse(call: c_long, errno: i32) {
     let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
     let answer = libc::SECCOMP_RET_ERRNO | errno.cast_unsigned();
     let mut filter = [
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the number of the call
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_clone3 as u32),
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
         statement(libc::BPF_RET | libc::BPF_K, 0, 0, answer),
         statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
