@@ -239,7 +239,10 @@ fn spawn_by(
         failed = Some(prepared.unwrap_or_else(|error| error));
     };
     let cgroup = program.cgroup.map(|cgroup| cgroup.directory.as_fd());
-    let (pid, pidfd) = vfork(method, cgroup, &mut child).map_err(at(Stage::CreateProcess))?;
+    let given = sockets.iter().map(AsRawFd::as_raw_fd).chain(program.stdin).chain(program.output);
+    let first_closed = given.map(|fd| fd + 1).fold(FIRST_SOCKET, RawFd::max);
+    let (pid, pidfd) =
+        vfork(method, cgroup, first_closed, &mut child).map_err(at(Stage::CreateProcess))?;
     match failed {
         None => Ok(Child { pid, pidfd }),
         Some(error) => {

@@ -393,6 +393,20 @@ fn where_clone3_is_refused_clone_is_used() {
     }
 }
 
+/// Kernels before 5.9 do not know close_range(2): then all descriptors are copied, and closed by exec.
+#[test]
+fn where_descriptors_cannot_be_copied_in_part_all_are() {
+    let name = "linux::spawn::tests::where_descriptors_cannot_be_copied_in_part_all_are";
+    alone(name, "exec \"$@\"", || {
+        super::super::sys::vfork::refuse(libc::SYS_close_range, libc::ENOSYS);
+        for _ in 0..2 {
+            // Its descriptors are right, too: else the script would not end like that.
+            let script = "test -e /proc/self/fd/2 && test ! -e /proc/self/fd/4";
+            wait(&spawn(&shell(script), &[]).unwrap().pidfd);
+        }
+    });
+}
+
 #[test]
 fn threads_that_start_workers_do_not_disturb_each_other() {
     std::thread::scope(|scope| {

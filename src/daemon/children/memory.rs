@@ -57,6 +57,13 @@ pub struct Kills {
     last: Option<u64>,
 }
 
+impl Kills {
+    /// How many there were.
+    pub fn told(&self) -> u64 {
+        self.told
+    }
+}
+
 impl Child {
     /// Looks whether more of its processes were killed.
     fn count_kills(&mut self, worker: WorkerId, now: u64) -> Option<Event> {
