@@ -13,12 +13,14 @@
 use crate::error::Error;
 use crate::linux::sockets;
 use crate::wire::address::Address;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
+use nix::unistd::pipe2;
 use sd_notify::NotifyState;
 use std::env;
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -45,7 +47,8 @@ pub fn run() -> Result<(), Error> {
     let (doors, addresses) = take_sockets()?;
     let page = Page::from_environment();
     // Never written to: its end is what tells every thread to stop.
-    let (stop, keep_going) = io::pipe().map_err(|why| Error::system("make a pipe", why))?;
+    let (stop, keep_going) =
+        pipe2(OFlag::O_CLOEXEC).map_err(|why| Error::system("make a pipe", why))?;
 
     let turn = Mutex::new(0);
     thread::scope(|scope| {
@@ -140,7 +143,7 @@ fn take_sockets() -> Result<(Vec<Door>, String), Error> {
 ///
 /// `turn` lets one thread at a time wait, so that a connection wakes one thread of each worker; it
 /// holds the door to try first, so that a busy one cannot starve the others.
-fn next_client(turn: &Mutex<usize>, doors: &[Door], stop: &PipeReader) -> Option<TcpStream> {
+fn next_client(turn: &Mutex<usize>, doors: &[Door], stop: &OwnedFd) -> Option<TcpStream> {
     let mut first = turn.lock().unwrap_or_else(PoisonError::into_inner);
     let mut waiting: Vec<PollFd<'_>> =
         doors.iter().map(|door| PollFd::new(door.as_fd(), PollFlags::POLLIN)).collect();
@@ -155,9 +158,10 @@ fn next_client(turn: &Mutex<usize>, doors: &[Door], stop: &PipeReader) -> Option
         }
         for index in (0..doors.len()).map(|step| (*first + step) % doors.len()) {
             // An error is a sibling that was faster, or a client that is gone: accept(2).
-            if ready(index)
-                && let Ok(client) = doors[index].accept()
-            {
+            if !ready(index) {
+                continue;
+            }
+            if let Ok(client) = doors[index].accept() {
                 *first = index + 1;
                 return Some(client);
             }

@@ -109,7 +109,7 @@ fn receive_from(first: RawFd, handover: Handover) -> Result<Vec<Socket>, Error> 
             Error::Config(format!(
                 "LISTEN_FDS={count} promises descriptors {first} to {}, but {number} ({name}) is not open: \
                  whatever started herder must pass them on",
-                first + count.cast_signed() - 1
+                first + count as i32 - 1
             ))
         })?;
         describe(fd, name).map_err(|(name, why)| {
