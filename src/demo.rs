@@ -13,16 +13,16 @@
 use crate::error::Error;
 use crate::linux::sockets;
 use crate::wire::address::Address;
+use listenfd::ListenFd;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::socket::{SockType, getsockopt, sockopt};
 use nix::unistd::pipe2;
 use sd_notify::NotifyState;
 use std::env;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -109,23 +109,25 @@ impl AsFd for Door {
     }
 }
 
-/// Takes the stream sockets herder handed over, and says where they listen.
+/// Takes the stream sockets that herder handed over, and says where they listen.
 fn take_sockets() -> Result<(Vec<Door>, String), Error> {
     let mut doors = Vec::new();
     let mut addresses = Vec::new();
-    for socket in sockets::receive(&|key| env::var(key).ok())? {
-        let Some(address) = socket.address else { continue };
-        if getsockopt(&socket.fd, sockopt::SockType) != Ok(SockType::Stream) {
+    let mut handed_over = handed_over();
+    for index in 0..handed_over.len() {
+        // A socket of another kind stays where it is: listenfd takes one only as what it is.
+        let door = if let Ok(Some(listener)) = handed_over.take_tcp_listener(index) {
+            Door::Inet(listener)
+        } else if let Ok(Some(listener)) = handed_over.take_unix_listener(index) {
+            Door::Unix(listener)
+        } else {
             continue;
-        }
+        };
+        let Some(address) = sockets::local_address(door.as_fd().as_raw_fd()) else { continue };
         addresses.push(match &address {
             Address::Inet(address) => format!("http://{address}"),
             Address::Unix(_) | Address::Abstract(_) => address.to_string(),
         });
-        let door = match address {
-            Address::Inet(_) => Door::Inet(TcpListener::from(socket.fd)),
-            Address::Unix(_) | Address::Abstract(_) => Door::Unix(UnixListener::from(socket.fd)),
-        };
         door.set_nonblocking().map_err(|why| Error::system("prepare a socket", why))?;
         doors.push(door);
     }
@@ -137,6 +139,15 @@ fn take_sockets() -> Result<(Vec<Door>, String), Error> {
         ));
     }
     Ok((doors, addresses.join(" and ")))
+}
+
+/// The sockets in `LISTEN_FDS`. herder names this process in `LISTEN_PID`; where the variable is missing,
+/// listenfd would take descriptors that were meant for the process above.
+fn handed_over() -> ListenFd {
+    match env::var("LISTEN_PID") {
+        Ok(pid) if !pid.is_empty() => ListenFd::from_env(),
+        _ => ListenFd::empty(),
+    }
 }
 
 /// Waits for a connection; `None` when it is time to stop.

@@ -54,8 +54,8 @@ const PURE_AFTER_ALL: [&str; 5] = [
 const UNSAFE: [&str; 2] = ["linux/sys.rs", "linux/sys/"];
 
 /// Other crates, which the core has no use for.
-const CRATES: [&str; 7] =
-    ["clap::", "libc::", "nix::", "sd_notify::", "serde", "strsim::", "toml::"];
+const CRATES: [&str; 8] =
+    ["clap::", "libc::", "listenfd::", "nix::", "sd_notify::", "serde", "strsim::", "toml::"];
 
 /// The modules that speak to people on their own.
 const PRINT: [&str; 5] = ["main", "ctl", "check", "demo", "log"];

@@ -163,7 +163,7 @@ fn examine(fd: &OwnedFd, name: &str) -> Result<(Kind, Option<Address>), Errno> {
 }
 
 /// The address a socket has; `None` for families that [`Address`] has no words for.
-fn local_address(fd: RawFd) -> Option<Address> {
+pub fn local_address(fd: RawFd) -> Option<Address> {
     let address = getsockname::<SockaddrStorage>(fd).ok()?;
     match address.family()? {
         AddressFamily::Inet => {
