@@ -3,6 +3,11 @@
 //! A journald that hangs fills its queue after a few dozen entries, and every sender that waits
 //! then hangs with it. So a send either succeeds at once or the entry is lost, and the caller
 //! counts. The socket is not connected: a restarted journald is found again by its path.
+//!
+//! The crate tracing-journald cannot do this. Its socket is private and blocks, and it drops the error of a
+//! send, so losses cannot be counted. Measured with version 0.3.2, a journald that reads nothing and
+//! `net.unix.max_dgram_qlen` = 10: ten entries are sent in microseconds each; the eleventh waits in the
+//! kernel (`unix_wait_for_peer`) for as long as journald does not read.
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
