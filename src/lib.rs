@@ -14,6 +14,7 @@
 //! | [`daemon`] | the loop, the only place that knows both sides | everything |
 //! | [`ctl`] | `herder status`, `herder reload` and the others: the other end of the control socket | `wire` |
 //! | [`cli`], [`complete`] | the command line, and how a shell completes it | |
+//! | [`diagnostics`] | what commands that may block report, to the journal or standard error | `linux` |
 //! | [`check`], [`presets`], [`demo`] | `herder check`, `herder presets`, the demonstration worker | |
 //! | [`import`] | **translates**: other managers' files become settings and drop-ins | `config`, `wire` |
 //! | [`migrate`] | `herder import`: the files that `import` reads and writes | the file system |
@@ -28,6 +29,7 @@ pub mod config;
 pub mod ctl;
 pub mod daemon;
 pub mod demo;
+pub mod diagnostics;
 pub mod error;
 pub mod herd;
 pub mod import;

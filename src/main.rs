@@ -8,7 +8,7 @@ use herder::daemon::{self, Options};
 use herder::error::Error;
 use herder::import::Kind;
 use herder::log::{Format, Priority};
-use herder::{check, complete, ctl, demo, migrate, presets};
+use herder::{check, complete, ctl, demo, diagnostics, migrate, presets};
 use std::io::{self, Write};
 use std::panic;
 use std::process::ExitCode;
@@ -33,10 +33,13 @@ fn main() -> ExitCode {
             return ExitCode::from(cli::exit_status(&answer));
         }
     };
+    if !matches!(cli.command, Command::Run(_) | Command::DemoWorker) {
+        diagnostics::start();
+    }
     match act(cli.command) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            let _ = writeln!(io::stderr(), "herder: {error}");
+            diagnostics::error(&error);
             ExitCode::from(error.exit_status())
         }
     }

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, each with those it may import. `daemon` may import all, and only `main` imports it.
-const IMPORTS: [(&str, &[&str]); 17] = [
+const IMPORTS: [(&str, &[&str]); 18] = [
     ("error", &[]),
     ("herd", &[]),
     ("wire", &[]),
@@ -26,14 +26,25 @@ const IMPORTS: [(&str, &[&str]); 17] = [
     ("check", &["config", "error", "herd", "launch"]),
     ("presets", &["config", "error"]),
     // The limits of the control socket; how text is made fit for a terminal.
-    ("ctl", &["error", "herd", "linux", "log", "wire"]),
+    ("ctl", &["diagnostics", "error", "herd", "linux", "log", "wire"]),
     ("demo", &["error", "linux", "wire"]),
+    ("diagnostics", &["linux"]),
     ("daemon", &["config", "error", "herd", "launch", "linux", "log", "wire"]),
     (
         "main",
         &[
-            "check", "cli", "complete", "ctl", "daemon", "demo", "error", "import", "log",
-            "migrate", "presets",
+            "check",
+            "cli",
+            "complete",
+            "ctl",
+            "daemon",
+            "demo",
+            "diagnostics",
+            "error",
+            "import",
+            "log",
+            "migrate",
+            "presets",
         ],
     ),
 ];
@@ -54,11 +65,20 @@ const PURE_AFTER_ALL: [&str; 5] = [
 const UNSAFE: [&str; 2] = ["linux/sys.rs", "linux/sys/"];
 
 /// Other crates, which the core has no use for.
-const CRATES: [&str; 8] =
-    ["clap::", "libc::", "listenfd::", "nix::", "sd_notify::", "serde", "strsim::", "toml::"];
+const CRATES: [&str; 9] = [
+    "clap::",
+    "libc::",
+    "listenfd::",
+    "nix::",
+    "sd_notify::",
+    "serde",
+    "strsim::",
+    "toml::",
+    "tracing",
+];
 
 /// The modules that speak to people on their own.
-const PRINT: [&str; 5] = ["main", "ctl", "check", "demo", "log"];
+const PRINT: [&str; 6] = ["main", "ctl", "check", "demo", "diagnostics", "log"];
 
 /// The longest a file may be. One that grows past it usually holds two ideas.
 const LINES: usize = 500;

@@ -33,6 +33,7 @@ pub use serve::serve;
 pub use status::status;
 pub use top::top;
 
+use crate::diagnostics;
 use crate::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -68,10 +69,9 @@ fn print(text: &str) -> Result<(), Error> {
     }
 }
 
-/// To standard error, as `main` does with the error that ends a command.
+/// As `main` does with the error that ends a command.
 fn complain(error: &impl Display) {
-    // Nobody can be told if this cannot be written.
-    let _ = writeln!(io::stderr(), "herder: {error}");
+    diagnostics::error(error);
 }
 
 #[cfg(test)]
