@@ -244,14 +244,15 @@ impl Children {
         };
         let fds: Vec<_> = own.iter().map(|&index| sockets[index].fd.as_fd()).collect();
         let mut started = spawn::spawn(&program, &fds);
-        if let (Err(why), Some(_)) = (&started, program.cgroup)
-            && matches!(why.stage, Stage::CreateProcess | Stage::JoinCgroup)
-            && limits.group.is_empty()
-        {
+        let may_be_outside = program.cgroup.is_some() && limits.group.is_empty();
+        let refused = started.as_ref().err().filter(|why| {
+            may_be_outside && matches!(why.stage, Stage::CreateProcess | Stage::JoinCgroup)
+        });
+        if let Some(&why) = refused {
             program.cgroup = None;
             let again = spawn::spawn(&program, &fds);
             if again.is_ok() {
-                self.groups.refused(worker, *why);
+                self.groups.refused(worker, why);
             }
             started = again;
         }

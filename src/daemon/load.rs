@@ -306,11 +306,13 @@ impl Daemon {
             }
             Err(why) => {
                 self.loads.watch_again = Some(poll::now() + AGAIN.0);
-                let text = format_args!(
-                    "cannot see when connections wait, trying again every {AGAIN}: {why}"
-                );
                 if is_first_try {
-                    self.log.say(LogLevel::Warning, text);
+                    self.log.say(
+                        LogLevel::Warning,
+                        format_args!(
+                            "cannot see when connections wait, trying again every {AGAIN}: {why}"
+                        ),
+                    );
                 }
             }
         }

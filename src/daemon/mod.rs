@@ -205,8 +205,10 @@ impl Daemon {
         }
         self.look_at_sockets_if_due();
         if let Some(lost) = self.systemd.recovered() {
-            let text = format_args!("systemd takes notifications again; {lost} came late or never");
-            self.log.say(LogLevel::Warning, text);
+            self.log.say(
+                LogLevel::Warning,
+                format_args!("systemd takes notifications again; {lost} came late or never"),
+            );
         }
         self.tell_streams();
     }

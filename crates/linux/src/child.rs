@@ -208,7 +208,7 @@ fn children_of(process: &str) -> io::Result<Option<Vec<i32>>> {
 }
 
 fn children_by_search() -> io::Result<Vec<i32>> {
-    let me = std::process::id().cast_signed();
+    let me = nix::unistd::getpid().as_raw();
     let mine = |pid: &i32| Process::read(*pid).is_some_and(|process| process.parent == me);
     Ok(processes()?.filter(mine).collect())
 }

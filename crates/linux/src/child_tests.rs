@@ -141,7 +141,7 @@ fn whoever_a_worker_starts_descends_from_herder() {
         "exec \"$@\"",
         || {
             adopt_orphans().unwrap();
-            let herder = std::process::id().cast_signed();
+            let herder = nix::unistd::getpid().as_raw();
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("pid");
             let note = format!("echo $$ >{0}.new; mv {0}.new {0}; exec sleep 1000", path.display());

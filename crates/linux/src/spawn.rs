@@ -222,7 +222,7 @@ fn spawn_by(
     let argv = Strings::new(program.argv.iter().map(AsRef::as_ref), &[]);
     let env = Strings::new(program.env.iter().map(AsRef::as_ref), &pids);
     let mut numbers: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
-    let herder = std::process::id().cast_signed();
+    let herder = nix::unistd::getpid().as_raw();
 
     let mut failed = None;
     let mut child = |me: &InChild| {

@@ -3,7 +3,9 @@
 use super::super::limits::OomScore;
 use super::super::testing::alone;
 use super::*;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::pipe2;
 use std::ffi::CString;
 use std::io::Read;
 
@@ -43,7 +45,8 @@ fn wait(pidfd: &OwnedFd) {
 
 /// Runs `program` with a pipe as descriptor 3 and `more` as 4 and on; what it wrote, and its pid.
 fn run(method: Method, program: &Program<'_>, more: &[BorrowedFd<'_>]) -> (String, i32) {
-    let (mut output, input) = std::io::pipe().unwrap();
+    let (output, input) = pipe2(OFlag::O_CLOEXEC).unwrap();
+    let mut output = std::fs::File::from(output);
     let sockets: Vec<_> = [input.as_fd()].into_iter().chain(more.iter().copied()).collect();
     let child = spawn_by(method, program, &sockets).unwrap();
     drop(input);
@@ -93,7 +96,7 @@ fn target(fd: &impl AsRawFd) -> String {
 /// numbers of thirty sockets lie among the numbers they become, forwards, backwards and rotated.
 #[test]
 fn sockets_keep_their_order_wherever_their_numbers_lie_and_nothing_else_is_passed() {
-    let stray = std::io::pipe().unwrap();
+    let stray = pipe2(OFlag::O_CLOEXEC).unwrap();
     nix::fcntl::fcntl(&stray.0, nix::fcntl::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
     let pairs: Vec<_> = (0..15).map(|_| std::os::unix::net::UnixStream::pair().unwrap()).collect();
     let mut sockets: Vec<BorrowedFd<'_>> =

@@ -25,7 +25,7 @@ fn a_worker_that_computes_uses_cpu_time() {
     let cpu = |shell| of(shell).cpu_usec.unwrap();
     until("half a second of computing", || cpu(&burner) > 500_000);
     let (before, ours, after) = {
-        let times = || ps(burner.pid.cast_unsigned(), "cputimes") * 1_000_000;
+        let times = || ps(burner.pid as u32, "cputimes") * 1_000_000;
         (times(), cpu(&burner), times())
     };
     // Whole seconds only.

@@ -19,7 +19,7 @@ impl Children {
     /// What a worker has to say.
     pub fn hear(&mut self, poll: &Poll, worker: WorkerId, now: u64) -> Vec<Event> {
         let (events, emptied) = self.read(worker, DATAGRAMS_PER_TURN);
-        if !emptied && let Some(child) = self.children.get_mut(&worker) {
+        if let Some(child) = self.children.get_mut(&worker).filter(|_| !emptied) {
             let until = now + MUTED_FOR.0;
             if let Some(before) = child.muted_until.replace(until) {
                 self.muted.remove(&(before, worker));

@@ -121,9 +121,8 @@ impl Children {
 
     /// Listens to the kernel again.
     pub(super) fn unmute_memory(&mut self, poll: &Poll, now: u64) {
-        if let Some(memory) = &mut self.memory
-            && memory.muted_until.is_some_and(|until| until <= now)
-        {
+        let Some(memory) = &mut self.memory else { return };
+        if memory.muted_until.is_some_and(|until| until <= now) {
             memory.muted_until = None;
             // What has changed meanwhile is reported at once.
             let _ = poll.add(&memory.events, Token::Memory.into(), Interest::Change);

@@ -96,9 +96,8 @@ impl Children {
     /// cgroup the next search does so.
     fn clear(&mut self, worker: WorkerId, signal: i32) -> Option<Event> {
         let child = self.children.get(&worker)?;
-        if let Some(group) = &child.group
-            && let Ok(populated) = group.is_populated()
-        {
+        let group = child.group.as_ref();
+        if let Some((group, Ok(populated))) = group.map(|group| (group, group.is_populated())) {
             if !populated {
                 return self.bury(worker);
             }

@@ -105,7 +105,7 @@ fn the_peer_is_known() {
     let id = scene.server.clients.keys().copied().next().unwrap();
     scene.server.readable(id, START);
     let peer = scene.server.calls(START).remove(0).peer;
-    assert_eq!(peer.pid, std::process::id().cast_signed());
+    assert_eq!(peer.pid, nix::unistd::getpid().as_raw());
     assert_eq!(peer.uid, nix::unistd::geteuid().as_raw());
     assert_eq!(peer.session, nix::unistd::getsid(None).ok().map(nix::unistd::Pid::as_raw));
     assert!(peer.is_root_or_self());

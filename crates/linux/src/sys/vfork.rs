@@ -238,33 +238,44 @@ fn clone3(
     Err(io::Error::from_raw_os_error(libc::ENOSYS))
 }
 
-/// clone3(2), as glibc's own (not exported) wrapper makes it: the child begins on its new, empty
-/// stack, so it must not return from here, it calls `run`. Returns -errno.
-///
-/// # Safety
-/// `args` must be valid and name a stack nobody else uses; `run(data)` must not return.
 #[cfg(target_arch = "x86_64")]
-#[unsafe(naked)]
-unsafe extern "C" fn clone3_on_stack(
-    args: *const libc::clone_args,
-    size: usize,
-    run: extern "C" fn(*mut c_void) -> c_int,
-    data: *mut c_void,
-) -> c_long {
-    std::arch::naked_asm!(
-        "mov r8, rcx", // the system call overwrites rcx and r11, and nothing else
-        "mov eax, {clone3}",
-        "syscall",
-        "test rax, rax",
-        "jz 2f",
-        "ret",
-        "2: xor ebp, ebp", // the outermost frame, for debuggers
-        "mov rdi, r8",
-        "call rdx",
-        "ud2",
-        clone3 = const libc::SYS_clone3,
-    )
+unsafe extern "C" {
+    /// clone3(2), as glibc's own (not exported) wrapper makes it: the child begins on its new, empty
+    /// stack, so it must not return from here, it calls `run`. Returns -errno.
+    ///
+    /// # Safety
+    /// `args` must be valid and name a stack that nothing else uses; `run(data)` must not return.
+    #[link_name = "herder_clone3_on_stack"]
+    fn clone3_on_stack(
+        args: *const libc::clone_args,
+        size: usize,
+        run: extern "C" fn(*mut c_void) -> c_int,
+        data: *mut c_void,
+    ) -> c_long;
 }
+
+// A naked function would say the same, and needs a newer compiler than Debian 13 has.
+#[cfg(target_arch = "x86_64")]
+std::arch::global_asm!(
+    ".pushsection .text.herder_clone3_on_stack, \"ax\", @progbits",
+    ".globl herder_clone3_on_stack",
+    ".hidden herder_clone3_on_stack",
+    ".type herder_clone3_on_stack, @function",
+    "herder_clone3_on_stack:",
+    "mov r8, rcx", // the system call overwrites rcx and r11, and nothing else
+    "mov eax, {clone3}",
+    "syscall",
+    "test rax, rax",
+    "jz 2f",
+    "ret",
+    "2: xor ebp, ebp", // the outermost frame, for debuggers
+    "mov rdi, r8",
+    "call rdx",
+    "ud2",
+    ".size herder_clone3_on_stack, . - herder_clone3_on_stack",
+    ".popsection",
+    clone3 = const libc::SYS_clone3,
+);
 
 /// The new process between clone and exec, and what it may do to itself: proof for these methods
 /// that the descriptors they replace and the signals they reset are not herder's.
@@ -406,7 +417,7 @@ pub fn refuse_clone3(errno: i32) {
 #[cfg(test)]
 pub fn refuse(call: c_long, errno: i32) {
     let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    let answer = libc::SECCOMP_RET_ERRNO | errno.cast_unsigned();
+    let answer = libc::SECCOMP_RET_ERRNO | errno as u32;
     let mut filter = [
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the number of the call
         statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
