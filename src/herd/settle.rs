@@ -190,10 +190,14 @@ impl Herd {
         let canary = self.rollout.as_ref().and_then(Rollout::canary);
         let wanted = self.wanted();
         let budget = wanted + self.rules().surge(wanted);
-        // Slots that still have somebody come last: a worker that takes its time to retire must not
-        // take the place of others, again and again.
+        // The slot that only has the canary comes after all empty ones, which need no budget: it gets a worker
+        // only if the surge has room for it when they are filled. Slots with leaving workers come last of the
+        // empty ones: a worker that takes its time to retire must not take the place of others, again and again.
         let mut order: Vec<SlotId> = (0..wanted).map(SlotId).collect();
-        order.sort_by_key(|id| self.slots[id.0 as usize].workers.len());
+        order.sort_by_key(|id| {
+            let slot = &self.slots[id.0 as usize];
+            (!slot.is_empty(), slot.workers.len())
+        });
         order.extend(self.called());
         for id in order {
             let now = self.now;
