@@ -130,13 +130,11 @@ impl Queues {
         now: Time,
     ) -> Vec<WorkerId> {
         let wanted = policies.wanted();
-        let mut surplus: BTreeMap<SlotId, WorkerId> = BTreeMap::new();
+        let mut surplus: BTreeMap<SlotId, Vec<WorkerId>> = BTreeMap::new();
         for &Dismissed { slot, worker, ready } in dismissed {
             let may_stay = ready && wanted > 0 && slot.0 >= wanted;
             if may_stay && fleet.worker(worker).is_some_and(|(_, worker)| !worker.is_unwanted()) {
-                // Of two, the newer: it has what the older has.
-                let newest = surplus.entry(slot).or_insert(worker);
-                *newest = worker.max(*newest);
+                surplus.entry(slot).or_default().push(worker);
             }
         }
         self.leaving.retain(|slot, _| surplus.contains_key(slot));
@@ -157,16 +155,29 @@ impl Queues {
             |queue: &QueueId| fleet.ready_with(*queue) > stopping.get(queue).copied().unwrap_or(0);
         let some_stay = fleet.ready_workers() > ready_stopping;
         let mut held_back = Vec::new();
-        for (slot, id) in surplus {
-            let Some((_, worker)) = fleet.worker(id) else { continue };
+        for (slot, mut ids) in surplus {
+            // The newest first: an older worker of the slot stays only for queues that the newer does not have, because
+            // the number of slots was another when it was started.
+            ids.sort_unstable_by(|one, other| other.cmp(one));
+            let mut kept: BTreeSet<QueueId> = BTreeSet::new();
+            let mut stay: Vec<(WorkerId, Time)> = Vec::new();
+            for id in ids {
+                let Some((_, worker)) = fleet.worker(id) else { continue };
+                if worker.queues().iter().any(|queue| !stays(queue) && !kept.contains(queue)) {
+                    kept.extend(worker.queues());
+                    stay.push((id, now + worker.policy().stop_timeout));
+                }
+            }
             // Where no worker stays, new connections cannot be sent elsewhere.
-            let alone = some_stay && worker.queues().iter().any(|queue| !stays(queue));
-            let until = now + worker.policy().stop_timeout;
+            let Some((_, until)) = stay.first().copied().filter(|_| some_stay) else {
+                self.leaving.remove(&slot);
+                continue;
+            };
             let leaving = *self.leaving.entry(slot).or_insert(Leaving { until, empty_since: now });
-            if !alone || leaving.empty_since + EMPTY_FOR <= now || leaving.until <= now {
+            if leaving.empty_since + EMPTY_FOR <= now || leaving.until <= now {
                 self.leaving.remove(&slot);
             } else {
-                held_back.push(id);
+                held_back.extend(stay.into_iter().map(|(id, _)| id));
             }
         }
         held_back

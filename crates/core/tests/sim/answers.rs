@@ -3,13 +3,10 @@
 
 use herder_core::{
     Action, Condition, Counters, Event, Generation, Hang, Herd, Manner, Outcome, Policy, Report,
-    Request, RequestId, RequestOutcome, SlotId, Span, Time, Verdict, Wear, WorkerId, WorkerState,
+    Request, RequestId, RequestOutcome, SlotId, Span, Verdict, Wear, WorkerId, WorkerState,
     WorkerView,
 };
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The longest `stop-timeout` here, and what a worker that cannot be killed is waited for.
-const LONGEST_STOP: Span = Span::secs(30 + 11);
 
 #[derive(Default)]
 pub struct Answers {
@@ -31,7 +28,6 @@ pub struct Answers {
 
 struct Asked {
     what: Request,
-    at: Time,
     /// Who was to be replaced.
     ready: BTreeMap<WorkerId, SlotId>,
     /// The same was asked for already.
@@ -47,7 +43,7 @@ fn is_recycling(what: Request) -> bool {
 }
 
 impl Answers {
-    pub fn before(&mut self, now: Time, herd: &Herd, event: &Event) {
+    pub fn before(&mut self, herd: &Herd, event: &Event) {
         self.before = states(herd);
         self.wanted_before = herd.strength().0;
         self.reloading = herd.progress().is_some();
@@ -68,12 +64,11 @@ impl Answers {
         let ready = ready.map(|(id, (slot, _))| (*id, *slot)).collect();
         let joins = is_recycling(*what) && self.open.values().any(|asked| is_recycling(asked.what));
         assert!(self.asked.insert(*request), "the simulator numbers requests");
-        self.open.insert(*request, Asked { what: *what, at: now, ready, joins });
+        self.open.insert(*request, Asked { what: *what, ready, joins });
     }
 
     pub fn after(
         &mut self,
-        now: Time,
         herd: &Herd,
         actions: &[Action],
         policies: &BTreeMap<Generation, Policy>,
@@ -93,7 +88,7 @@ impl Answers {
                 assert!(self.open.is_empty(), "left without an answer to {:?}", self.open.keys());
             }
         }
-        self.in_time(now, herd);
+        self.in_time(herd, &after);
     }
 
     fn workers_count_up(&mut self, actions: &[Action]) {
@@ -172,8 +167,10 @@ impl Answers {
             return;
         }
         let mut active: BTreeMap<SlotId, u32> = BTreeMap::new();
-        for (slot, state) in after.values() {
-            let counts = matches!(state, WorkerState::Starting | WorkerState::Ready);
+        for (id, (slot, state)) in after {
+            // One that is to stop on request may have to wait until it is started.
+            let counts = matches!(state, WorkerState::Starting | WorkerState::Ready)
+                && !self.unwanted.contains(id);
             *active.entry(*slot).or_default() += u32::from(counts);
         }
         for action in actions {
@@ -296,17 +293,21 @@ impl Answers {
         assert!(without.into_iter().all(|past| past.outcome == Outcome::Refused));
     }
 
-    /// Nobody who was stopped himself can answer.
-    pub fn stood_still(&mut self, span: Span) {
-        self.open.values_mut().for_each(|asked| asked.at = asked.at + span);
-    }
-
-    fn in_time(&self, now: Time, herd: &Herd) {
+    /// Requests are open only while what they wait for is under way. (How long that takes at most is what
+    /// `lives` checks.)
+    fn in_time(&self, herd: &Herd, after: &BTreeMap<WorkerId, (SlotId, WorkerState)>) {
         for (id, asked) in &self.open {
             assert_ne!(herd.condition(), Condition::Stopping, "{id} waits for a herd that ends");
             match asked.what {
-                Request::StopWorker { .. } => {
-                    assert!(now <= asked.at + LONGEST_STOP, "{id} is not answered");
+                Request::StopWorker { worker } => {
+                    let state = after.get(&worker).map(|(_, state)| *state);
+                    let stops = match state {
+                        // It may not have been started yet, and is told to stop once it has.
+                        Some(WorkerState::Starting | WorkerState::Retiring) => true,
+                        Some(WorkerState::Draining | WorkerState::Killed) => true,
+                        Some(WorkerState::Ready | WorkerState::Swept) | None => false,
+                    };
+                    assert!(stops, "{id} waits for {worker}, which is {state:?}");
                 }
                 Request::AbortReload => {
                     assert!(herd.progress().is_some(), "{id} waits for a roll-back that is over");
@@ -332,7 +333,7 @@ impl Answers {
     /// The trouble is over for long.
     pub fn at_the_end(&self) {
         if let Some((id, asked)) = self.open.iter().next() {
-            panic!("{id}, asked at {}, was never answered: {:?}", asked.at, asked.what);
+            panic!("{id} was never answered: {:?}", asked.what);
         }
     }
 }
