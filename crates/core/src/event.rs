@@ -30,14 +30,14 @@ pub enum Event {
         /// Which worker.
         worker: WorkerId,
     },
-    /// Somebody looked at a starting worker: the outcome of [`Action::Look`](super::Action::Look).
+    /// A starting worker was looked at: the outcome of [`Action::Look`](super::Action::Look).
     Seen {
         /// Which worker.
         worker: WorkerId,
-        /// What was to be seen.
+        /// What was seen.
         sight: Sight,
     },
-    /// Somebody has seen what memory a worker uses: the outcome of [`Action::Weigh`](super::Action::Weigh).
+    /// The memory of a worker was measured: the outcome of [`Action::Weigh`](super::Action::Weigh).
     Weighed {
         /// Which worker.
         worker: WorkerId,
@@ -122,7 +122,7 @@ pub enum Event {
         /// By so many; never below 0.
         by: i32,
     },
-    /// Somebody wants something done and waits for what comes of it. Answered by
+    /// An operator wants something done and waits for the outcome. Answered by
     /// [`Action::Answered`](super::Action::Answered), in time.
     Asked {
         /// Counts up for ever.
@@ -156,7 +156,7 @@ pub enum Event {
         /// `Err` says what is wrong.
         outcome: Result<(), String>,
     },
-    /// herder was stopped, or frozen with its workers, for nobody knows how long, and goes on.
+    /// herder was stopped, or frozen together with its workers, for an unknown time, and goes on.
     Resumed,
     /// SIGTERM and the like. A second one kills.
     Stop,
@@ -167,11 +167,11 @@ pub enum Event {
 pub enum Sight {
     /// It waits on a socket it was given.
     Waiting,
-    /// It does not, and may still be loading: what it has, and what to change if it is not.
+    /// It does not wait yet, and may still be loading: what it has, and what to change if it is not loading.
     NotYet(String),
-    /// It does not, and does what never ends in serving: what, and what to change.
+    /// It does not wait, and does something that never leads to serving: what that is, and what to change.
     Astray(String),
-    /// Nobody can tell, and why.
+    /// The kernel does not show it, and why.
     Unreadable(String),
 }
 
@@ -203,13 +203,13 @@ pub enum Request {
 /// Why a worker could not be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpawnFailure {
-    /// Who has to act.
+    /// What has to change before it can work.
     pub cause: Cause,
     /// Stage and errno in words: `cannot execute /srv/app/run: No such file or directory`.
     pub text: String,
 }
 
-/// Who has to act on a [`SpawnFailure`].
+/// What has to change after a [`SpawnFailure`]: the settings or the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The settings name something that cannot be executed (ENOENT, EACCES, ENOEXEC, ENOTDIR, ELOOP).

@@ -452,7 +452,7 @@ impl Reload {
         Some(current.to)
     }
 
-    /// Tells those who wait for a reload how it went.
+    /// Tells the operators that wait for a reload how it went.
     pub fn answer(&self, to: Generation, verdict: Verdict, good: Generation, turn: &mut Turn) {
         if to != good {
             turn.order(Action::Forget { generation: to });

@@ -1,4 +1,4 @@
-//! What the core wants on record: one variant for each kind of thing that happens in a herd.
+//! What the core wants on record: one variant for each kind of thing that happens to workers and to the instance.
 //!
 //! The text is for people; the shell adds a `MESSAGE_ID` and fields (pid, slot, …) for machines.
 
@@ -44,7 +44,7 @@ pub enum Report {
         was_ready: bool,
         why: Option<String>,
     },
-    /// A worker was not ready in time; what it was seen doing instead, if anybody looked.
+    /// A worker was not ready in time; what it was seen doing instead, if herder looked.
     TimedOut {
         worker: WorkerId,
         slot: SlotId,
@@ -66,7 +66,7 @@ pub enum Report {
     RemainderKilled { worker: WorkerId, slot: SlotId, generation: Generation },
     /// The kernel killed processes of a worker for want of memory.
     OutOfMemory { worker: WorkerId, slot: SlotId, generation: Generation, processes: u64 },
-    /// A worker was replaced, on request or because it is worn: `by` serves, and it is told to stop.
+    /// A worker is replaced, on request or because it is worn: `by` serves, and the worker is told to stop.
     Recycled { worker: WorkerId, slot: SlotId, generation: Generation, by: WorkerId, why: Wear },
     /// A worker was not replaced, because the new one failed; it serves on.
     NotRecycled { worker: WorkerId, slot: SlotId, generation: Generation, why: String },
@@ -86,11 +86,11 @@ pub enum Report {
     StallOver { after: Span },
     /// The probe of the instance has failed so often in a row.
     ProbeFails { failures: u32, why: String },
-    /// It has succeeded again, or there is nobody to ask.
+    /// It has succeeded again, or there is no worker to ask.
     ProbeRecovers { after: Span },
-    /// More workers are wanted because connections wait.
+    /// More workers are wanted, because connections wait.
     ScaledUp { from: u32, to: u32, waiting: u32 },
-    /// Fewer workers are wanted because they would do.
+    /// Fewer workers are wanted, because fewer would do.
     ScaledDown { from: u32, to: u32 },
     /// More workers are needed than there may be.
     ScaleLimit { most: u32, waiting: u32 },
