@@ -8,7 +8,7 @@ use super::calls::Caller;
 use super::limits;
 use super::source::Spec;
 use crate::log::LogLevel;
-use herder_core::{Event, Generation};
+use herder_core::{Event, Generation, Request};
 use herder_linux::cgroup::{Group, limit_all};
 use herder_wire::control::Failure;
 use herder_wire::status::Changed;
@@ -74,10 +74,7 @@ impl Daemon {
                 self.steer_also(&spec);
                 let policy = spec.settings.policy.clone();
                 let generation = self.generations.accept(spec);
-                self.events.push_back(Event::Reload { generation, policy });
-                if let Some(caller) = caller {
-                    self.calls.reloads.insert(generation, caller);
-                }
+                self.request(Request::Reload { generation, policy }, caller);
             }
             Err(failure) => {
                 if let Failure::ReloadRefused { reason } = &failure {

@@ -377,8 +377,7 @@ impl Daemon {
                 self.has_spare_code |= notice == Notice::Ready;
             }
             Action::Report(report) => self.reports.push(report),
-            Action::Answer { generation, verdict } => self.answer_reload(generation, &verdict),
-            Action::Answered { request, outcome } => self.answer_request(request, outcome),
+            Action::Answer { request, outcome } => self.answer_request(request, outcome),
             Action::Exit { code } => self.exit = Some(code),
         }
     }

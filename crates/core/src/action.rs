@@ -101,15 +101,8 @@ pub enum Action {
     Notify(Notice),
     /// Write to the log.
     Report(Report),
-    /// A reload is over: tell the operator that asked for it.
-    Answer {
-        /// The generation the reload was to bring.
-        generation: Generation,
-        /// How it went.
-        verdict: Verdict,
-    },
     /// A request is done, or has failed: tell the operator that asked.
-    Answered {
+    Answer {
         /// Which [`Event::Asked`](super::Event::Asked) it was.
         request: RequestId,
         /// How it went.
@@ -153,25 +146,9 @@ pub enum RequestOutcome {
     },
     /// There is no such slot or worker: what there is.
     NotFound(String),
-    /// herder is stopping.
-    Stopped,
-}
-
-/// How a reload went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Every wanted slot has a ready worker of the new generation.
-    Done,
-    /// Rolled back.
-    Failed {
-        /// What failed, and where things stand now.
-        reason: String,
-        /// The worker whose failure it was, if it was a worker's.
-        worker: Option<WorkerId>,
-    },
-    /// A newer reload took over.
+    /// It was a reload, and a newer one took over.
     Superseded {
-        /// The one that took over.
+        /// The generation that the newer one is to bring.
         by: Generation,
     },
     /// herder is stopping.
@@ -204,8 +181,7 @@ impl fmt::Display for Action {
             Action::Forget { generation } => write!(f, "forget {generation}"),
             Action::Notify(notice) => write!(f, "notify {notice:?}"),
             Action::Report(report) => write!(f, "report {report}"),
-            Action::Answer { generation, verdict } => write!(f, "answer {generation} {verdict:?}"),
-            Action::Answered { request, outcome } => write!(f, "answered {request} {outcome:?}"),
+            Action::Answer { request, outcome } => write!(f, "answer {request} {outcome:?}"),
             Action::Exit { code } => write!(f, "exit {code}"),
         }
     }

@@ -98,13 +98,6 @@ pub enum Event {
         /// `Err` holds what it printed.
         outcome: Result<(), String>,
     },
-    /// New settings were read and found valid.
-    Reload {
-        /// Their number, larger than every one before.
-        generation: Generation,
-        /// Their rules.
-        policy: Policy,
-    },
     /// The rules of a generation are others from now on; nothing is replaced for that.
     Adjusted {
         /// Whose: one that is in force, or on its way to be.
@@ -123,7 +116,7 @@ pub enum Event {
         by: i32,
     },
     /// An operator wants something done and waits for the outcome. Answered by
-    /// [`Action::Answered`](super::Action::Answered), in time.
+    /// [`Action::Answer`](super::Action::Answer), in time.
     Asked {
         /// Counts up for ever.
         request: RequestId,
@@ -176,8 +169,16 @@ pub enum Sight {
 }
 
 /// What can be asked for at run time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
+    /// New settings, which were read and found valid, in every slot. Done when every wanted slot has a ready worker of
+    /// them.
+    Reload {
+        /// Their number, larger than every one before.
+        generation: Generation,
+        /// Their rules.
+        policy: Policy,
+    },
     /// So many workers, until the next reload that succeeds. Done when they are ready and the others
     /// were told to stop. If one of them fails, the request has; so many stay wanted.
     Scale {
@@ -259,15 +260,15 @@ impl fmt::Display for Event {
             Event::Checked { generation, outcome: Err(why) } => {
                 write!(f, "{generation} failed its check: {why}")
             }
-            Event::Reload { generation, policy } => {
-                write!(f, "reload {generation} workers={}", policy.workers)?;
-                policy.scaling.iter().try_for_each(|scaling| write!(f, "..{}", scaling.max))
-            }
             Event::Adjusted { generation, policy } => {
                 write!(f, "adjust {generation} workers={}", policy.workers)
             }
             Event::Refused { reason } => write!(f, "reload refused: {reason}"),
             Event::Scale { by } => write!(f, "scale {by:+}"),
+            Event::Asked { request, what: Request::Reload { generation, policy } } => {
+                write!(f, "{request} asks: reload {generation} workers={}", policy.workers)?;
+                policy.scaling.iter().try_for_each(|scaling| write!(f, "..{}", scaling.max))
+            }
             Event::Asked { request, what } => write!(f, "{request} asks: {what:?}"),
             Event::OutOfMemory { worker, processes } => {
                 write!(f, "{worker} lost {processes} processes for want of memory")

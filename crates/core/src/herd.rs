@@ -1,11 +1,11 @@
 //! The composition: what is told to which part, in which order, and what others may see.
 
-use crate::action::{Action, Notice, Verdict};
+use crate::action::{Action, Notice, RequestOutcome};
 use crate::condition::Instance;
 use crate::counters::Counters;
 use crate::elastic::{Elastic, Outlook};
 use crate::escalation::{CONFIG, Ending, Escalation};
-use crate::event::Event;
+use crate::event::{Event, Request};
 use crate::fleet::{Effect, Fleet, Occurrence};
 use crate::ids::{Generation, QueueId, RequestId, SlotId, WorkerId};
 use crate::load::Load;
@@ -16,9 +16,9 @@ use crate::probe::{self, InstanceProbe};
 use crate::queues::{self, Queues};
 use crate::reason::{Hang, Lost};
 use crate::recycle::{self, Recycler};
-use crate::reload::{Finished, Over, Reload};
+use crate::reload::{Closed, Reload, Verdict};
 use crate::report::Report;
-use crate::requests::{MOST_WORKERS, Requests};
+use crate::requests::{MOST_WORKERS, Requests, strength};
 use crate::sampling::Sampling;
 use crate::settle::{self, Bounds, Settle};
 use crate::shown::{Condition, PastReload, Progress, WorkerView};
@@ -243,7 +243,6 @@ impl Herd {
                 let (policies, turn) = (&mut self.policies, &mut self.turn);
                 return self.reload.checked(generation, outcome, policies, turn);
             }
-            Event::Reload { generation, policy } => return self.accept(generation, policy),
             Event::Adjusted { generation, policy } => return self.adjust(generation, policy),
             Event::Refused { reason } => {
                 if self.ending.is_none() {
@@ -438,9 +437,9 @@ impl Herd {
             }
             return;
         }
-        let finished = self.reload.conclude(&mut self.policies, &self.fleet, &mut self.turn);
-        if let Some(Finished { verdict, over }) = finished {
-            self.finish_reload(verdict, &over);
+        let closed = self.reload.conclude(&mut self.policies, &self.fleet, &mut self.turn);
+        if let Some(closed) = closed {
+            self.finish_reload(&closed);
         }
         if self.policies.for_slots().generation != generation {
             self.fleet.all_changed();
@@ -448,20 +447,23 @@ impl Herd {
         self.requests.conclude(&self.fleet, &self.policies, &mut self.turn);
     }
 
-    fn finish_reload(&mut self, verdict: Verdict, over: &Over) {
-        if verdict == Verdict::Done {
+    /// A reload has got where it was going.
+    fn finish_reload(&mut self, closed: &Closed) {
+        if closed.verdict == Verdict::Done {
             self.sampling.watch_anew();
         }
         self.recycler.reset();
-        let Some(to) = self.reload.close(&verdict, &mut self.turn) else { return };
         // The line comes first: what waits for READY=1, or for the answer, looks at it next.
         self.tell_status_now();
         if self.notifier.is_serving() {
             self.turn.order(Action::Notify(Notice::Ready));
         }
-        let good = self.policies.good().generation;
-        self.reload.answer(to, verdict, good, &mut self.turn);
-        self.requests.reload_over(over, &mut self.turn);
+        self.reload_over(closed);
+    }
+
+    fn reload_over(&mut self, closed: &Closed) {
+        let strength = strength(&self.fleet, &self.policies);
+        self.requests.reload_over(closed, &strength, &mut self.turn);
     }
 
     fn ask(&mut self) {
@@ -481,19 +483,12 @@ impl Herd {
 /// What operators and the shell want.
 impl Herd {
     fn accept(&mut self, generation: Generation, policy: Policy) {
-        if self.ending.is_some() {
-            let verdict = Verdict::Stopped;
-            return self.turn.order(Action::Answer { generation, verdict });
-        }
-        if generation <= self.policies.newest_generation() {
-            return;
-        }
         self.queues.add_groups(&policy.queues);
         let serving = self.notifier.is_serving();
         let (policies, fleet, turn) = (&mut self.policies, &mut self.fleet, &mut self.turn);
-        let over = self.reload.accept(generation, policy, serving, policies, fleet, turn);
-        if let Some(over) = over {
-            self.requests.reload_over(&over, &mut self.turn);
+        let closed = self.reload.accept(generation, policy, serving, policies, fleet, turn);
+        if let Some(closed) = closed {
+            self.reload_over(&closed);
         }
         if !serving {
             self.sampling.watch_anew();
@@ -546,14 +541,17 @@ impl Herd {
         }
     }
 
-    fn take_request(&mut self, request: RequestId, what: crate::event::Request) {
+    fn take_request(&mut self, request: RequestId, what: Request) {
         if self.ending.is_some() {
-            let outcome = crate::action::RequestOutcome::Stopped;
-            return self.turn.order(Action::Answered { request, outcome });
+            let outcome = RequestOutcome::Stopped;
+            return self.turn.order(Action::Answer { request, outcome });
         }
         let (fleet, policies) = (&mut self.fleet, &mut self.policies);
         let (reload, turn) = (&mut self.reload, &mut self.turn);
         let taken = self.requests.take(request, what, fleet, policies, reload, turn);
+        if let Some((generation, policy)) = taken.reload {
+            self.accept(generation, policy);
+        }
         if let Some(from) = taken.scaled_from {
             self.bounds_have_changed(from);
         }
@@ -596,7 +594,11 @@ impl Herd {
 
     fn end(&mut self, ending: Ending) {
         let failure = ending.failure().map(str::to_owned);
-        self.reload.cut_short(failure.as_deref(), &mut self.policies, &mut self.turn);
+        let (policies, turn) = (&mut self.policies, &mut self.turn);
+        let closed = self.reload.cut_short(failure.as_deref(), policies, turn);
+        if let Some(closed) = closed {
+            self.reload_over(&closed);
+        }
         self.requests.stop(&mut self.turn);
         self.turn.order(Action::Notify(Notice::Stopping));
         self.ending = Some(ending);

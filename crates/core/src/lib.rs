@@ -67,7 +67,7 @@ mod watchdog;
 mod wear;
 mod words;
 
-pub use action::{Action, Notice, RequestOutcome, Verdict};
+pub use action::{Action, Notice, RequestOutcome};
 pub use counters::Counters;
 pub use event::{Cause, Event, Request, Sight, SpawnFailure};
 pub use exit::{Exit, ExitSet, signal_name, signal_number};

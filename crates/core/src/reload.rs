@@ -9,7 +9,7 @@
 //! A phase only says which settings a slot is to have (through [`Policies`]) and what a failure means; starting and
 //! draining workers is the work of `settle`.
 
-use crate::action::{Action, Notice, Verdict};
+use crate::action::{Action, Notice};
 use crate::fleet::Fleet;
 use crate::ids::{Generation, SlotId, WorkerId};
 use crate::policies::{Policies, Stage};
@@ -61,13 +61,26 @@ pub(crate) enum Phase {
     RollingBack { reason: String, culprit: Option<WorkerId>, failed: BTreeSet<SlotId> },
 }
 
-/// What the end of a reload means for requests to abort it.
+/// How a reload ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Every wanted slot has a ready worker of the new generation.
+    Done,
+    /// What failed, and where things stand now; the worker whose failure it was, if it was a worker's.
+    Failed { reason: String, worker: Option<WorkerId> },
+    /// A newer reload took over.
+    Superseded { by: Generation },
+    /// herder is stopping.
+    Stopped,
+}
+
+/// A reload that is over, for those that wait for it.
 #[derive(Debug)]
-pub(crate) enum Over {
-    /// The roll-back is complete, or not (`Err`).
-    RolledBack(Result<String, String>),
-    /// Any other end.
-    Other,
+pub(crate) struct Closed {
+    pub to: Generation,
+    pub verdict: Verdict,
+    /// What it means for requests to abort it: the roll-back is complete, or not (`Err`).
+    pub roll_back: Option<Result<String, String>>,
 }
 
 /// Questions.
@@ -146,7 +159,7 @@ impl Reload {
 
 /// The course of a reload.
 impl Reload {
-    /// New settings were found valid. A reload under way gives way; what becomes of requests to abort it is returned.
+    /// New settings are to be brought in. A reload under way gives way, and is returned.
     pub fn accept(
         &mut self,
         to: Generation,
@@ -155,15 +168,12 @@ impl Reload {
         policies: &mut Policies,
         fleet: &mut Fleet,
         turn: &mut Turn,
-    ) -> Option<Over> {
-        if to <= policies.newest_generation() {
-            return None;
-        }
+    ) -> Option<Closed> {
         let (now, from, wanted_before) =
             (turn.now(), policies.good().generation, policies.wanted());
         let to_spec = Rc::new(Spec { generation: to, policy });
         let reloading = self.current.is_some();
-        let (touched, over) = self.supersede(to, policies, turn);
+        let (touched, closed) = self.supersede(to, policies, turn);
         let phase = if !serving {
             turn.order(Action::Forget { generation: from });
             policies.take_at_once(to_spec);
@@ -184,7 +194,7 @@ impl Reload {
         turn.report(Report::ReloadStarted { from, to });
         let done = BTreeSet::new();
         self.current = Some(Current { to, began: now, phase, wanted_before, touched, done });
-        over
+        closed
     }
 
     /// Ends the reload under way where it is. What it has touched is the next one's to answer for.
@@ -193,7 +203,7 @@ impl Reload {
         new: Generation,
         policies: &mut Policies,
         turn: &mut Turn,
-    ) -> (BTreeSet<SlotId>, Option<Over>) {
+    ) -> (BTreeSet<SlotId>, Option<Closed>) {
         let Some(current) = &mut self.current else { return (BTreeSet::new(), None) };
         let old = current.to;
         let touched = core::mem::take(&mut current.touched);
@@ -207,11 +217,9 @@ impl Reload {
                 Verdict::Superseded { by: new }
             }
         };
-        self.close(&verdict, turn);
+        let reason = format!("the roll-back gave way to a reload to {new}");
         policies.drop_incoming();
-        self.answer(old, verdict, policies.good().generation, turn);
-        let over = Over::RolledBack(Err(format!("the roll-back gave way to a reload to {new}")));
-        (touched, Some(over))
+        (touched, self.close(verdict, Some(Err(reason)), policies, turn))
     }
 
     /// Settings that were refused end nothing and change nothing.
@@ -400,11 +408,10 @@ impl Reload {
         policies: &mut Policies,
         fleet: &Fleet,
         turn: &mut Turn,
-    ) -> Option<Finished> {
+    ) -> Option<Closed> {
         let current = self.current.as_ref()?;
         let wanted = policies.wanted();
-        let success = Finished { verdict: Verdict::Done, over: Over::Other };
-        let finished = match &current.phase {
+        let (verdict, roll_back) = match &current.phase {
             Phase::Checking { .. } | Phase::Canary { .. } => return None,
             Phase::Rolling | Phase::Replacing if all_have(current, wanted, fleet) => {
                 let took = turn.now() - current.began;
@@ -414,14 +421,14 @@ impl Reload {
                 }
                 turn.report(Report::Reloaded { to: current.to, took });
                 policies.keep_incoming();
-                success
+                (Verdict::Done, None)
             }
             Phase::Rolling => return None,
             Phase::Replacing if fleet.all_attempted(wanted) && fleet.serves() => {
                 let reason = "not every worker of it became ready; it is in force all the same, \
                               because nothing served before"
                     .to_owned();
-                Finished { verdict: Verdict::Failed { reason, worker: None }, ..success }
+                (Verdict::Failed { reason, worker: None }, None)
             }
             Phase::Replacing => return None,
             Phase::RollingBack { reason, culprit, failed } => {
@@ -434,43 +441,46 @@ impl Reload {
                 let reason = format!("{reason}; rolled back to {good}{how}");
                 turn.report(Report::RolledBack { to: good, complete });
                 let now = format!("rolled back to {good}{how}");
-                Finished {
-                    verdict: Verdict::Failed { reason, worker: *culprit },
-                    over: Over::RolledBack(if complete { Ok(now) } else { Err(now) }),
-                }
+                let verdict = Verdict::Failed { reason, worker: *culprit };
+                (verdict, Some(if complete { Ok(now) } else { Err(now) }))
             }
         };
         policies.drop_incoming();
-        Some(finished)
+        self.close(verdict, roll_back, policies, turn)
     }
 
-    /// The reload under way is over, and is put on record. What it was to bring is returned, and has to be
-    /// [answered](Reload::answer) for.
-    pub fn close(&mut self, verdict: &Verdict, turn: &mut Turn) -> Option<Generation> {
+    /// The reload under way is over, and is put on record. Settings that did not come into force are forgotten.
+    fn close(
+        &mut self,
+        verdict: Verdict,
+        roll_back: Option<Result<String, String>>,
+        policies: &Policies,
+        turn: &mut Turn,
+    ) -> Option<Closed> {
         let current = self.current.take()?;
-        self.remember(past(&current, verdict, turn.now()), turn);
-        Some(current.to)
-    }
-
-    /// Tells the operators that wait for a reload how it went.
-    pub fn answer(&self, to: Generation, verdict: Verdict, good: Generation, turn: &mut Turn) {
-        if to != good {
+        self.remember(past(&current, &verdict, turn.now()), turn);
+        let to = current.to;
+        if to != policies.good().generation {
             turn.order(Action::Forget { generation: to });
         }
-        turn.order(Action::Answer { generation: to, verdict });
+        Some(Closed { to, verdict, roll_back })
     }
 
     /// Ends a reload because herder ends: as asked, or for this reason.
-    pub fn cut_short(&mut self, why: Option<&str>, policies: &mut Policies, turn: &mut Turn) {
+    pub fn cut_short(
+        &mut self,
+        why: Option<&str>,
+        policies: &mut Policies,
+        turn: &mut Turn,
+    ) -> Option<Closed> {
         let verdict = match why {
             None => Verdict::Stopped,
             Some(why) => {
                 Verdict::Failed { reason: format!("herder gives up: {why}"), worker: None }
             }
         };
-        let Some(to) = self.close(&verdict, turn) else { return };
         policies.drop_incoming();
-        self.answer(to, verdict, policies.good().generation, turn);
+        self.close(verdict, None, policies, turn)
     }
 
     fn remember(&mut self, past: PastReload, turn: &mut Turn) {
@@ -478,13 +488,6 @@ impl Reload {
         self.past.truncate(PAST_RELOADS - 1);
         self.past.push_front(past);
     }
-}
-
-/// A reload that has got where it was going.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub verdict: Verdict,
-    pub over: Over,
 }
 
 fn past(current: &Current, verdict: &Verdict, now: Time) -> PastReload {

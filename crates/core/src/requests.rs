@@ -11,11 +11,12 @@ use crate::action::{Action, RequestOutcome};
 use crate::event::Request;
 use crate::fleet::state::MOST_EXTENSION;
 use crate::fleet::{Fleet, Worker};
-use crate::ids::{RequestId, SlotId, WorkerId};
+use crate::ids::{Generation, RequestId, SlotId, WorkerId};
 use crate::policies::Policies;
+use crate::policy::Policy;
 use crate::reason::{Ending, Lost};
 use crate::recycle;
-use crate::reload::{Over, Phase, Reload};
+use crate::reload::{Closed, Phase, Reload, Verdict};
 use crate::report::Report;
 use crate::time::{Span, Time};
 use crate::turn::Turn;
@@ -61,6 +62,8 @@ enum Goal {
     },
     Stop(WorkerId),
     Abort,
+    /// The reload to this generation.
+    Reload(Generation),
 }
 
 /// Questions.
@@ -116,6 +119,13 @@ impl Requests {
     ) -> Taken {
         let mut taken = Taken::default();
         let goal = match what {
+            Request::Reload { generation, .. } if generation <= policies.newest_generation() => {
+                Err(failed(format!("{generation} is not newer than the last")))
+            }
+            Request::Reload { generation, policy } => {
+                taken.reload = Some((generation, policy));
+                Ok(Goal::Reload(generation))
+            }
             Request::Scale { workers } if workers > MOST_WORKERS => {
                 Err(failed(format!("{workers} is more than {MOST_WORKERS}, the most there may be")))
             }
@@ -131,7 +141,7 @@ impl Requests {
         };
         match goal {
             Ok(goal) => self.open.push(Open { id, goal, moved: turn.now() }),
-            Err(outcome) => turn.order(Action::Answered { request: id, outcome }),
+            Err(outcome) => turn.order(Action::Answer { request: id, outcome }),
         }
         taken
     }
@@ -166,6 +176,8 @@ impl Requests {
 /// What a request has changed at once.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
+    /// The settings of a reload that is to begin.
+    pub reload: Option<(Generation, Policy)>,
     /// The bounds before, if it was about the number of workers.
     pub scaled_from: Option<(u32, u32)>,
 }
@@ -181,7 +193,7 @@ impl Requests {
                         open.moved = now;
                     }
                 }
-                Goal::Scale { .. } | Goal::Stop(_) | Goal::Abort => {}
+                Goal::Scale { .. } | Goal::Stop(_) | Goal::Abort | Goal::Reload(_) => {}
             }
         }
     }
@@ -212,7 +224,11 @@ impl Requests {
                         _ => format!("{} of {of} slots are recycled", of - left.len() as u32),
                     }
                 }
-                Goal::Scale { .. } | Goal::Recycle { .. } | Goal::Stop(_) | Goal::Abort => {
+                Goal::Scale { .. }
+                | Goal::Recycle { .. }
+                | Goal::Stop(_)
+                | Goal::Abort
+                | Goal::Reload(_) => {
                     return None;
                 }
             };
@@ -237,20 +253,28 @@ impl Requests {
                     worker: Some(id),
                 },
             }),
-            Goal::Scale { .. } | Goal::Recycle { .. } | Goal::Stop(_) | Goal::Abort => None,
+            Goal::Scale { .. }
+            | Goal::Recycle { .. }
+            | Goal::Stop(_)
+            | Goal::Abort
+            | Goal::Reload(_) => None,
         });
     }
 
     /// A reload is over.
-    pub fn reload_over(&mut self, over: &Over, turn: &mut Turn) {
-        let outcome = match over {
-            Over::RolledBack(Ok(text)) => RequestOutcome::Done(text.clone()),
-            Over::RolledBack(Err(reason)) => failed(reason.clone()),
-            Over::Other => return,
-        };
-        self.answer_those(turn, |open| match open.goal {
-            Goal::Abort => Some(outcome.clone()),
-            Goal::Scale { .. } | Goal::Recycle { .. } | Goal::Stop(_) => None,
+    pub fn reload_over(&mut self, closed: &Closed, strength: &str, turn: &mut Turn) {
+        self.answer_those(turn, |open| match (&open.goal, &closed.roll_back) {
+            (Goal::Reload(to), _) if *to == closed.to => Some(match &closed.verdict {
+                Verdict::Done => RequestOutcome::Done(format!("{to} is in service; {strength}")),
+                Verdict::Failed { reason, worker } => {
+                    RequestOutcome::Failed { reason: reason.clone(), worker: *worker }
+                }
+                Verdict::Superseded { by } => RequestOutcome::Superseded { by: *by },
+                Verdict::Stopped => RequestOutcome::Stopped,
+            }),
+            (Goal::Abort, Some(Ok(text))) => Some(RequestOutcome::Done(text.clone())),
+            (Goal::Abort, Some(Err(reason))) => Some(failed(reason.clone())),
+            _ => None,
         });
     }
 
@@ -282,7 +306,11 @@ impl Requests {
             Goal::Scale { .. } | Goal::Recycle { .. } if open.moved + patience <= now => {
                 Some(failed(format!("nothing has moved for {}; {strength}", now - open.moved)))
             }
-            Goal::Scale { .. } | Goal::Recycle { .. } | Goal::Stop(_) | Goal::Abort => None,
+            Goal::Scale { .. }
+            | Goal::Recycle { .. }
+            | Goal::Stop(_)
+            | Goal::Abort
+            | Goal::Reload(_) => None,
         });
     }
 
@@ -318,7 +346,11 @@ impl Requests {
             Goal::Recycle { slot: Some(slot), .. } if slot.0 >= wanted => {
                 Some(failed(format!("{slot} is gone: {superseded}")))
             }
-            Goal::Scale { .. } | Goal::Recycle { .. } | Goal::Stop(_) | Goal::Abort => None,
+            Goal::Scale { .. }
+            | Goal::Recycle { .. }
+            | Goal::Stop(_)
+            | Goal::Abort
+            | Goal::Reload(_) => None,
         });
     }
 
@@ -354,7 +386,7 @@ impl Requests {
                     });
                     *of -= surplus.len() as u32;
                 }
-                Goal::Recycle { .. } | Goal::Stop(_) | Goal::Abort => {}
+                Goal::Recycle { .. } | Goal::Stop(_) | Goal::Abort | Goal::Reload(_) => {}
             }
             if open.goal.progress() != before {
                 open.moved = now;
@@ -365,7 +397,7 @@ impl Requests {
     fn answer_those(&mut self, turn: &mut Turn, outcome: impl Fn(&Open) -> Option<RequestOutcome>) {
         self.open.retain(|open| match outcome(open) {
             Some(outcome) => {
-                turn.order(Action::Answered { request: open.id, outcome });
+                turn.order(Action::Answer { request: open.id, outcome });
                 false
             }
             None => true,
@@ -378,7 +410,7 @@ impl Goal {
         match self {
             Goal::Scale { to, left } => Some((to - left.len() as u32, *to)),
             Goal::Recycle { left, of, .. } => Some((of - left.len() as u32, *of)),
-            Goal::Stop(_) | Goal::Abort => None,
+            Goal::Stop(_) | Goal::Abort | Goal::Reload(_) => None,
         }
     }
 
@@ -386,7 +418,7 @@ impl Goal {
     fn slots_left(&self) -> Option<&BTreeMap<SlotId, WorkerId>> {
         match self {
             Goal::Recycle { left, .. } => Some(left),
-            Goal::Scale { .. } | Goal::Stop(_) | Goal::Abort => None,
+            Goal::Scale { .. } | Goal::Stop(_) | Goal::Abort | Goal::Reload(_) => None,
         }
     }
 }
@@ -441,7 +473,7 @@ fn patience(policies: &Policies) -> Span {
     start + rules.min_ready_time.unwrap_or_default() + rules.stop_timeout + PATIENCE
 }
 
-fn strength(fleet: &Fleet, policies: &Policies) -> String {
+pub(crate) fn strength(fleet: &Fleet, policies: &Policies) -> String {
     let wanted = policies.wanted();
     format!("{}/{wanted} workers are ready", fleet.serving_of(wanted))
 }

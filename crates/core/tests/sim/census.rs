@@ -4,7 +4,7 @@
 use super::lives::Life;
 use herder_core::{
     Action, Cause, Condition, Ending, Event, Evidence, Exit, Hang, Herd, Manner, Notice, Outcome,
-    ReloadPhase, Report, Request, RequestOutcome, Sight, Verdict, Wear, Weight, WorkerState,
+    ReloadPhase, Report, Request, RequestOutcome, Sight, Wear, Weight, WorkerState,
 };
 use std::collections::BTreeSet;
 
@@ -45,21 +45,20 @@ macro_rules! kinds {
 kinds! {
     Event {
         Tick, Spawned, SpawnFailed, Ready, Seen, Weighed, Stopping, Extend, Alive, Stuck, Interval,
-        Listened, Exited, Gone, Checked, Reload, Adjusted, Refused, Scale, Asked, QueueWaits,
+        Listened, Exited, Gone, Checked, Adjusted, Refused, Scale, Asked, QueueWaits,
         OutOfMemory, Sampled, Knocked, Probed, Resumed, Stop,
     }
     Cause { Settings, System }
     Sight { Waiting, NotYet, Astray, Unreadable }
     Weight { Is, Same, Unknown }
     Exit { Code, Signal, OutOfMemory }
-    Request { Scale, Recycle, StopWorker, AbortReload }
+    Request { Reload, Scale, Recycle, StopWorker, AbortReload }
     Action {
         Spawn, Steer, WatchQueues, Look, Weigh, Sample, Watch, Probe, Listen, Drain, Abort, Kill,
-        Sweep, Abandon, Check, Forget, Notify, Report, Answer, Answered, Exit,
+        Sweep, Abandon, Check, Forget, Notify, Report, Answer, Exit,
     }
     Notice { Ready, Reloading, Stopping, Status, Extend, Watchdog }
-    RequestOutcome { Done, Failed, NotFound, Stopped }
-    Verdict { Done, Failed, Superseded, Stopped }
+    RequestOutcome { Superseded, Done, Failed, NotFound, Stopped }
     Report {
         Started, Ready, Retiring, Ended, TimedOut, Hung, NotStarted, BackingOff, Killed, Unkillable,
         RemainderKilled, OutOfMemory, Recycled, NotRecycled, StopRequested, Serving, Degraded,
@@ -132,7 +131,6 @@ impl Census {
             | Event::Listened { .. }
             | Event::Gone { .. }
             | Event::Checked { .. }
-            | Event::Reload { .. }
             | Event::Refused { .. }
             | Event::Scale { .. }
             | Event::QueueWaits { .. }
@@ -150,8 +148,7 @@ impl Census {
         match action {
             Action::Notify(notice) => self.see(notice),
             Action::Report(report) => self.report(report),
-            Action::Answer { verdict, .. } => self.see(verdict),
-            Action::Answered { outcome, .. } => self.see(outcome),
+            Action::Answer { outcome, .. } => self.see(outcome),
             Action::Probe { worker } => {
                 let whose = if worker.is_some() { MORE[0] } else { MORE[1] };
                 self.0.insert(whose);

@@ -251,7 +251,6 @@ impl Lives {
             | Action::Notify(_)
             | Action::Report(_)
             | Action::Answer { .. }
-            | Action::Answered { .. }
             | Action::Exit { .. } => {}
         }
     }

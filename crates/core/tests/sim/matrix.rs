@@ -52,7 +52,7 @@ impl Watched {
         self.actions.clear();
         self.watch.before(self.now, herd, &event, &self.policies);
         match &event {
-            Event::Reload { generation, policy } => {
+            Event::Asked { what: Request::Reload { generation, policy }, .. } => {
                 self.policies.insert(*generation, policy.clone());
             }
             Event::Adjusted { generation, policy } => {
@@ -157,8 +157,8 @@ fn events(rules: &Policy) -> Vec<Event> {
         Event::Gone { worker },
         Event::Checked { generation, outcome: Ok(()) },
         Event::Checked { generation, outcome: Err("no".to_owned()) },
-        Event::Reload { generation, policy: policy(1) },
-        Event::Reload { generation, policy: Policy { check: true, ..policy(2) } },
+        asked(7, Request::Reload { generation, policy: policy(1) }),
+        asked(8, Request::Reload { generation, policy: Policy { check: true, ..policy(2) } }),
         Event::Adjusted { generation: Generation(1), policy: short },
         Event::Adjusted { generation: other, policy: policy(9) },
         Event::Refused { reason: "line 3: unknown key".to_owned() },
@@ -259,7 +259,7 @@ fn effect(state: Life, event: &Event) -> Effect {
         Event::Adjusted { .. } => Nothing,
         // Before the first READY=1 new settings replace the old at once; after it the old worker serves on while
         // the first new one starts.
-        Event::Reload { .. } => match state {
+        Event::Asked { what: Request::Reload { .. }, .. } => match state {
             Starting => Becomes(Draining),
             Spawning | Ready | Retiring | Draining | Aborting | Killing => Stays,
             Sweeping | Burying => Stays,
@@ -339,10 +339,13 @@ fn every_two_events_in_every_state_keep_the_properties() {
                 // Both may be the same request, or the same generation, and are told apart.
                 let second = match second {
                     Event::Asked { request, what } => {
+                        let what = match what {
+                            Request::Reload { policy, .. } => {
+                                Request::Reload { generation: Generation(3), policy }
+                            }
+                            what => what,
+                        };
                         Event::Asked { request: RequestId(request.0 + 100), what }
-                    }
-                    Event::Reload { policy, .. } => {
-                        Event::Reload { generation: Generation(3), policy }
                     }
                     other => other,
                 };

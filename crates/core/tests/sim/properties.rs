@@ -9,7 +9,8 @@ use super::wear::Wears;
 use super::world::has_process;
 use herder_core::{
     Action, Condition, Event, Evidence, Generation, Herd, Manner, Notice, Policy, Ready,
-    ReloadPhase, Report, Request, Sight, SlotId, Span, Time, Verdict, WorkerId, WorkerState,
+    ReloadPhase, Report, Request, RequestId, RequestOutcome, Sight, SlotId, Span, Time, WorkerId,
+    WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +24,9 @@ pub struct Watch {
     peak: u32,
     wanted_before: u32,
     accepted: BTreeSet<Generation>,
-    answered: BTreeMap<Generation, Verdict>,
+    answered: BTreeMap<Generation, RequestOutcome>,
+    /// Requests for reloads, with what they are to bring.
+    reloads: BTreeMap<RequestId, Generation>,
     /// Generations of which no worker is to be started again.
     forgotten: BTreeSet<Generation>,
     /// In this turn.
@@ -99,8 +102,9 @@ impl Watch {
         self.just_answered.clear();
         self.wanted_before = herd.strength().0;
         match event {
-            Event::Reload { generation, .. } => {
+            Event::Asked { request, what: Request::Reload { generation, .. } } => {
                 self.accepted.insert(*generation);
+                self.reloads.insert(*request, *generation);
             }
             Event::Stop => self.stops += 1,
             _ => {}
@@ -279,7 +283,8 @@ impl Watch {
     /// What systemd is told makes sense to systemd.
     fn systemd(&mut self, now: Time, actions: &[Action]) {
         let over = |action: &Action| {
-            let end = matches!(action, Action::Answer { .. });
+            let end = matches!(action, Action::Answer { request, .. }
+                if self.reloads.contains_key(request));
             end || matches!(action, Action::Notify(Notice::Stopping | Notice::Ready))
         };
         let forced = actions.iter().any(over);
@@ -437,12 +442,11 @@ impl Watch {
     /// Every accepted reload is answered, once.
     fn answers(&mut self, actions: &[Action]) {
         for action in actions {
-            if let Action::Answer { generation, verdict } = action {
-                assert!(self.accepted.contains(generation), "an answer nobody waits for");
-                self.just_answered.insert(*generation);
-                let before = self.answered.insert(*generation, verdict.clone());
-                assert_eq!(before, None, "{generation} answered twice");
-            }
+            let Action::Answer { request, outcome } = action else { continue };
+            let Some(generation) = self.reloads.get(request) else { continue };
+            self.just_answered.insert(*generation);
+            let before = self.answered.insert(*generation, outcome.clone());
+            assert_eq!(before, None, "{generation} answered twice");
         }
     }
 
@@ -495,7 +499,7 @@ impl Watch {
     }
 
     /// Asked for in peace, and done.
-    pub fn was_done(&self, herd: &Herd, what: Request) {
+    pub fn was_done(&self, herd: &Herd, what: &Request) {
         self.answers.was_done(herd, what);
     }
 

@@ -1,9 +1,9 @@
 //! Single stories, told step by step: what the random runs reach, with the exact outcome.
 
-use super::story::{CRASH, Story, policy};
+use super::story::{CRASH, Story, Verdict, policy};
 use herder_core::{
     Action, Amount, Cause, Condition, Event, Exit, Generation, Notice, Outcome, Policy, Ready,
-    ReadyWhen, Report, SlotId, Span, SpawnFailure, Verdict, WorkerId, WorkerState,
+    ReadyWhen, Report, SlotId, Span, SpawnFailure, WorkerId, WorkerState,
 };
 
 #[test]

@@ -1,9 +1,9 @@
 //! What must hold of workers that wear out, whatever happens; and what that looks like, step by step.
 
-use super::story::{CRASH, Story, policy};
+use super::story::{CRASH, Story, Verdict, policy};
 use herder_core::{
-    Action, Event, Generation, Herd, Policy, Report, Request, Size, SlotId, Span, Time, Verdict,
-    Wear, Weight, WorkerId, WorkerState,
+    Action, Event, Generation, Herd, Policy, Report, Request, Size, SlotId, Span, Time, Wear,
+    Weight, WorkerId, WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 

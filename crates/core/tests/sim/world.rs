@@ -170,12 +170,12 @@ impl World {
 
     /// When every worker works, everything asked for is done.
     fn ask_in_peace(&mut self, what: Request) {
-        self.later(Span::ZERO, Event::Asked { request: RequestId(0), what });
+        self.later(Span::ZERO, Event::Asked { request: RequestId(0), what: what.clone() });
         let end = self.now + RECOVERY;
         self.run_until(end);
         // One that had nothing to do may have left after it.
         let Some(herd) = &self.herd else { return };
-        self.watch.was_done(herd, what);
+        self.watch.was_done(herd, &what);
         if herd.strength().0 == 0 {
             return;
         }
@@ -311,7 +311,6 @@ impl World {
     fn happen(&mut self, event: Event) {
         let event = match event {
             Event::QueueWaits { queue: COMING } => return self.arrive(),
-            Event::Reload { policy, .. } => self.number(policy),
             Event::Adjusted { policy, .. } => self.adjust(&policy),
             Event::Asked { what, .. } => {
                 let what = self.aim(what);
@@ -363,7 +362,6 @@ impl World {
             | Event::Extend { .. }
             | Event::Exited { .. }
             | Event::Checked { .. }
-            | Event::Reload { .. }
             | Event::Refused { .. }
             | Event::Adjusted { .. }
             | Event::Scale { .. }
@@ -507,8 +505,7 @@ impl World {
                 | Action::Abandon { .. }
                 | Action::Notify(_)
                 | Action::Report(_)
-                | Action::Answer { .. }
-                | Action::Answered { .. } => {}
+                | Action::Answer { .. } => {}
             }
         }
     }

@@ -63,6 +63,7 @@ impl World {
                 let worker = there[self.dice.below(there.len() as u64) as usize];
                 Request::StopWorker { worker }
             }
+            Request::Reload { policy, .. } => self.number(policy),
             other => other,
         }
     }
@@ -75,7 +76,8 @@ impl World {
     pub(super) fn any_reload(&mut self) -> Event {
         let queues = self.queues.groups.clone();
         let policy = Policy { queues, ..any_policy(&mut self.dice) };
-        Event::Reload { generation: Generation(0), policy }
+        let what = Request::Reload { generation: Generation(0), policy };
+        Event::Asked { request: RequestId(0), what }
     }
 
     /// Some settings change in place: of the generation in force, of one that is being brought in, of an earlier
@@ -92,7 +94,7 @@ impl World {
         Event::Adjusted { generation, policy: adjusted(old, other, &mut self.dice) }
     }
 
-    pub(super) fn number(&mut self, policy: Policy) -> Event {
+    pub(super) fn number(&mut self, policy: Policy) -> Request {
         self.generation = Generation(self.generation.0 + 1);
         let mut quality = any_quality(&mut self.dice, 6);
         if self.calm && matches!(quality, Quality::Flaky(_)) {
@@ -102,7 +104,7 @@ impl World {
         self.qualities.insert(self.generation, quality);
         self.patience.insert(self.generation, policy.stop_timeout);
         self.policies.insert(self.generation, policy.clone());
-        Event::Reload { generation: self.generation, policy }
+        Request::Reload { generation: self.generation, policy }
     }
 
     /// From here on whatever is started works, unless it is broken for good.
