@@ -2,7 +2,7 @@
 //!
 //! `# systemd: 257` restricts it to one version, `# seconds: 240` gives it more than the usual time, `# machine: vm` or
 //! `# machine: container vm` says where it runs, if not in a container alone, `# tree: servers` that its container has
-//! application servers, and `# load: busy` that it keeps a core busy most of the time.
+//! application servers, and `# load: busy` that it keeps a core busy, or has to find one idle.
 
 use std::path::Path;
 use std::time::Duration;
