@@ -205,7 +205,8 @@ fn a_hundred_watchers_and_those_who_stall_do_not_hold_up_a_reload() {
     let start = Instant::now();
     kill(worker.pid, Signal::SIGKILL);
     herder.serves(4);
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    // A bound for a herder that hangs, not a speed.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert_eq!(herder.status().generation, generation);
     for control in watchers.iter_mut().chain(&mut stalled) {
         sees(control, "the end of it", |state| {

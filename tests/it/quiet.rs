@@ -74,14 +74,13 @@ fn nothing_grows_with_the_number_of_workers_there_were() {
     });
 }
 
-/// What herder has written to is its own whatever else runs on the machine, and hardly depends on
-/// how it was compiled. (The pages of its program are the page cache's, and those do; while they wait
-/// to be written to disk, those of a program just compiled count as dirty.)
+/// A bound that finds a mistake such as a large buffer or a leak. How much memory herder needs is measured, with the program
+/// as it is shipped, by a benchmark. What it has written to is its own, whatever else runs on the machine.
 #[test]
 fn herder_is_small() {
     let herder = idle(&[]);
     let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", herder.pid())).unwrap();
     let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(kilobytes < 800, "{rollup}");
+    assert!(kilobytes < 2000, "{rollup}");
 }

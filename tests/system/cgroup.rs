@@ -31,6 +31,13 @@ impl Cgroup {
         Self::make(root.join(format!("{PREFIX}{}", std::process::id())))
     }
 
+    /// What its processes have used so far.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        let text = fs::read_to_string(self.path.join("cpu.stat")).ok()?;
+        let used = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+        Some(Duration::from_micros(used.parse().ok()?))
+    }
+
     pub fn child(&self, name: &str) -> Result<Self, String> {
         Self::make(self.path.join(name))
     }

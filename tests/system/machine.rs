@@ -7,10 +7,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
+use std::time::Instant;
 
 use crate::cgroup::Cgroup;
 use crate::output_of;
 use crate::scenario::Scenario;
+use crate::schedule;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -47,6 +49,8 @@ impl Kind {
 }
 
 pub struct Machine<'a> {
+    /// The test's name.
+    pub test: &'a str,
     pub kind: Kind,
     pub version: &'a str,
     pub here: &'a Path,
@@ -59,7 +63,9 @@ impl Machine<'_> {
     pub fn run(&self, scenario: &Scenario, parent: &Cgroup, work: &Path) -> Result<(), String> {
         let name = format!("{}-{}", scenario.name, self.tree(scenario));
         let (cgroup, work) = (parent.child(&name)?, work.join(&name));
+        let began = Instant::now();
         let ended = self.boot(scenario, &work, &cgroup);
+        schedule::note(self.test, began.elapsed(), cgroup.cpu_time());
         cgroup.remove();
         // A terminal line ends every line of text with both.
         let read = |name: &str| {

@@ -4,6 +4,8 @@
 //! (`machine.rs`) boots, runs it as a unit and powers off. The machines are Debian trees that `prepare` makes and caches; what
 //! they install is the `.deb` that `HERDER_DEB` names. `tests/run` sets all of it up.
 //!
+//! With `HERDER_BENCHES` set, the scenarios are instead the benchmarks of `benches/machine`, which print what they have measured.
+//!
 //! Needs root, `mmdebstrap`, `systemd-nspawn` for containers and qemu for virtual machines. Where something is missing the
 //! tests that need it say so and count as ignored, except in CI (`CI` set), where they fail.
 
@@ -11,6 +13,7 @@ mod cgroup;
 mod machine;
 mod package;
 mod scenario;
+mod schedule;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -23,10 +26,12 @@ use tempfile::TempDir;
 use cgroup::Cgroup;
 use machine::{Kind, Machine};
 use scenario::Scenario;
+use schedule::Schedule;
 
 const VERSIONS: [&str; 2] = ["252", "257"];
-/// A machine is idle most of the time, and two of them fit on two cores.
-const IN_PARALLEL: usize = 2;
+/// What machines may take of this one at the same time; [`Scenario::weight`] is what each takes. A container that waits most
+/// of the time is 1, and four of them fit on two cores; two of those that keep a core busy do.
+const CAPACITY: usize = 4;
 
 /// What every test needs; made when the first one runs, so that `--list` costs nothing.
 struct Setup {
@@ -37,8 +42,12 @@ struct Setup {
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(IN_PARALLEL);
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/system");
+    arguments.test_threads.get_or_insert(CAPACITY);
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = manifest.join("tests/system");
+    let measures = std::env::var_os("HERDER_BENCHES").is_some();
+    let scenarios =
+        manifest.join(if measures { "benches/machine" } else { "tests/system/scenarios" });
     let in_ci = std::env::var_os("CI").is_some();
     let missing = |kind: Kind| missing(kind.programs());
     for kind in [Kind::Container, Kind::Vm] {
@@ -49,29 +58,39 @@ fn main() -> ExitCode {
     let setup: Arc<OnceLock<Result<Setup, String>>> = Arc::default();
     clean_up_when_interrupted(Arc::clone(&setup));
 
-    let mut trials = package::trials(in_ci);
-    for scenario in Scenario::all(&here.join("scenarios")) {
+    let schedule = Arc::new(Schedule::new(CAPACITY));
+    let mut machines = Vec::new();
+    for scenario in Scenario::all(&scenarios) {
         let versions = VERSIONS.into_iter().filter(|version| scenario.runs_on(version));
         for (version, kind) in
             versions.flat_map(|version| scenario.kinds.iter().map(move |kind| (version, *kind)))
         {
             let (scenario, setup, here) = (scenario.clone(), Arc::clone(&setup), here.clone());
+            let (weight, seconds) = (scenario.weight(kind), scenario.seconds(kind));
+            let schedule = Arc::clone(&schedule);
             let missing = missing(kind);
             let ignored = missing.is_some() && !in_ci;
             let of_kind = if kind == Kind::Vm { "_vm" } else { "" };
             let name = format!("{}_on_{version}{of_kind}", scenario.name);
+            let test = name.clone();
             let run = move || {
                 if let Some(reason) = missing {
                     return Err(Failed::from(format!("cannot run here: {reason}")));
                 }
                 let setup = setup.get_or_init(Setup::make).as_ref()?;
-                let machine = Machine { kind, version, here: &here, files: &setup.files };
-                let ran = machine.run(&scenario, &setup.cgroup, setup.work.path());
+                let machine =
+                    Machine { test: &test, kind, version, here: &here, files: &setup.files };
+                let ran = schedule
+                    .run(weight, || machine.run(&scenario, &setup.cgroup, setup.work.path()));
                 ran.map_err(Failed::from)
             };
-            trials.push(Trial::test(name, run).with_ignored_flag(ignored));
+            machines.push((seconds, Trial::test(name, run).with_ignored_flag(ignored)));
         }
     }
+    // The longest first, so that none of them is still running alone at the end.
+    machines.sort_by_key(|(seconds, _)| std::cmp::Reverse(*seconds));
+    let mut trials = if measures { Vec::new() } else { package::trials(in_ci) };
+    trials.extend(machines.into_iter().map(|(_, trial)| trial));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Some(Ok(setup)) = setup.get() {
         setup.clean_up();

@@ -1,8 +1,8 @@
 //! What the harness knows of a scenario: its name, and what the comments at its head say.
 //!
 //! `# systemd: 257` restricts it to one version, `# seconds: 240` gives it more than the usual time, `# machine: vm` or
-//! `# machine: container vm` says where it runs, if not in a container alone, and `# tree: servers` that its container has
-//! application servers.
+//! `# machine: container vm` says where it runs, if not in a container alone, `# tree: servers` that its container has
+//! application servers, and `# load: busy` that it keeps a core busy, or has to find one idle.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,6 +17,7 @@ pub struct Scenario {
     pub kinds: Vec<Kind>,
     pub tree: Option<String>,
     only_on: Option<String>,
+    is_busy: bool,
     pub at_most: Duration,
 }
 
@@ -55,8 +56,19 @@ impl Scenario {
             name: path.file_stem().expect("a file name").to_string_lossy().into_owned(),
             tree: head("tree:"),
             only_on: head("systemd:"),
+            is_busy: head("load:").is_some_and(|load| load == "busy"),
             at_most: Duration::from_secs(seconds),
         }
+    }
+
+    /// What it takes of this machine, in waiting containers. An emulated processor is a busy thread of this one.
+    pub fn weight(&self, kind: Kind) -> usize {
+        if self.is_busy || kind == Kind::Vm { 2 } else { 1 }
+    }
+
+    /// How long it may take there, by which the longest ones are found.
+    pub fn seconds(&self, kind: Kind) -> u64 {
+        (self.at_most * kind.slowness()).as_secs()
     }
 
     pub fn runs_on(&self, version: &str) -> bool {

@@ -1,5 +1,6 @@
 # tree: servers
 # seconds: 240
+# load: busy
 """The Django site of the examples behind nginx, under each of its three servers: reloaded, broken and killed while clients ask."""
 
 import os

@@ -1,5 +1,6 @@
 # machine: container vm
 # seconds: 300
+# load: busy
 """Figures agree with independent readings: cgroup files, /proc, ss."""
 
 import os

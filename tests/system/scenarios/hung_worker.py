@@ -1,3 +1,4 @@
+# load: busy
 """A hung worker, stopped or spinning, is aborted and replaced within its limit under load; a well one never is, whoever is stopped."""
 
 import os

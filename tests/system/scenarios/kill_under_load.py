@@ -1,3 +1,4 @@
+# load: busy
 """A worker that is killed is replaced at once; nobody notices but the requests it was answering."""
 
 import os

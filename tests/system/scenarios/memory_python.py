@@ -1,8 +1,9 @@
 # tree: servers
 # systemd: 257
 # seconds: 300
-"""The Django site of the examples needs as much memory as its page says, by one server with one process for each worker, and
-by one that loads the site once for many."""
+# load: busy
+"""The Django site of the examples is served by one server with one process for each worker, and by one that loads the site once
+for many."""
 
 import pathlib
 import shutil
@@ -21,7 +22,7 @@ def settings(file, workers, preload=None):
     return text.replace('"--no-control-socket"', f'"--no-control-socket", "--preload", "--workers", "{preload}"') if preload else text
 
 
-memory.compare(
+memory.serve(
     EXAMPLE / "README.md",
     {
         "uvicorn, `workers = 8`": settings("herder.toml", 8),

@@ -1,8 +1,8 @@
 # tree: servers
 # systemd: 257
 # seconds: 300
-"""The Rails site of the examples needs as much memory as its page says, by one process for each worker, and by a Puma that
-loads the site once for many."""
+# load: busy
+"""The Rails site of the examples is served by one process for each worker, and by a Puma that loads the site once for many."""
 
 import memory
 from example import Application, bundle
@@ -22,7 +22,7 @@ def puma(workers, processes):
     return settings.replace('"puma"]', cluster + "]") if processes else settings
 
 
-memory.compare(
+memory.serve(
     site.files / "README.md",
     {
         "Puma, `workers = 8`": puma(8, 0),

@@ -66,7 +66,8 @@ def is_down():
     before = time.monotonic()
     text = get("/metrics")[1]
     took = time.monotonic() - before
-    expect(took < 2 * SLOWNESS, f"it took {took} s")
+    # It gives up after 1.5 seconds; the rest is for a machine that is busy with other work.
+    expect(took < 10 * SLOWNESS, f"it took {took} s")
     return DOWN in text
 
 

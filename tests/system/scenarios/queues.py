@@ -1,4 +1,5 @@
 # seconds: 1500
+# load: busy
 """Each worker has its own accept queue, which systemd and herder hold open: event loops share the load evenly, and of those
 killed nothing is lost but what they had accepted."""
 

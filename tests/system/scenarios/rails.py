@@ -1,5 +1,6 @@
 # tree: servers
 # seconds: 300
+# load: busy
 """The Rails site of the examples under Puma and under Unicorn: reloaded and broken while clients ask."""
 
 from example import WORKERS, Application, bundle

@@ -1,5 +1,6 @@
 # machine: container vm
 # seconds: 600
+# load: busy
 """A worker that leaks, and then one that is old, is replaced while clients ask, and none of them notices."""
 
 from lab import VM, WEB, Instance, contains, equal, expect, install, wait_for

@@ -1,4 +1,5 @@
 # seconds: 240
+# load: busy
 """`systemctl reload` under load replaces every worker and fails no request of at least 20,000."""
 
 from lab import Instance, Release, equal, install, wait_for

@@ -1,5 +1,6 @@
 # tree: servers
 # seconds: 300
+# load: busy
 """Node does under herder as herder-servers(7) tells."""
 
 import matrix

@@ -1,18 +1,14 @@
-# seconds: 420
-"""A hundred watchers, one of them stalled, cost nothing that could be seen: a dead worker is replaced as fast as without."""
+"""While a hundred clients watch, one of which reads nothing, dead workers are replaced, and the clients that read hear of it."""
 
 import multiprocessing
 import os
 import selectors
 import signal
-import statistics
-import time
 
-from lab import Instance, equal, expect, install, wait_for
+from lab import Instance, equal, install, wait_for
 from varlink import Connection
 
-# Many short rounds, so that what else the machine does meanwhile falls on both kinds alike.
-WATCHERS, ROUNDS, KILLS = 100, 20, 15
+WATCHERS, KILLS = 100, 15
 
 install()
 # The first thing that a worker does is to say so; nothing waits for anything else.
@@ -36,14 +32,11 @@ while there < 2:
     there += len(started.read(64).split())
 
 
-def latencies():
-    """From SIGKILL to the first instruction of the replacement, in seconds."""
+def kill_and_wait():
+    """Kills workers, one after the other; each time the replacement has to say that it runs."""
     for _ in range(KILLS):
-        victim = web.workers()[0]
-        begin = time.monotonic()
-        os.kill(victim, signal.SIGKILL)
+        os.kill(web.workers()[0], signal.SIGKILL)
         started.read(64)
-        yield time.monotonic() - begin
         wait_for(lambda: len(web.workers()) == 2, "two workers")
 
 
@@ -70,32 +63,16 @@ def watch(ready, done, count):
                 waiting.unregister(key.fileobj)
 
 
-def ratio():
-    """How much longer a replacement takes with watchers: rounds with and without take turns."""
-    without, with_them = [], []
-    told = multiprocessing.Value("L", 0)
-    for _ in range(ROUNDS):
-        without += latencies()
-        ready, done = multiprocessing.Event(), multiprocessing.Event()
-        readers = multiprocessing.Process(target=watch, args=(ready, done, told), daemon=True)
-        readers.start()
-        ready.wait()
-        before = told.value
-        with_them += latencies()
-        # Those who read get what time is left, and on a busy host that may come later.
-        wait_for(lambda: told.value - before > KILLS, "messages for those who watch")
-        done.set()
-        readers.join()
-    for name, values in (("without watchers", without), (f"with {WATCHERS}", with_them)):
-        quartiles = " ".join(f"{value * 1000:.2f}" for value in statistics.quantiles(values))
-        print(f"measured: from SIGKILL to the replacement's first instruction {name}: quartiles {quartiles} ms")
-    return statistics.median(with_them) / statistics.median(without)
-
-
-# The machine is shared: what others do on it during one measurement is not herder's. What herder does is in all of them.
-ratios = []
-while not ratios or ratios[-1] > 1.2 and len(ratios) < 3:
-    ratios.append(ratio())
-    print(f"measured: with {WATCHERS} watchers that takes {ratios[-1]:.2f} times as long")
-expect(ratios[-1] <= 1.2, f"with {WATCHERS} watchers a replacement takes {ratios} times as long")
+kill_and_wait()
+told = multiprocessing.Value("L", 0)
+ready, done = multiprocessing.Event(), multiprocessing.Event()
+readers = multiprocessing.Process(target=watch, args=(ready, done, told), daemon=True)
+readers.start()
+ready.wait()
+before = told.value
+kill_and_wait()
+# The clients that read have the lowest priority, so on a busy machine the messages come to them later.
+wait_for(lambda: told.value - before > KILLS, "messages for the clients that watch")
+done.set()
+readers.join()
 equal(web.report()["counters"]["failures"], 0, "failures")
