@@ -9,10 +9,12 @@
 
 use herder_linux::spawn::{Child, Program, spawn};
 use herder_linux::{child, poll};
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 use std::borrow::Cow;
 use std::error::Error;
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -219,7 +221,8 @@ impl Instance {
             cpu: None,
             cgroup: None,
         };
-        let (mut times, output) = std::io::pipe()?;
+        let (times, output) = pipe2(OFlag::O_CLOEXEC)?;
+        let mut times = File::from(times);
         let began = Instant::now();
         let herder = spawn(&program, &[output.as_fd()])?;
         drop(output);

@@ -190,9 +190,8 @@ impl Daemon {
     fn continue_sample(&mut self, begin: u64) {
         let due = |sample: &mut Sample| sample.not_before <= begin;
         let Some(mut sample) = self.loads.sample.take_if(due) else { return };
-        while poll::now() < begin + PART
-            && let Some((worker, subject)) = sample.left.next()
-        {
+        while poll::now() < begin + PART {
+            let Some((worker, subject)) = sample.left.next() else { break };
             if sample.cpu {
                 sample.load.cpu.extend(usage::cpu(&subject).map(|cpu| (worker, cpu)));
             }

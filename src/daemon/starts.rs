@@ -79,9 +79,8 @@ impl Starts {
 impl Daemon {
     /// Starts workers until none is left, or the turn's time for that is over.
     pub(super) fn start_some(&mut self) {
-        while !self.starts.waiting.is_empty()
-            && let Some(start) = self.starts.take(poll::now())
-        {
+        while !self.starts.waiting.is_empty() {
+            let Some(start) = self.starts.take(poll::now()) else { return };
             let Start { worker, slot, generation, queues, spec } = start;
             let job = Job { worker, slot, generation, queues: &queues };
             let event = self.children.spawn(&self.poll, job, &spec, &self.sockets);

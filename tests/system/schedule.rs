@@ -75,6 +75,6 @@ pub fn note(test: &str, took: Duration, cpu: Option<Duration>) {
     // One write, because tests run in parallel.
     let line = format!("{:.3} system {test}{cpu}\n", took.as_secs_f64());
     if let Err(error) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
-        eprintln!("cannot note the time of {test} in {}: {error}", path.display());
+        eprintln!("cannot note the time of {test} in {}: {error}", path.to_string_lossy());
     }
 }

@@ -170,6 +170,10 @@ pub enum Sight {
 
 /// What can be asked for at run time.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are few requests, and each is moved into the core once"
+)]
 pub enum Request {
     /// New settings, which were read and found valid, in every slot. Done when every wanted slot has a ready worker of
     /// them.

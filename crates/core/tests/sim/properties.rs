@@ -184,9 +184,8 @@ impl Watch {
             let got_ready = actions.iter().any(|action| {
                 matches!(action, Action::Report(Report::Ready { worker: ready, .. }) if ready == worker)
             });
-            if (*state == WorkerState::Ready || got_ready)
-                && let Some(entry) = undrained.get_mut(worker)
-            {
+            let serves = *state == WorkerState::Ready || got_ready;
+            if let Some(entry) = undrained.get_mut(worker).filter(|_| serves) {
                 entry.1 = WorkerState::Ready;
                 drained_ready = true;
             }

@@ -224,7 +224,7 @@ impl Rules for Uwsgi {
             self.emergency += more;
             return;
         }
-        if !self.cycles.is_multiple_of(OVERLOAD) {
+        if self.cycles % OVERLOAD != 0 {
             return;
         }
         let busy = self.busyness(plant);

@@ -46,19 +46,19 @@ impl Wears {
         actions: &[Action],
         policies: &BTreeMap<Generation, Policy>,
     ) {
-        if let Event::Weighed { worker, weight } = event
-            && let Some((_, answered @ false)) = self.weighed.get_mut(worker)
-        {
-            *answered = true;
-            let view = herd.view().find(|view| view.id == *worker);
-            let most = view.and_then(|view| policies[&view.generation].max_memory);
-            let heavy = self.heavy.entry(*worker).or_default();
-            match (weight, most) {
-                (Weight::Is(size), Some(most)) if size.0.saturating_mul(10) <= most.0 * 9 => {
-                    *heavy = 0
+        if let Event::Weighed { worker, weight } = event {
+            if let Some((_, answered @ false)) = self.weighed.get_mut(worker) {
+                *answered = true;
+                let view = herd.view().find(|view| view.id == *worker);
+                let most = view.and_then(|view| policies[&view.generation].max_memory);
+                let heavy = self.heavy.entry(*worker).or_default();
+                match (weight, most) {
+                    (Weight::Is(size), Some(most)) if size.0.saturating_mul(10) <= most.0 * 9 => {
+                        *heavy = 0
+                    }
+                    (Weight::Is(_) | Weight::Same, _) => *heavy += 1,
+                    (Weight::Unknown, _) => {}
                 }
-                (Weight::Is(_) | Weight::Same, _) => *heavy += 1,
-                (Weight::Unknown, _) => {}
             }
         }
         self.wear(now, herd, policies);

@@ -331,15 +331,15 @@ impl World {
             return;
         }
         // The kernel tells of its kill before the process has ended.
-        if let Event::Exited { worker, exit: Exit::OutOfMemory } = event
-            && self.processes.get(&worker).is_some_and(|process| !process.ended)
-        {
-            self.feed(Event::OutOfMemory { worker, processes: 1 });
+        if let Event::Exited { worker, exit: Exit::OutOfMemory } = event {
+            if self.processes.get(&worker).is_some_and(|process| !process.ended) {
+                self.feed(Event::OutOfMemory { worker, processes: 1 });
+            }
         }
-        if let Event::Exited { worker, .. } = &event
-            && let Some(process) = self.processes.get_mut(worker)
-        {
-            process.ended = true;
+        if let Event::Exited { worker, .. } = &event {
+            if let Some(process) = self.processes.get_mut(worker) {
+                process.ended = true;
+            }
         }
         // The shell does not invent processes, nor their complete absence.
         let possible = match &event {
@@ -398,14 +398,14 @@ impl World {
         let mut actions = Vec::new();
         self.census.event(&event, &herd);
         self.watch.before(self.now, &herd, &event, &self.policies);
-        if let Event::Adjusted { generation, policy } = &event
-            && let Some(old) = self.policies.get_mut(generation)
-        {
-            self.watch.adjusted(self.now, *generation, old, policy);
-            self.patience.entry(*generation).and_modify(|patience| {
-                *patience = policy.stop_timeout.min(*patience);
-            });
-            *old = policy.clone();
+        if let Event::Adjusted { generation, policy } = &event {
+            if let Some(old) = self.policies.get_mut(generation) {
+                self.watch.adjusted(self.now, *generation, old, policy);
+                self.patience.entry(*generation).and_modify(|patience| {
+                    *patience = policy.stop_timeout.min(*patience);
+                });
+                *old = policy.clone();
+            }
         }
         let wanted = herd.strength().0;
         herd.handle(self.now, event.clone(), &mut actions);
