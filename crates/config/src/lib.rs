@@ -1,7 +1,7 @@
 //! Settings: `herder.toml` and the command line, as checked and complete [`Settings`].
 //!
 //! Pure: texts in, settings or [`Problems`] out. Whether a program, a directory or a socket
-//! exists is not asked here but in [`crate::launch`]. Everything wrong is told at once, each
+//! exists is not asked here but in the program's `launch`. Everything wrong is told at once, each
 //! with its line and column. The non-obvious fact is that one table, [`KEYS`], is all there is:
 //! a setting is a row in it, and a key without a row is an error.
 //!

@@ -44,7 +44,7 @@ pub struct Settings {
     pub cpu_affinity: CpuAffinity,
     /// `blocking`: the server needs its sockets to block.
     pub blocking: bool,
-    /// `directory`: as written; [`Launch`](crate::launch::Launch) resolves it.
+    /// `directory`: as written; the program's `launch` resolves it.
     pub directory: Option<PathBuf>,
     /// `environment`
     pub environment: BTreeMap<String, Template>,
@@ -58,7 +58,7 @@ pub struct Settings {
     pub check: Option<Vec<String>>,
     /// `probe`
     pub probe: ProbeSettings,
-    /// `control-group`: as written; [`Launch`](crate::launch::Launch) looks it up.
+    /// `control-group`: as written; the program's `launch` looks it up.
     pub control_group: Option<String>,
     /// `syslog-identifier`: the name of each worker's own journal stream, if it has one.
     pub syslog_identifier: Option<Template>,
