@@ -163,7 +163,7 @@ pub fn exact_size(bytes: u64) -> String {
         0 => return "0".to_owned(),
         _ => {}
     }
-    let divides = |power: u32| bytes.is_multiple_of(1 << (10 * power));
+    let divides = |power: u32| bytes % (1 << (10 * power)) == 0;
     let unit = SIZE_UNITS.iter().skip(2).rev().find(|(_, power)| divides(*power));
     let (name, power) = unit.unwrap_or(&SIZE_UNITS[0]);
     format!("{}{name}", bytes >> (10 * power))
