@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::launch::{Launch, Rendered, Surroundings};
-use herder_config::{Limits, Machine, Overrides, Place, Settings, assess, effective};
+use herder_config::{Machine, Overrides, Place, Settings, WorkerLimits, assess, effective};
 use herder_core::{Generation, SlotId, WorkerId};
 use herder_linux::error::Error;
 use service::Service;
@@ -41,7 +41,7 @@ pub fn check(file: &Path, overrides: &Overrides, machine: &Machine) -> Result<St
         report.push_str(&what_runs(launch, &rendered, &surroundings));
         let directory = launch.directory.as_ref().map(|path| path.to_string_lossy().into_owned());
         let needs = needs(file, &settings, directory.as_deref(), &rendered);
-        report.push_str(&who_runs_it(&user, service.as_ref(), &needs));
+        report.push_str(&runs_as(&user, service.as_ref(), &needs));
     }
     report.push_str(&sockets(&settings, service.as_ref()));
     report.push_str(&processes(&settings));
@@ -106,7 +106,7 @@ fn needs<'a>(
     needs
 }
 
-fn who_runs_it(
+fn runs_as(
     user: &User,
     service: Option<&Service>,
     needs: &[(user::Need, std::path::PathBuf)],
@@ -148,7 +148,7 @@ fn sockets(settings: &Settings, service: Option<&Service>) -> String {
 }
 
 /// Whether workers can be limited as the settings want it, as far as that can be seen from here.
-fn limits(limits: &Limits, service: Option<&Service>) -> String {
+fn limits(limits: &WorkerLimits, service: Option<&Service>) -> String {
     let memory = limits.memory_high.or(limits.memory_max).or(limits.memory_swap_max);
     let mut controllers = Vec::new();
     controllers.extend(memory.map(|_| "memory"));
@@ -182,7 +182,7 @@ fn processes(settings: &Settings) -> String {
     )
 }
 
-/// When herder itself ends, and whether systemd goes along with that.
+/// When herder itself ends for want of work, and whether the settings of the unit allow that.
 fn leaves(settings: &Settings, service: Option<&Service>) -> String {
     let Some(scaling) = settings.policy.scaling else { return String::new() };
     let Some(after) = scaling.exit_idle_time else { return String::new() };
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_told_whoever_finds_it() {
+    fn every_problem_is_reported_whichever_part_finds_it() {
         let (file, told) = checked("wokers = 2\ncommand = [\"/no/such/program\"]\nsockets = 3.5\n");
         let told = told.unwrap_err();
         assert_eq!(told.exit_status(), 78);

@@ -11,9 +11,11 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use herder_config::{Overrides, parse_span};
-use herder_core::Span;
+use crate::log::Format;
+use herder_config::Overrides;
 use herder_wire::level::LogLevel;
+use herder_wire::units::parse_span;
+use std::time::Duration;
 
 pub use change::{Recycle, Reload, Scale, Set, SetLogLevel, StopWorker, Wait};
 pub use import::{Import, ImportFrom};
@@ -116,8 +118,8 @@ pub struct Run {
     #[arg(short, long)]
     pub name: Option<String>,
     /// Where log entries go, and how: `auto` is the journal under systemd, else text
-    #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
-    pub log_format: LogFormat,
+    #[arg(long, value_enum, default_value_t = Format::Auto)]
+    pub log_format: Format,
     /// The least important entries to log
     #[arg(long, value_parser = log_level(), default_value_t = LogLevel::Info)]
     pub log_level: LogLevel,
@@ -153,7 +155,7 @@ Manual: herder(8), herder.toml(5)";
 #[command(after_help = "\
 Every problem is told at once, with its line and column, and the exit status is 78. Otherwise the \
 settings in effect are printed as TOML, each with where it came from, and after them what workers \
-will run, where and as whom, which sockets they expect, and how many processes there can be.
+will run, where and as which user, which sockets they expect, and how many processes there can be.
 
 Example:
   herder check /etc/herder/web.toml --set workers=8")]
@@ -242,7 +244,7 @@ pub struct Status {
 /// `herder health`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status: 0 serving; 1 degraded: some workers fail, nobody accepts those who wait, or a probe fails; \
+Exit status: 0 serving; 1 degraded: some workers fail, connections wait and none is accepted, or a probe fails; \
 2 not serving: it starts, stops, does not run, has no worker or does not answer; 64 wrong command line
 
 Example:
@@ -260,7 +262,7 @@ pub struct Health {
 Without a name: of all instances, also of those that start later. With a name: until it ends (3). What has \
 been is in the journal: journalctl -u herder@NAME.service
 
-Exit status: 0 nobody reads on, 1 failed, 3 not running, or ended, 4 no such instance or no permission
+Exit status: 0 the output was closed, 1 failed, 3 not running, or ended, 4 no such instance or no permission
 
 Example:
   herder events web --json
@@ -298,7 +300,7 @@ pub struct Metrics {
     /// Replace this file in one step, instead of printing: for the textfile collector of node_exporter
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Answer HTTP requests for /, /metrics and /status.json on sockets from systemd; leave when nobody asks
+    /// Answer HTTP requests for /, /metrics and /status.json on sockets from systemd; end when no request comes
     #[arg(long, conflicts_with_all = ["output", "format"])]
     pub serve: bool,
     /// Serve here where systemd hands no socket over: `[HOST:]PORT`, `/path` or `@abstract`; repeatable
@@ -332,20 +334,7 @@ pub struct Top {
     pub instance: Option<String>,
     /// How often to look at figures; what happens is seen at once
     #[arg(short = 'd', long, value_name = "SPAN", value_parser = span, default_value = "1s")]
-    pub interval: Span,
-}
-
-/// `--log-format`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// The journal when standard error is connected to it, else text
-    Auto,
-    /// Structured entries in the journal
-    Journal,
-    /// Lines for people
-    Text,
-    /// Lines for programs
-    Json,
+    pub interval: Duration,
 }
 
 /// How the command line reads a [`LogLevel`], with what `--help` says of each.
@@ -362,8 +351,9 @@ fn log_level() -> impl TypedValueParser<Value = LogLevel> {
     .try_map(|name| name.parse())
 }
 
-fn span(text: &str) -> Result<Span, String> {
+fn span(text: &str) -> Result<Duration, String> {
     parse_span(text)
+        .map(Duration::from_micros)
         .map_err(|error| format!("the time span {error}; write `90`, `1min 30s` or `500ms`"))
 }
 

@@ -18,7 +18,7 @@ fn run_takes_a_file_options_and_a_command() {
     let line = "herder run web.toml -n shop -l 80 --listen a=@b -w auto -s x=1 --log-format json -- /bin/x -w {fd}";
     let Ok(Command::Run(run)) = parse(line) else { panic!() };
     assert_eq!(run.file, Some("web.toml".into()));
-    assert_eq!((run.name.as_deref(), run.log_format), (Some("shop"), LogFormat::Json));
+    assert_eq!((run.name.as_deref(), run.log_format), (Some("shop"), Format::Json));
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     assert_eq!(
         run.settings.overrides(),
@@ -42,7 +42,7 @@ fn clients_take_an_instance() {
     let Ok(Command::Reload(reload)) = parse("herder reload web --timeout 90") else { panic!() };
     assert_eq!(
         (reload.instance.as_deref(), reload.wait.timeout),
-        (Some("web"), Some(Span::secs(90)))
+        (Some("web"), Some(Duration::from_secs(90)))
     );
     let Ok(Command::Status(status)) = parse("herder status --json") else { panic!() };
     assert!(status.json && status.instance.is_none());
@@ -51,7 +51,7 @@ fn clients_take_an_instance() {
     let Ok(Command::Recycle(recycle)) = parse("herder recycle --slot 0") else { panic!() };
     assert_eq!((recycle.instance, recycle.slot), (None, Some(0)));
     let Ok(Command::Top(top)) = parse("herder top -d 500ms") else { panic!() };
-    assert_eq!((top.instance, top.interval), (None, Span::millis(500)));
+    assert_eq!((top.instance, top.interval), (None, Duration::from_millis(500)));
     assert!(matches!(parse("herder demo-worker"), Ok(Command::DemoWorker)));
 }
 

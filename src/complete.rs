@@ -1,4 +1,4 @@
-//! What a shell offers when somebody presses Tab: `COMPLETE=bash herder`, and zsh and fish.
+//! Completions for the Tab key of a shell: `COMPLETE=bash herder`, and zsh and fish.
 //!
 //! The files in `completions/` have the shell ask herder itself, so what is offered is never older
 //! than the program: its commands and options, the instances there are, the keys of herder.toml(5).
@@ -11,14 +11,14 @@ use clap_complete::engine::{
 };
 use clap_complete::env::{Bash, CompleteEnv, Fish, Shells, Zsh};
 use herder_config::preset::PRESETS;
-use herder_config::{KEYS, SETTABLE};
+use herder_config::{Applies, KEYS};
 use std::ffi::OsStr;
 use std::path::Path;
 
 const SHELLS: Shells<'static> = Shells(&[&Bash, &Fish, &Zsh]);
 
 /// Answers if a shell has asked: then there is nothing else to do. A `COMPLETE` in the environment
-/// that is no shell's is somebody else's business, and no reason not to run.
+/// that names no shell belongs to another program, and is ignored.
 pub fn answer() -> Option<clap::error::Result<()>> {
     let shell = std::env::var_os("COMPLETE")?;
     SHELLS.completer(Path::new(&shell).file_name()?.to_str()?)?;
@@ -74,7 +74,7 @@ fn keys(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// `stop-timeout=`
 fn settable(current: &OsStr) -> Vec<CompletionCandidate> {
-    let keys = KEYS.iter().filter(|key| SETTABLE.contains(&key.name));
+    let keys = KEYS.iter().filter(|key| key.applies == Applies::AtOnce);
     let keys = keys
         .map(|key| CompletionCandidate::new(format!("{}=", key.name)).help(Some(key.help.into())));
     those_that_begin_with(current, keys)

@@ -29,7 +29,7 @@ use environment::Environment;
 use herder_config::{Bound, ListenPid, Problems, Settings, Stdin, Template};
 use herder_core::{Generation, QueueId, Ready, SlotId, WorkerId};
 use herder_wire::url::Url;
-use queues::Places;
+use queues::Positions;
 use sockets::Selection;
 
 pub use file::read_small_file;
@@ -82,13 +82,13 @@ pub struct Launch {
     pub check: Option<Check>,
     /// How it is found out whether workers are well.
     pub probe: Option<Probe>,
-    /// Who may change the instance, beside root and herder's own user.
+    /// The group whose members may change the instance, beside root and herder's own user.
     pub control_group: Option<ControlGroup>,
     path: CString,
     argv: Vec<Piece>,
     environment: Environment,
     identifier: Option<Bound>,
-    places: Places,
+    places: Positions,
 }
 
 /// `probe`

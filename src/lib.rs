@@ -11,7 +11,7 @@
 //! | [`herder_wire`] | **speaks**: bytes to types and back, no transport | nothing |
 //! | [`herder_linux`] | **does**: one kernel interface a file; all `unsafe` is in `linux::sys` | `wire` |
 //! | [`herder_config`] | `herder.toml` and the command line become checked settings | `core`, `wire` |
-//! | [`herder_ctl`] | the operator's side: `herder status`, `herder top`, `herder reload` and the others | `core`, `linux`, `wire` |
+//! | [`herder_ctl`] | the operator's side: `herder status`, `herder top`, `herder reload` and the others | `linux`, `wire` |
 //! | [`herder_import`] | **translates**: other managers' files become settings and drop-ins | `config`, `core`, `wire` |
 //! | `herder`, this one | the program, below | all of them |
 //!

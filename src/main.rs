@@ -2,10 +2,9 @@
 //! exit status.
 
 use clap::Parser;
-use herder::cli::{self, Cli, Command, LogFormat, MetricsFormat, Run};
+use herder::cli::{self, Cli, Command, MetricsFormat, Run};
 use herder::cli::{ImportFrom, Recycle, Reload, Scale, StopWorker};
 use herder::daemon::{self, Options};
-use herder::log::Format;
 use herder::{check, complete, demo, migrate, presets};
 use herder_ctl::{self as ctl, diagnostics};
 use herder_import::Kind;
@@ -29,7 +28,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => {
-            // Nobody can be told if this cannot be printed.
+            // An error is ignored: the terminal is the only place where it could be shown.
             let _ = answer.print();
             return ExitCode::from(cli::exit_status(&answer));
         }
@@ -47,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 /// A panic is a bug, and says so in the exit status; the default is an abort, which looks like a
-/// crash of something else. Does not unwind, and does not panic again when nobody reads stderr.
+/// crash of something else. Does not unwind, and does not panic again when standard error is closed.
 fn exit_with_70_on_panic() {
     panic::set_hook(Box::new(|panic| {
         let _ = writeln!(io::stderr(), "herder: this is a bug, please report it: {panic}");
@@ -61,7 +60,7 @@ fn act(command: Command) -> Result<u8, Error> {
         Command::Check(args) => {
             let settings = args.settings.overrides();
             let report = check::check(&args.file, &settings, &daemon::machine())?;
-            // Whoever does not read to the end has seen enough.
+            // A reader that closes the pipe early, such as head(1), is no error.
             let _ = io::stdout().write_all(report.as_bytes());
             Ok(0)
         }
@@ -85,7 +84,7 @@ fn act(command: Command) -> Result<u8, Error> {
         Command::Health(args) => ctl::health(args.instance.as_deref()),
         Command::Events(args) => ctl::events(args.instance.as_deref(), args.json).map(|()| 0),
         Command::Reload(Reload { instance, previous, abort, wait }) => {
-            let (instance, timeout) = (instance.as_deref(), wait.timeout.map(Into::into));
+            let (instance, timeout) = (instance.as_deref(), wait.timeout);
             match abort {
                 true => ctl::abort_reload(instance, timeout),
                 false => ctl::reload(instance, previous, timeout),
@@ -93,13 +92,13 @@ fn act(command: Command) -> Result<u8, Error> {
             .map(|()| 0)
         }
         Command::Scale(Scale { instance, workers, wait }) => {
-            ctl::scale(&instance, workers, wait.timeout.map(Into::into)).map(|()| 0)
+            ctl::scale(&instance, workers, wait.timeout).map(|()| 0)
         }
         Command::Recycle(Recycle { instance, slot, wait }) => {
-            ctl::recycle(instance.as_deref(), slot, wait.timeout.map(Into::into)).map(|()| 0)
+            ctl::recycle(instance.as_deref(), slot, wait.timeout).map(|()| 0)
         }
         Command::StopWorker(StopWorker { instance, worker, wait }) => {
-            ctl::stop_worker(&instance, worker, wait.timeout.map(Into::into)).map(|()| 0)
+            ctl::stop_worker(&instance, worker, wait.timeout).map(|()| 0)
         }
         Command::Set(args) => ctl::set(&args.instance, args.settings).map(|()| 0),
         Command::LogLevel(args) => ctl::log_level(&args.instance, args.level).map(|()| 0),
@@ -116,7 +115,7 @@ fn act(command: Command) -> Result<u8, Error> {
             };
             ctl::metrics(args.instance.as_deref(), format, args.output.as_deref()).map(|()| 0)
         }
-        Command::Top(args) => ctl::top(args.instance.as_deref(), args.interval.into()).map(|()| 0),
+        Command::Top(args) => ctl::top(args.instance.as_deref(), args.interval).map(|()| 0),
         Command::DemoWorker => demo::run().map(|()| 0),
     }
 }
@@ -126,12 +125,7 @@ fn options(run: Run) -> Options {
         overrides: run.settings.overrides(),
         file: run.file,
         name: run.name,
-        log_format: match run.log_format {
-            LogFormat::Auto => Format::Auto,
-            LogFormat::Journal => Format::Journal,
-            LogFormat::Text => Format::Text,
-            LogFormat::Json => Format::Json,
-        },
+        log_format: run.log_format,
         log_level: run.log_level,
     }
 }

@@ -1,7 +1,7 @@
 //! `herder import`: reads another manager's file, and prints or writes what [`herder_import`] makes of it.
 //!
-//! Nothing is ever overwritten, and nothing is written unless all of it can be: who imports onto a machine
-//! that runs must not lose what it runs by.
+//! Nothing is ever overwritten, and nothing is written unless all of it can be: an import must not
+//! damage the settings of a machine that is in service.
 
 use herder_import::{File, Import, Kind, Source, import, recognise};
 use herder_linux::error::Error;
@@ -10,13 +10,13 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// A settings file is smaller than this; what is not is something else.
+/// The largest file that is read: settings files are much smaller.
 const LARGEST: u64 = 4 << 20;
 
 /// What the command line says.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// What the file is; else that is seen.
+    /// The kind of the file; recognised by its name and content if `None`.
     pub kind: Option<Kind>,
     /// Where to write, instead of printing.
     pub output: Option<PathBuf>,
@@ -127,7 +127,7 @@ fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    // Not even through a link that somebody was quick to put there.
+    // O_EXCL also refuses a symbolic link that another process may have put there meanwhile.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(text.as_bytes())
 }

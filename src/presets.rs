@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_is_told_why_and_what_to_use() {
+    fn a_server_without_a_preset_is_answered_with_a_reason_and_an_alternative() {
         for (name, parts) in [
             ("granian", ["takes no socket", "`preset = \"uvicorn\"`"]),
             ("bun", ["random port", "`preset = \"node\"`"]),

@@ -18,7 +18,7 @@ const CRATES: [(&str, &[&str]); 7] = [
     ("wire", &[]),
     ("linux", &["wire"]),
     ("config", &["core", "wire"]),
-    ("ctl", &["core", "linux", "wire"]),
+    ("ctl", &["linux", "wire"]),
     ("import", &["config", "core", "wire"]),
     (".", &["config", "core", "ctl", "import", "linux", "wire"]),
 ];
@@ -26,13 +26,13 @@ const CRATES: [(&str, &[&str]); 7] = [
 /// The modules of the program, each with those it may import. Only `main` imports `daemon`.
 const PROGRAM: [(&str, &[&str]); 10] = [
     ("check", &["launch"]),
-    ("cli", &[]),
+    ("cli", &["log"]),
     ("complete", &["cli"]),
     ("daemon", &["launch", "log"]),
     ("demo", &[]),
     ("launch", &[]),
     ("log", &[]),
-    ("main", &["check", "cli", "complete", "daemon", "demo", "log", "migrate", "presets"]),
+    ("main", &["check", "cli", "complete", "daemon", "demo", "migrate", "presets"]),
     ("migrate", &[]),
     ("presets", &[]),
 ];

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use herder_config::parse_span;
 use herder_core::Span;
+use herder_wire::units;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// systemd answers at once, or is not well.
+/// How long systemd may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// herder@NAME.service, as loaded.
@@ -99,12 +99,13 @@ impl Service {
     /// Why a start every so often closes its sockets, if it does (systemd.unit(5)).
     pub fn starts_too_often(&self, every: Span) -> Option<String> {
         let burst: u64 = self.property("StartLimitBurst").parse().ok()?;
-        let within = parse_span(self.property("StartLimitIntervalUSec")).ok()?;
-        (every.times(burst) < within).then(|| {
+        let within = units::parse_span(self.property("StartLimitIntervalUSec")).ok()?;
+        (every.times(burst).0 < within).then(|| {
             format!(
-                "{} may be started {burst} times in {within}, and then its port is closed: raise \
+                "{} may be started {burst} times in {}, and then its port is closed: raise \
                  `idle-timeout` or `exit-idle-time`, or set StartLimitIntervalSec=0 in a drop-in",
-                self.name
+                self.name,
+                units::span(within)
             )
         })
     }
@@ -144,7 +145,7 @@ fn bounded_output(command: &mut Command) -> Option<String> {
             }
         }
     });
-    // It has said what it had to say, or was too slow.
+    // The command has ended, or took too long.
     let _ = child.kill();
     let _ = child.wait();
     complete.and_then(|()| String::from_utf8(answer).ok())

@@ -11,7 +11,7 @@ use nix::unistd::{AccessFlags, Gid, Group, Uid, access, getgrouplist};
 
 use super::service::Service;
 
-/// Who runs the workers.
+/// The user the workers run as.
 #[derive(Debug)]
 pub struct User {
     shown: String,
@@ -20,9 +20,9 @@ pub struct User {
 
 #[derive(Debug)]
 enum Identity {
-    /// The one who asks: the kernel can say what it may do.
+    /// The user that runs `herder check`: the kernel can say what it may do.
     Current,
-    /// Somebody else.
+    /// Another user: what it may do is worked out from file modes.
     Other { uid: u32, gids: Vec<u32> },
     /// Made up by systemd at the start (DynamicUser=): nothing belongs to it.
     Dynamic { gids: Vec<u32> },
@@ -56,7 +56,7 @@ impl fmt::Display for User {
 }
 
 impl User {
-    /// The user who asks.
+    /// The user that runs `herder check`.
     pub fn current() -> User {
         let uid = Uid::effective();
         let name = nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.name);
@@ -87,7 +87,7 @@ impl User {
             // DynamicUser= with a User= that exists runs as that user (systemd.exec(5)).
             (_, Some(_)) => format!("{name} (User= of {unit})"),
             (_, None) if dynamic => format!("{name}, made up at start (DynamicUser= of {unit})"),
-            (_, None) => format!("{name}, who DOES NOT EXIST (User= of {unit})"),
+            (_, None) => format!("{name}, which DOES NOT EXIST (User= of {unit})"),
         };
         let identity = match known {
             Some(user) if user.uid == Uid::effective() => Identity::Current,
@@ -142,7 +142,7 @@ fn allowed(uid: Option<u32>, gids: &[u32], path: &Path, bits: u32) -> Result<(),
     let metadata = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mode = metadata.permissions().mode();
     let granted = match uid {
-        // Root may all, but execute only what somebody may.
+        // Root may do everything, but execute a file only if one of its execute bits is set.
         Some(0) => 0o6 | u32::from(metadata.is_dir() || mode & 0o111 != 0),
         Some(uid) if uid == metadata.uid() => mode >> 6,
         _ if gids.contains(&metadata.gid()) => mode >> 3,
@@ -223,11 +223,11 @@ mod tests {
     fn a_closed_folder_above_is_named() {
         let (folder, file) = with_mode(0o644);
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let nobody =
+        let unprivileged =
             User { shown: String::new(), identity: Identity::Dynamic { gids: Vec::new() } };
-        let told = nobody.can(Need::Read, &file).unwrap_err();
+        let told = unprivileged.can(Need::Read, &file).unwrap_err();
         assert!(told.starts_with(&format!("{} has mode 0700", folder.path().display())), "{told}");
         assert_eq!(User::current().can(Need::Read, &file), Ok(()));
-        assert_eq!(nobody.can(Need::Enter, Path::new("/")), Ok(()));
+        assert_eq!(unprivileged.can(Need::Enter, Path::new("/")), Ok(()));
     }
 }

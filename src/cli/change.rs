@@ -3,16 +3,16 @@
 use clap::Args;
 
 use super::{log_level, span};
-use herder_config::MOST_WORKERS;
-use herder_core::Span;
+use herder_wire::control::MOST_WORKERS;
 use herder_wire::level::LogLevel;
+use std::time::Duration;
 
 /// For how long to wait.
 #[derive(Debug, Args)]
 pub struct Wait {
     /// Give up waiting after this long, such as `90` or `1min 30s`; what was begun goes on
     #[arg(long, value_name = "SPAN", value_parser = span)]
-    pub timeout: Option<Span>,
+    pub timeout: Option<Duration>,
 }
 
 /// `herder reload`
@@ -153,7 +153,7 @@ pub struct SetLogLevel {
     pub level: LogLevel,
 }
 
-/// `+1` would read as 1, and whoever writes it means something else.
+/// `+1` is refused: it would read as 1, and the user probably means one more.
 fn workers(text: &str) -> Result<u32, String> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|&number| digits && number <= MOST_WORKERS);

@@ -25,7 +25,7 @@ pub struct Limits {
 
 impl Limits {
     /// A share of memory is one of what the machine has now.
-    pub fn of(limits: &herder_config::Limits) -> Limits {
+    pub fn of(limits: &herder_config::WorkerLimits) -> Limits {
         let resources = limits.resources.iter().map(|(&resource, limit)| {
             let (resource, name) = by_name(resource);
             ResourceLimit { resource, name, soft: limit.soft, hard: limit.hard }
@@ -42,7 +42,7 @@ impl Limits {
 }
 
 /// As Documentation/admin-guide/cgroup-v2.rst of the kernel wants it.
-fn of_group(limits: &herder_config::Limits) -> Vec<Limit> {
+fn of_group(limits: &herder_config::WorkerLimits) -> Vec<Limit> {
     let machine = || {
         let info = nix::sys::sysinfo::sysinfo();
         info.map_or(u64::MAX, |info| info.ram_total())
@@ -179,15 +179,15 @@ mod tests {
         let resources: Vec<_> =
             process.resources.iter().map(|limit| (limit.name, limit.soft, limit.hard)).collect();
         assert_eq!(resources, [("limits.core", u64::MAX, u64::MAX), ("limits.nofile", 1024, 4096)]);
-        let none = Limits::of(&herder_config::Limits::default());
+        let none = Limits::of(&herder_config::WorkerLimits::default());
         assert!(none.group.is_empty() && none.process == limits::Limits::default());
     }
 
     #[test]
     fn a_share_is_of_the_machine() {
-        let half = herder_config::Limits {
+        let half = herder_config::WorkerLimits {
             memory_max: Some(Memory::Share(herder_config::Percent(5_000))),
-            ..herder_config::Limits::default()
+            ..herder_config::WorkerLimits::default()
         };
         let limit = &Limits::of(&half).group[0];
         let total = nix::sys::sysinfo::sysinfo().unwrap().ram_total();

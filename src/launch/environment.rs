@@ -1,6 +1,6 @@
-//! The environment workers get: herder's own without what is about herder, then `environment`,
-//! then `environment-file` (which wins, as in systemd.exec(5)), then the command line's variables
-//! (which beat every file), then what herder says itself.
+//! The environment of workers, later sources over earlier ones: herder's own environment without the variables
+//! about herder, `environment`, `environment-file` (as in systemd.exec(5)), the command line's variables, and the
+//! variables that herder sets.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,10 +16,10 @@ use herder_core::{Generation, SlotId, Span, WorkerId};
 use herder_wire::envfile;
 use herder_wire::listen::Handover;
 
-/// Where programs are searched when nobody sets PATH, as systemd does (systemd.exec(5)).
+/// Where programs are searched when PATH is not set, as systemd does (systemd.exec(5)).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What `workers = "auto"` may have been taken from.
+/// The variable that `workers = "auto"` may come from.
 const WEB_CONCURRENCY: &str = "WEB_CONCURRENCY";
 
 /// A generation's environment.
@@ -86,7 +86,7 @@ impl Environment {
         &self.path
     }
 
-    /// One worker's environment; `own_sockets` are the names of its sockets if another's are others.
+    /// One worker's environment; `own_sockets` are the names of its sockets if they differ between workers.
     pub fn render(
         &self,
         slot: SlotId,
@@ -119,9 +119,9 @@ fn assignment(name: &OsStr, value: &OsStr) -> CString {
     c_string([name.as_bytes(), b"=", value.as_bytes()].concat())
 }
 
-/// herder's environment, less what speaks of herder's own process. JOURNAL_STREAM stays: a
-/// worker's standard error is herder's, or else whoever makes it another's says so. WEB_CONCURRENCY goes if it already made the number of
-/// workers, or each of them would multiply itself once more.
+/// herder's environment without the variables about herder's own process. JOURNAL_STREAM stays, because a
+/// worker's standard error is herder's unless `syslog-identifier` sets both anew. WEB_CONCURRENCY is removed
+/// if it has set the number of workers: each worker would start as many processes again.
 fn inherited(settings: &Settings, surroundings: &Surroundings) -> BTreeMap<OsString, Variable> {
     let counted = matches!(settings.origins.get("workers"), Some(Place::Environment(_)));
     surroundings

@@ -1,4 +1,4 @@
-//! Reads the text files that an operator names, whatever these turn out to be.
+//! Reads text files that an operator names, and refuses files of other kinds.
 //!
 //! The loop does this at every reload, so nothing in it may wait: opening a FIFO waits for a writer
 //! (fifo(7)), and reading a device may never end.
@@ -8,7 +8,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// No settings are that long; what is, was named by mistake.
+/// The largest file that is read: settings are much shorter.
 const LONGEST: u64 = 1 << 20;
 
 /// The text of a regular file of at most 1 MiB.

@@ -15,7 +15,7 @@ pub struct ControlGroup {
     pub gid: u32,
 }
 
-/// Looks the group up; a number stands for itself, and asks nobody.
+/// Looks the group up; a number is taken as it is, without a lookup.
 pub fn find(settings: &Settings, problems: &mut Problems) -> Option<ControlGroup> {
     const KEY: &str = "control-group";
     let name = settings.control_group.as_ref()?;

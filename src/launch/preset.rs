@@ -9,7 +9,7 @@ use herder_config::{Problems, Settings};
 /// Where the package has the programs that presets add to a command.
 const ADAPTERS: &str = "/usr/lib/herder/";
 
-/// Notes which of herder's own programs the preset has added and nobody has installed.
+/// Reports programs of herder that the preset has added to the command and that are not installed.
 pub fn has_its_programs(settings: &Settings, problems: &mut Problems) {
     let added = settings.added.iter().flat_map(|added| &added.words);
     for file in added.filter(|word| word.starts_with(ADAPTERS) && !Path::new(word).exists()) {

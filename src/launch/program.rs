@@ -1,4 +1,4 @@
-//! Where workers work and which program they run, found once and with clear words when it fails.
+//! The working directory and the program of workers, resolved once, with an explanation when that fails.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -36,7 +36,7 @@ pub fn directory(
         let error = io::Error::from(error);
         return wrong(
             format!("cannot be entered by this user: {error}"),
-            "run as a user who may, or change its permissions (`chmod`)",
+            "run as a user that may, or change its permissions (`chmod`)",
         );
     }
     Some(path)
@@ -110,7 +110,7 @@ fn executable(path: &Path) -> Result<PathBuf, (String, String)> {
         ));
     }
     if let Err(error) = access(&resolved, AccessFlags::X_OK) {
-        let advice = "run as a user who may execute it, or change its permissions (`chmod`)";
+        let advice = "run as a user that may execute it, or change its permissions (`chmod`)";
         return Err((
             format!("cannot execute {shown}: {}", io::Error::from(error)),
             advice.to_owned(),
@@ -119,8 +119,8 @@ fn executable(path: &Path) -> Result<PathBuf, (String, String)> {
     missing_interpreter(&resolved).map_or(Ok(resolved), Err)
 }
 
-/// execve(2) answers ENOENT for a script whose interpreter is missing, which reads as if the
-/// script were: typical of virtual environments that were moved.
+/// execve(2) answers ENOENT for a script whose interpreter is missing, as if the script itself were missing.
+/// That is typical of Python virtual environments that were moved.
 fn missing_interpreter(path: &Path) -> Option<(String, String)> {
     let mut head = Vec::new();
     // A program that may be executed and not read is left to execve(2).

@@ -1,14 +1,14 @@
-//! `queues = "per-worker"`: which of a worker's sockets are its own, and what is to be changed where that
-//! cannot be.
+//! `queues = "per-worker"`: which of a worker's sockets are its own, and what to change if the sockets do not
+//! allow that.
 
 use super::sockets::Selection;
 use herder_config::{Problems, Queues, Settings};
 use herder_core::QueueId;
 use herder_wire::address::Address;
 
-/// What stands in one place of every worker's list of sockets.
+/// One position in the list of sockets that every worker gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// Its name, as in LISTEN_FDNAMES.
     pub name: String,
     /// The socket that every worker gets, or those of which each gets its share: indices into those offered.
@@ -17,12 +17,12 @@ pub struct Place {
     pub shared_out: bool,
 }
 
-/// Which sockets a worker gets. Those at the head stand where the same one of every worker stands, so
-/// that `{fd:NAME}` is one number for all; what else is a worker's own comes behind them.
+/// Which sockets a worker gets. The first ones are at the same position for every worker, so that `{fd:NAME}` is
+/// the same number for all; further sockets of a worker's own come after them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Places(pub Vec<Place>);
+pub struct Positions(pub Vec<Position>);
 
-impl Places {
+impl Positions {
     /// The groups of which each worker gets its share.
     pub fn groups(&self) -> Vec<Vec<QueueId>> {
         let shared_out = self.0.iter().filter(|place| place.shared_out);
@@ -31,18 +31,18 @@ impl Places {
 
     /// The sockets of a worker that has these queues: name and index, in order.
     pub fn of<'a>(&'a self, queues: &'a [QueueId]) -> impl Iterator<Item = (&'a str, usize)> {
-        let own = move |place: &'a Place| {
+        let own = move |place: &'a Position| {
             let sockets = place.sockets.iter().copied();
             sockets.filter(move |&index| !place.shared_out || queues.contains(&queue(index)))
         };
         let heads = self.0.iter().filter_map(move |place| Some((&*place.name, own(place).next()?)));
-        let rest = move |place: &'a Place| own(place).skip(1).map(|index| (&*place.name, index));
+        let rest = move |place: &'a Position| own(place).skip(1).map(|index| (&*place.name, index));
         heads.chain(self.0.iter().flat_map(rest))
     }
 
     /// The most sockets a worker may get when there are so many.
     pub fn most(&self, workers: u32) -> usize {
-        let most = |place: &Place| match place.shared_out {
+        let most = |place: &Position| match place.shared_out {
             true => place.sockets.len().div_ceil(workers.max(1) as usize),
             false => place.sockets.len(),
         };
@@ -54,7 +54,7 @@ fn queue(index: usize) -> QueueId {
     QueueId(u32::try_from(index).unwrap_or(u32::MAX))
 }
 
-/// Says what keeps workers from having queues of their own.
+/// Reports why workers cannot have queues of their own.
 pub fn check(settings: &Settings, sockets: &Selection, instance: &str, problems: &mut Problems) {
     if settings.queues != Queues::PerWorker || sockets.is_assumed() {
         return;
@@ -99,13 +99,13 @@ pub fn check(settings: &Settings, sockets: &Selection, instance: &str, problems:
 mod tests {
     use super::*;
 
-    fn place(name: &str, sockets: &[usize], shared_out: bool) -> Place {
-        Place { name: name.to_owned(), sockets: sockets.to_vec(), shared_out }
+    fn place(name: &str, sockets: &[usize], shared_out: bool) -> Position {
+        Position { name: name.to_owned(), sockets: sockets.to_vec(), shared_out }
     }
 
     #[test]
     fn what_every_worker_has_stands_in_one_place() {
-        let places = Places(vec![
+        let places = Positions(vec![
             place("web", &[0, 1, 2, 3], true),
             place("admin", &[4], false),
             place("dns", &[5, 6], true),

@@ -1,6 +1,6 @@
 //! Which of the sockets at hand a worker gets, in which order, and what placeholders say of them.
 
-use super::queues::{Place, Places};
+use super::queues::{Position, Positions};
 use herder_config::{Problems, Queues, Settings, SocketField};
 use herder_wire::address::Address;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub struct Offered<'a> {
     pub backlog: Option<u64>,
     /// A process can be seen waiting on it.
     pub can_be_seen: bool,
-    /// Which group of sockets that may have one address it is of, by number.
+    /// The number of its group, if several sockets share one address.
     pub group: Option<usize>,
     /// It takes datagrams.
     pub datagrams: bool,
@@ -26,7 +26,7 @@ pub struct Offered<'a> {
 #[derive(Debug)]
 pub struct Selection {
     chosen: Vec<Chosen>,
-    /// Nobody knows yet which sockets there will be.
+    /// It is not known yet which sockets there will be.
     assumed: bool,
 }
 
@@ -43,7 +43,7 @@ struct Chosen {
 }
 
 /// What listen(2) is told of a UNIX socket whose limit the kernel does not tell, for want of a module:
-/// net.core.somaxconn unless changed, which is what systemd asks for, and the kernel lets nobody have more.
+/// net.core.somaxconn unless changed, which is what systemd asks for, and the most the kernel allows.
 const MOST_WAITING: u64 = 4096;
 
 /// The number of the first descriptor handed over (SD_LISTEN_FDS_START, sd_listen_fds(3)).
@@ -114,7 +114,7 @@ impl Selection {
         selection
     }
 
-    /// One of each group stands for all of it.
+    /// The first socket of each group stands for the group.
     fn keep_heads(&mut self) {
         let mut seen = Vec::new();
         self.chosen.retain(|chosen| match &chosen.group {
@@ -128,13 +128,13 @@ impl Selection {
     }
 
     /// What a worker gets, place by place.
-    pub fn places(&self) -> Places {
-        let place = |chosen: &Chosen| Place {
+    pub fn places(&self) -> Positions {
+        let place = |chosen: &Chosen| Position {
             name: chosen.name.clone(),
             sockets: chosen.group.clone().unwrap_or_else(|| vec![chosen.index]),
             shared_out: chosen.group.is_some(),
         };
-        Places(self.chosen.iter().map(place).collect())
+        Positions(self.chosen.iter().map(place).collect())
     }
 
     /// Their addresses, as far as they have one, place by place.
@@ -143,7 +143,7 @@ impl Selection {
     }
 
     /// Whether what stands in this place takes datagrams.
-    pub fn is_datagram(&self, place: &Place) -> bool {
+    pub fn is_datagram(&self, place: &Position) -> bool {
         let first = place.sockets.first();
         self.chosen.iter().any(|chosen| Some(&chosen.index) == first && chosen.datagrams)
     }
@@ -174,12 +174,12 @@ impl Selection {
         self.chosen.is_empty()
     }
 
-    /// A worker that waits on one of them can be seen to do so.
+    /// Whether herder can see a worker waiting on one of them.
     pub fn can_be_seen(&self) -> bool {
         self.chosen.iter().any(|chosen| chosen.can_be_seen)
     }
 
-    /// These are only expected, not there.
+    /// The sockets are expected, and not open yet.
     pub fn is_assumed(&self) -> bool {
         self.assumed
     }

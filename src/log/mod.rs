@@ -2,7 +2,7 @@
 //!
 //! Workers' output never comes here: they write to the journal themselves. Nothing in here waits.
 //! An entry that is not taken at once is lost, counted, and the count goes out with the next one
-//! that is taken, because a journald or a terminal that hangs must not stop a herd.
+//! that is taken, because a journald or a terminal that hangs must not delay the workers.
 
 mod change;
 mod line;
@@ -18,29 +18,28 @@ use herder_core::Report;
 use herder_linux::journal::Journal;
 use herder_wire::journal;
 use herder_wire::text::harmless;
-use std::fmt;
+use std::fmt::Display;
 use std::io;
-use std::str::FromStr;
 use std::time::SystemTime;
 use stderr::Stderr;
 
-/// Where entries go (`--log-format`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `--log-format`: where entries go, and how they are written. `--help` shows these comments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// The journal if standard error is connected to it, else text.
+    /// The journal when standard error is connected to it, else text
     Auto,
-    /// The journal.
+    /// Structured entries in the journal
     Journal,
-    /// Lines to read, on standard error.
+    /// Lines for people
     Text,
-    /// Lines of JSON, on standard error.
+    /// Lines for programs
     Json,
 }
 
-/// Something to be logged.
+/// A log entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// How much it matters.
+    /// Its importance.
     pub priority: LogLevel,
     /// For people.
     pub message: String,
@@ -123,7 +122,7 @@ impl Log {
     }
 
     /// Logs a message.
-    pub fn say(&mut self, priority: LogLevel, message: impl fmt::Display) {
+    pub fn say(&mut self, priority: LogLevel, message: impl Display) {
         if self.wants(priority) {
             self.write(Entry::new(priority, message.to_string()));
         }
@@ -146,7 +145,7 @@ impl Log {
         self.write(entry)
     }
 
-    /// Logs an entry, if its priority is wanted. Returns it as it stands in the journal, or would.
+    /// Logs an entry if its priority is wanted. Returns the entry with the fields the log has added.
     pub fn write(&mut self, mut entry: Entry) -> Entry {
         entry.fields.push(("HERDER_INSTANCE", self.instance.clone()));
         if self.unreported > 0 && self.wants(entry.priority) {
@@ -154,7 +153,7 @@ impl Log {
             let before = format!(" ({} log entries before this one were lost)", self.unreported);
             entry.message.push_str(&before);
         }
-        // What a worker said must not be taken for something herder said.
+        // Texts of workers must not look like fields or lines of herder.
         entry.message = harmless(&entry.message);
         for (_, value) in &mut entry.fields {
             *value = harmless(value);
@@ -171,7 +170,7 @@ impl Log {
         entry
     }
 
-    /// `false` if nobody took it.
+    /// `false` if the journal or standard error did not take it.
     fn deliver(&mut self, entry: &Entry) -> bool {
         match &mut self.sink {
             Sink::Journal(journal) => journal.send(native(entry).as_bytes()).is_ok(),
@@ -198,36 +197,6 @@ fn native(entry: &Entry) -> journal::Entry {
         native.field(name, value);
     }
     native
-}
-
-const FORMATS: [(Format, &str); 4] = [
-    (Format::Auto, "auto"),
-    (Format::Journal, "journal"),
-    (Format::Text, "text"),
-    (Format::Json, "json"),
-];
-
-/// The value of this name, or an error that lists the names there are.
-fn by_name<T: Copy>(known: &[(T, &str)], name: &str) -> Result<T, String> {
-    known.iter().find(|(_, word)| *word == name).map(|(value, _)| *value).ok_or_else(|| {
-        let names: Vec<&str> = known.iter().map(|(_, word)| *word).collect();
-        format!("expected one of {}", names.join(", "))
-    })
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Format, String> {
-        by_name(&FORMATS, name)
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = FORMATS.iter().find(|(format, _)| format == self).map(|(_, word)| *word);
-        f.pad(word.unwrap_or_default())
-    }
 }
 
 #[cfg(test)]
@@ -294,15 +263,5 @@ mod tests {
         let entry = receive(&journald);
         assert!(entry.starts_with("MESSAGE\n"), "{entry:?}");
         assert!(entry.contains("\\u{1b}[2J") && !entry.contains('\x1b'), "{entry:?}");
-    }
-
-    #[test]
-    fn names_read_back() {
-        for (format, name) in FORMATS {
-            assert_eq!(name.parse(), Ok(format));
-            assert_eq!(format.to_string(), name);
-        }
-        let error = "loud".parse::<Format>().unwrap_err();
-        assert_eq!(error, "expected one of auto, journal, text, json");
     }
 }

@@ -1,7 +1,7 @@
 //! What the core reports, as log entries: priority, MESSAGE_ID, fields.
 //!
-//! Each MESSAGE_ID stands for one kind of event for ever; `herder.catalog` explains it to whoever
-//! runs `journalctl -x`. A test holds the two together.
+//! Each MESSAGE_ID stands for one kind of event for ever. `journalctl -x` shows the explanation in
+//! `herder.catalog`; a test holds the two together.
 
 use super::{Entry, LogLevel};
 use herder_core::{Exit, Generation, Manner, Report, SlotId, Span, Wear, WorkerId, signal_name};
@@ -32,7 +32,7 @@ fn is_failure_of_the_instance(report: &Report) -> bool {
     }
 }
 
-/// How much it matters, and what it is called for ever.
+/// The priority of the entry, and its MESSAGE_ID, which never changes.
 fn identity(report: &Report) -> (LogLevel, &'static str) {
     use LogLevel::{Error, Info, Notice, Warning};
     match report {

@@ -5,31 +5,31 @@ use herder_linux::nature::Change;
 use herder_linux::sockets::Socket;
 use herder_wire::status::ChangeKind;
 
-/// What such an entry is called for ever.
+/// The MESSAGE_ID of such an entry, which never changes.
 pub(super) const ID: &str = "f047ecb81d8f47faa7c35822507ad27c";
 
 /// The kind of event it is.
 pub(super) const KIND: &str = "socket_changed";
 
-/// What there is to say about a change.
+/// A change of a socket, in words and with its importance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
-    /// How much it matters.
+    /// Its importance.
     pub priority: LogLevel,
     /// What has changed.
     pub kind: ChangeKind,
-    /// What is the matter, and what to change.
+    /// What has happened, its effect, and what to change.
     pub text: String,
 }
 
 impl Effect {
-    /// Whether somebody should do something about it.
+    /// Whether an operator should do something about it.
     pub fn is_harmful(&self) -> bool {
         self.priority <= LogLevel::Warning
     }
 }
 
-/// Where the instance is from, for the advice.
+/// How the instance was started, for the advice.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
     /// The instance's name.
@@ -39,7 +39,7 @@ pub struct Origin<'a> {
 }
 
 impl Origin<'_> {
-    /// What makes the socket anew.
+    /// What creates the socket again.
     fn renewal(&self) -> String {
         match self.under_systemd {
             true => format!("`systemctl restart herder@{}.socket` makes it again", self.instance),
@@ -47,7 +47,7 @@ impl Origin<'_> {
         }
     }
 
-    /// What begins with the flags as they should be.
+    /// What starts with the right flags again.
     fn restart(&self) -> String {
         match self.under_systemd {
             true => format!("`systemctl restart herder@{}.service`", self.instance),
@@ -76,15 +76,15 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             LogLevel::Info,
             ChangeKind::Nonblocking,
             format!(
-                "{socket} no longer blocks: a worker has set O_NONBLOCK, which holds for everybody who has the \
-                 socket. Servers with an event loop want that; no other should have it too"
+                "{socket} no longer blocks: a worker has set O_NONBLOCK, which holds for every process that has \
+                 the socket. Servers with an event loop want that; no other should have it too"
             ),
         ),
         Change::Blocking => (
             LogLevel::Warning,
             ChangeKind::Blocking,
             format!(
-                "{socket} blocks now: somebody has cleared O_NONBLOCK, which holds for everybody who has the socket. \
+                "{socket} blocks now: a process has cleared O_NONBLOCK, which holds for every process that has the socket. \
                  A server with an event loop may hang in accept(); keep servers that block off this socket"
             ),
         ),
@@ -102,7 +102,7 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             LogLevel::Error,
             ChangeKind::Unlinked,
             format!(
-                "{} is gone, and nobody can connect: a worker has removed it. {}; use a server that leaves it \
+                "{} is gone, and no client can connect: a worker has removed it. {}; use a server that leaves it \
                  alone, or a TCP port",
                 file(),
                 origin.renewal()
@@ -112,7 +112,7 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             LogLevel::Warning,
             ChangeKind::Unlinked,
             format!(
-                "{} is not there, and nobody can connect, if it is not only hidden from this service: a worker of an \
+                "{} is not there, and no client can connect, if it is not only hidden from this service: a worker of an \
                  earlier run has removed it. {}; use a server that leaves it alone, or a TCP port",
                 file(),
                 origin.renewal()
@@ -122,7 +122,7 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
             LogLevel::Error,
             ChangeKind::Replaced,
             format!(
-                "{} is another file now, and who connects there does not reach the workers' socket: one of them has \
+                "{} is another file now, and clients that connect there do not reach the workers' socket: one of them has \
                  bound it anew. {}; have the server take the socket it is given",
                 file(),
                 origin.renewal()
@@ -132,8 +132,9 @@ pub fn effect(socket: &Socket, change: Change, needed: bool, origin: Origin<'_>)
     Effect { priority, kind, text }
 }
 
-/// The entry for what was seen after a worker had begun or ended, `when` says which; or when somebody
-/// asked. It has no HERDER_WORKER=: others may have begun since the last look, and done it.
+/// The entry for a change that was seen after a worker had started or ended, which `when` names, or when a
+/// client asked for the status. It has no HERDER_WORKER=: another worker that started since the last look may
+/// have caused it.
 pub fn socket_changed(socket: &Socket, effect: &Effect, when: Option<(u64, &str)>) -> Entry {
     let mut text = effect.text.clone();
     if let Some((worker, what)) = when {
@@ -147,7 +148,7 @@ pub fn socket_changed(socket: &Socket, effect: &Effect, when: Option<(u64, &str)
     entry
 }
 
-/// An entry as it is when somebody has asked.
+/// An entry as it is when a client asked for the status.
 #[cfg(test)]
 pub fn example() -> Entry {
     let address = "@herder-test-of-entries".parse();

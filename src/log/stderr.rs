@@ -116,7 +116,7 @@ mod tests {
         assert!(taken < 10_000);
         assert!(!takes_a_line(&writer));
 
-        // Whole lines came through, and more do once somebody reads.
+        // Whole lines came through, and more do once the reader has made room.
         assert_eq!(read(&mut reader, taken * LINE), line.repeat(taken).into_bytes());
         assert!(takes_a_line(&writer));
         assert!(stderr.write(line));

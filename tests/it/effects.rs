@@ -62,7 +62,7 @@ fn a_flag_that_most_servers_set_is_noted_and_the_reverse_is_a_warning() {
     let socket = listener();
     socket.set_nonblocking(true).unwrap();
     let herder = Unit::new(&notify("set-blocking ready")).socket("web", socket).start();
-    herder.logs("blocks now: somebody has cleared O_NONBLOCK");
+    herder.logs("blocks now: a process has cleared O_NONBLOCK");
     let [change] = &changes(&herder)[..] else { panic!("{:?}", changes(&herder)) };
     assert!(change.kind == ChangeKind::Blocking && change.harmful, "{change:?}");
 }
@@ -76,7 +76,7 @@ fn a_file_that_a_worker_removes_or_replaces_is_missed() {
         unit.socket("web", socket)
     };
     let herder = unit("ready wait 100 unlink $DIR/web exit 1").start();
-    herder.logs("web, the file of web, is gone, and nobody can connect");
+    herder.logs("web, the file of web, is gone, and no client can connect");
     herder.logs("ended)");
     let kinds: Vec<ChangeKind> = changes(&herder).iter().map(|change| change.kind).collect();
     assert_eq!(kinds, [ChangeKind::Unlinked]);

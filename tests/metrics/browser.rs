@@ -171,7 +171,7 @@ fn three_hundred_workers_are_sorted_filtered_and_fit() {
     chromium.picture("300-light");
     chromium.evaluate("[...document.querySelectorAll('#workers th button')].find(button => button.textContent === 'CPU').click()");
     let cpu = column(&mut chromium, "CPU");
-    assert_eq!((cpu[0].as_str(), cpu[300].as_str()), ("99%", "–"), "the unknown is last");
+    assert_eq!((cpu[0].as_str(), cpu[300].as_str()), ("99.0%", "–"), "the unknown is last");
     let sorted = "[...document.querySelectorAll('#workers th')].find(th => th.textContent === 'CPU').getAttribute('aria-sort')";
     assert_eq!(chromium.evaluate(sorted), "descending");
 

@@ -27,7 +27,7 @@ fn a_herder_that_is_stopped_is_seen_to_hang_and_to_go_on() {
     herder.signal(Signal::SIGCONT);
     terminal.shows_when("it goes on", |screen| !screen.contains("no answer"));
     assert_eq!(herder.stops(), 0);
-    terminal.shows(&["is not running: nobody listens at", "1/1 ready"]);
+    terminal.shows(&["is not running: no process listens at", "1/1 ready"]);
     terminal.press(&["q"]);
     assert_eq!(terminal.ends(), 0);
 }
@@ -43,7 +43,7 @@ fn an_instance_that_comes_back_is_shown_again() {
     let terminal = Terminal::herder((80, 24), &format!("top {}", quoted(&path)));
     terminal.shows(&["3/3 ready"]);
     drop(herder);
-    terminal.shows(&["web is not running: nobody listens at", "3/3 ready"]);
+    terminal.shows(&["web is not running: no process listens at", "3/3 ready"]);
     let _again = StandIn::start(&path, |at| scene::serving(at, 5));
     terminal.shows(&["5/5 ready"]);
     terminal.shows_when("all is well", |screen| !screen.contains("not running"));
@@ -61,7 +61,7 @@ fn what_cannot_be_seen_at_the_start_is_said_like_by_other_commands() {
     std::fs::create_dir(&path).unwrap();
     let stopped = Terminal::herder((80, 24), &format!("top {}", quoted(&path)));
     assert_eq!(stopped.ends(), 3);
-    stopped.shows(&["web is not running: nobody listens at"]);
+    stopped.shows(&["web is not running: no process listens at"]);
 
     // One that never answers.
     let _hangs = std::os::unix::net::UnixListener::bind(path.join("control")).unwrap();

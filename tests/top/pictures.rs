@@ -112,7 +112,7 @@ fn serving_with_3_workers() {
 #[test]
 fn serving_with_300_workers() {
     let script = |at| scene::serving(at, 300);
-    picture("serving-300", &[SMALL, LARGE], script, &["P"], &["300/300 ready", "▼CPU%"]);
+    picture("serving-300", &[SMALL, LARGE], script, &["P"], &["300/300 ready", "▼CPU"]);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn of_an_instance_that_has_gone() {
     let terminal = Terminal::herder(SMALL, &format!("top -d 100ms {}", quoted(&path)));
     terminal.shows(&["2/3 ready"]);
     drop(herder);
-    terminal.shows(&["web is not running: nobody listens at"]);
+    terminal.shows(&["web is not running: no process listens at"]);
     keep("gone", &terminal, SMALL);
 }
 

@@ -1,52 +1,21 @@
 //! Settings that are changed while herder is running: `herder set`.
 //!
-//! Only those that need no new workers; what a worker was started with stays as it is until a reload.
+//! Only settings that need no new workers ([`Applies::AtOnce`]). The others stay as they are until a reload.
 
+use super::cross;
+use super::draft::{Count, Draft};
+use super::key::Applies;
 use super::keys::KEYS;
-use super::load::{Count, Draft, apply, finish};
+use super::load::{Machine, apply, finish};
 use super::problem::{Place, Problems};
 use super::settings::Settings;
-use super::value::{Data, Entry, from_option};
-use super::{Machine, cross};
+use super::value::{Assignment, Data, from_option};
 
-/// The keys that take effect without new workers.
-pub const SETTABLE: &[&str] = &[
-    "workers",
-    "ready-after",
-    "ready-when",
-    "start-timeout",
-    "min-ready-time",
-    "min-lifetime",
-    "max-starting",
-    "crash-limit.burst",
-    "crash-limit.after",
-    "idle-timeout",
-    "exit-idle-time",
-    "stall-timeout",
-    "probe.interval",
-    "probe.timeout",
-    "probe.failures",
-    "max-surge",
-    "max-unavailable",
-    "max-draining",
-    "stop-timeout",
-    "stop-delay",
-    "service-watchdog",
-    "max-age",
-    "max-memory",
-    "memory-high",
-    "memory-max",
-    "memory-swap-max",
-    "cpu-weight",
-    "cpu-quota",
-    "tasks-max",
-];
-
-/// `settings` with each `KEY=VALUE` of `assignments` over it.
+/// Returns `settings` with each `KEY=VALUE` of `assignments` applied.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with that; a key that needs new workers, or a new herder, included.
+/// All problems, one for each wrong value and for each key that needs a reload or a restart.
 pub fn adjust(
     settings: &Settings,
     assignments: &[String],
@@ -64,7 +33,7 @@ pub fn adjust(
     for assignment in assignments {
         for entry in from_option(assignment, "herder set", Place::RunTime, &mut problems) {
             match needs_more(&entry, "") {
-                Some(refusal) => refusal.tell(&entry, &mut problems),
+                Some((key, advice)) => refuse(&entry, &key, advice, &mut problems),
                 None => apply(&entry, "", &mut draft, &mut problems),
             }
         }
@@ -75,38 +44,31 @@ pub fn adjust(
     problems.none_or(adjusted)
 }
 
-/// A setting that does not take effect at once.
-struct Refusal {
-    key: String,
-    reloadable: bool,
+/// Reports a setting that `herder set` cannot change.
+fn refuse(entry: &Assignment, key: &str, advice: &str, problems: &mut Problems) {
+    let message = format!("`{key}` cannot be changed while herder is running");
+    problems.advise(Some(&entry.at), key, message, advice);
 }
 
-impl Refusal {
-    fn tell(&self, entry: &Entry, problems: &mut Problems) {
-        let Refusal { key, reloadable } = self;
-        let message = format!("`{key}` cannot be changed while herder is running");
-        let advice = match reloadable {
-            true => {
-                "workers have to be replaced for it: write it into the settings file, and reload"
-            }
-            false => "write it into the settings file, and restart herder",
-        };
-        problems.advise(Some(&entry.at), key, message, advice);
-    }
-}
-
-/// The first setting in there that is known, and no matter of a moment.
-fn needs_more(entry: &Entry, table: &str) -> Option<Refusal> {
+/// The first setting in the entry that does not apply at once, and what to do to change it. Unknown
+/// keys are reported when they are applied.
+fn needs_more(entry: &Assignment, table: &str) -> Option<(String, &'static str)> {
     let name = format!("{table}{}", entry.name);
-    let is_here =
-        |key: &str| key == name || key == "environment" && name.starts_with("environment.");
-    if let Some(key) = KEYS.iter().find(|key| is_here(key.name)) {
-        let refused = !SETTABLE.contains(&key.name);
-        return refused.then_some(Refusal { key: name, reloadable: key.reloadable });
-    }
-    match &entry.value.data {
-        Data::Table(inner) => inner.iter().find_map(|entry| needs_more(entry, &format!("{name}."))),
-        Data::Text(_) | Data::Integer(_) | Data::Scalar(..) | Data::List(_) => None,
+    let in_map = |map: &str| name.strip_prefix(map).is_some_and(|rest| rest.starts_with('.'));
+    let row = KEYS.iter().find(|key| key.name == name || key.is_map() && in_map(key.name));
+    match (row.map(|key| key.applies), &entry.value.data) {
+        (Some(Applies::AtOnce), _) => None,
+        (Some(Applies::AtReload), _) => Some((
+            name,
+            "workers have to be replaced for it: write it into the settings file, and reload",
+        )),
+        (Some(Applies::AtRestart), _) => {
+            Some((name, "write it into the settings file, and restart herder"))
+        }
+        (None, Data::Table(inner)) => {
+            inner.iter().find_map(|entry| needs_more(entry, &format!("{name}.")))
+        }
+        (None, Data::Text(_) | Data::Integer(_) | Data::Scalar(..) | Data::List(_)) => None,
     }
 }
 
@@ -152,7 +114,7 @@ mod tests {
         assert_eq!((bounds.workers, bounds.scaling.map(|scaling| scaling.max)), (2, Some(16)));
     }
 
-    /// What `workers` is when this is set, and whether it is told as another than in the file.
+    /// The value of `workers` after the assignments, which differs from the one before exactly if the policy does.
     fn workers(file: &str, assignments: &[&str]) -> String {
         let before = settings(&format!("command = [\"/bin/x\"]\n{file}"));
         let after =
@@ -244,13 +206,6 @@ mod tests {
         ] {
             let problems = set(&before, &[assignment, "workers=2"]).unwrap_err();
             assert!(problems.contains(advice), "{assignment}: {problems}");
-        }
-    }
-
-    #[test]
-    fn what_can_be_set_is_a_setting() {
-        for key in SETTABLE {
-            assert!(KEYS.iter().any(|known| known.name == *key && known.reloadable), "{key}");
         }
     }
 }

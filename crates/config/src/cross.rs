@@ -1,4 +1,4 @@
-//! Settings that are right one by one and wrong together.
+//! Checks of settings against each other, after each was found to be valid by itself.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::problem::{Place, Problems};
 use super::settings::{Settings, Stdin};
 use herder_core::{Amount, Ready, Scaling};
 
-/// Says what contradicts itself.
+/// Reports every contradiction.
 pub fn check(settings: &Settings, problems: &mut Problems) {
     reload_has_room(settings, problems);
     sockets_are_there(settings, problems);
@@ -19,7 +19,7 @@ pub fn check(settings: &Settings, problems: &mut Problems) {
     recycling_comes_first(settings, problems);
     probes_one_thing(settings, problems);
     bounds_are_bounds(settings, problems);
-    somebody_scales(settings, problems);
+    scaling_settings_need_bounds(settings, problems);
 }
 
 fn place<'a>(settings: &'a Settings, keys: &[&str]) -> Option<&'a Place> {
@@ -92,7 +92,7 @@ fn listens_once(settings: &Settings, problems: &mut Problems) {
             let message = format!("`listen`: two sockets are called `{}`", listen.name);
             problems.advise(at, "listen", message, "give each a name of its own, or none");
         }
-        // Port 0 is another one each time.
+        // Port 0 is a new port each time, so two of them do not collide.
         let address = listen.address.to_string();
         if !address.ends_with(":0") && !addresses.insert(address) {
             problems.add(at, "listen", format!("`listen` names {} twice", listen.address));
@@ -100,8 +100,8 @@ fn listens_once(settings: &Settings, problems: &mut Problems) {
     }
 }
 
-/// Said in the same place, `ready-after` beside a `ready` that never looks at it is a
-/// misunderstanding; an override of `ready` alone is not.
+/// `ready-after` has no effect with some values of `ready`. This is reported only if both stand in the same
+/// source: a command line that overrides `ready` alone is no mistake.
 fn ready_after_counts(settings: &Settings, problems: &mut Problems) {
     let word = match settings.policy.ready {
         Ready::Notify => "notify",
@@ -125,7 +125,7 @@ fn ready_after_counts(settings: &Settings, problems: &mut Problems) {
     }
 }
 
-/// A worker is slowed down before it is killed, or not at all.
+/// `memory-high` has to be below `memory-max`, or it has no effect.
 fn memory_is_bounded_in_order(settings: &Settings, problems: &mut Problems) {
     let limits = &settings.limits;
     let is_beyond = match (limits.memory_high, limits.memory_max) {
@@ -143,7 +143,7 @@ fn memory_is_bounded_in_order(settings: &Settings, problems: &mut Problems) {
     }
 }
 
-/// The new worker is ready before the old one stops, so there have to be two.
+/// Recycling starts the new worker before the old one stops, so it needs room for one more worker.
 fn recycling_has_room(settings: &Settings, problems: &mut Problems) {
     let policy = &settings.policy;
     let key = match (policy.max_age, policy.max_memory) {
@@ -165,7 +165,7 @@ fn recycling_has_room(settings: &Settings, problems: &mut Problems) {
     }
 }
 
-/// What the kernel ends first is not replaced in time.
+/// `max-memory` has to be below `memory-max`, or the kernel kills the worker before herder replaces it.
 fn recycling_comes_first(settings: &Settings, problems: &mut Problems) {
     let most = settings.limits.memory_max;
     let (Some(recycled), Some(Memory::Bytes(most))) = (settings.policy.max_memory, most) else {
@@ -184,10 +184,11 @@ fn recycling_comes_first(settings: &Settings, problems: &mut Problems) {
     }
 }
 
-/// A worker that is to be assumed ready only after it has been given up never is.
+/// A `ready-after` longer than `start-timeout` never ends: the worker is given up before.
 fn ready_after_is_in_time(settings: &Settings, problems: &mut Problems) {
     let policy = &settings.policy;
-    // With auto the default is for those who are not seen, and need not be there.
+    // With "auto", `ready-after` counts only for workers that are not seen accepting: its default may be
+    // longer than `start-timeout` without doing harm.
     let counts = match policy.ready {
         Ready::Alive => true,
         Ready::Auto => settings.origins.contains_key("ready-after"),
@@ -207,7 +208,7 @@ fn ready_after_is_in_time(settings: &Settings, problems: &mut Problems) {
     }
 }
 
-/// A probe asks in one way.
+/// A probe has either `http` or `exec`.
 fn probes_one_thing(settings: &Settings, problems: &mut Problems) {
     if settings.probe.http.is_some() && settings.probe.exec.is_some() {
         problems.advise(
@@ -226,7 +227,7 @@ fn bounds_are_bounds(settings: &Settings, problems: &mut Problems) {
         let message = format!("`workers` has a `min` of {min} and a `max` of {max}");
         problems.advise(at, "workers", message, "exchange them");
     } else if max == 0 {
-        let message = "`workers` has a `max` of 0: nobody would ever serve";
+        let message = "`workers` has a `max` of 0: no worker would ever serve";
         problems.advise(at, "workers", message, "raise it, or write `workers = 0`");
     }
     if settings.sockets.as_ref().is_some_and(Vec::is_empty) {
@@ -248,15 +249,15 @@ fn bounds_are_bounds(settings: &Settings, problems: &mut Problems) {
     }
 }
 
-/// Where a key is written, unless `workers` overrules it: for the sake of a number alone that is no
-/// misunderstanding.
+/// Where a key is written, unless a later source sets `workers`: a fixed number on the command line makes
+/// settings for scaling in the file needless, not wrong.
 fn after_workers<'a>(settings: &'a Settings, key: &str) -> Option<&'a Place> {
     let at = settings.origins.get(key)?;
     let workers = settings.origins.get("workers").map_or(0, Place::rank);
     (at.rank() >= workers).then_some(at)
 }
 
-fn somebody_scales(settings: &Settings, problems: &mut Problems) {
+fn scaling_settings_need_bounds(settings: &Settings, problems: &mut Problems) {
     if settings.policy.scaling.is_some() {
         return;
     }

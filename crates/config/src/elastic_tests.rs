@@ -31,7 +31,7 @@ nofiles = 1
 "#;
     let told = problems(text);
     for (told, wrong) in told.iter().zip([
-        "2:14: `memory-max` is 512 bytes, in which nothing runs: the least is 1M; write the unit, too, as in `512M`",
+        "2:14: `memory-max` is 512B, in which nothing runs: the least is 1M; write the unit, too, as in `512M`",
         "3:15: `memory-high` is `512MB`, which has an unknown unit `MB`; write the letter alone, as a capital: `512M`",
         "4:19: `memory-swap-max` has to be from 0.01% to 100% of the machine's memory",
         "5:14: `cpu-weight` is 0, and has to be from 1 to 10000",
@@ -151,7 +151,7 @@ fn one_bound_can_be_overruled() {
 fn bounds_that_make_no_sense_are_refused() {
     for (text, part) in [
         ("workers = { min = 4, max = 2 }", "exchange them"),
-        ("workers = { min = 0, max = 0 }", "nobody would ever serve"),
+        ("workers = { min = 0, max = 0 }", "no worker would ever serve"),
         ("workers = { min = -1 }", "from 0 to"),
         ("workers = { least = 1 }", "unknown key `workers.least`"),
         ("workers = {}", "neither `min` nor `max`"),

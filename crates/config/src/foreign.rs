@@ -1,4 +1,5 @@
-//! What other launchers call things: who comes from one of them is told herder's word.
+//! Names of settings in other launchers: an unknown key that is one of them is answered with herder's name
+//! for the same thing.
 
 /// Names elsewhere (lower case, without `-`, `_` and `.`), and what to do instead.
 const FOREIGN: &[(&[&str], &str)] = &[

@@ -2,6 +2,7 @@
 //! `herder check` and the test that compares herder.toml(5) all go by it.
 
 mod elastic;
+pub mod environment;
 mod hang;
 mod limits;
 mod operation;
@@ -11,12 +12,6 @@ pub mod scaling;
 mod workers;
 
 use super::key::Key;
-
-/// The most workers anybody may ask for: beyond it is a mistake, not a machine.
-pub const MOST_WORKERS: u32 = herder_wire::control::MOST_WORKERS;
-
-const SPAN: &str = "a time span";
-const NO_DEFAULT: &str = "not set";
 
 /// Every setting, in the order of the manual.
 pub static KEYS: &[Key] = &ALL;
@@ -55,3 +50,8 @@ static ALL: [Key; COUNT] = {
     }
     all
 };
+
+/// The row of a setting.
+pub fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}

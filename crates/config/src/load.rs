@@ -1,40 +1,41 @@
 //! Puts the sources together, each over the one before: defaults, the preset, the file, the command line.
 //! Scalars and lists replace, tables merge by key.
 
+use super::draft::{Count, Draft};
 use super::keys::KEYS;
 use super::keys::scaling::IDLE_TIMEOUT;
 use super::problem::{Place, Problems};
-use super::read::{Reader, environment_name, unknown};
+use super::read::Reader;
 use super::settings::Settings;
-use super::template::Template;
-use super::value::{Data, Entry, Value, from_file, from_option};
-use super::{Key, Machine, Overrides, cross, preset};
+use super::value::{Assignment, Data, Value, from_file, from_option};
+use super::{cross, preset, unknown};
 use herder_core::{Scaling, Span};
+use herder_wire::control::MOST_WORKERS;
 
-/// A number of workers, as written.
-#[derive(Clone, Copy, Default)]
-pub enum Count {
-    #[default]
-    Auto,
-    Number(u32),
+/// What `workers = "auto"` depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The CPUs that affinity and the cgroup quota leave, at least 1.
+    pub cpus: u32,
+    /// WEB_CONCURRENCY in herder's environment.
+    pub web_concurrency: Option<String>,
 }
 
-/// Settings on their way, with what can only be decided at the end.
-#[derive(Default)]
-pub struct Draft {
-    pub settings: Settings,
-    /// `workers`, or its `min`; `None` as long as nothing is said.
-    pub workers: Option<Count>,
-    /// `workers.max`; `None` is a fixed number.
-    pub most_workers: Option<Count>,
-    /// `max-starting = "auto"`, which depends on the machine.
-    pub max_starting_auto: bool,
-    /// `crash-limit.after`; `None` depends on `start-timeout`.
-    pub crash_after: Option<Span>,
+/// What the command line says, as written there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--listen`, each `[NAME=]ADDR`.
+    pub listen: Vec<String>,
+    /// `--workers`
+    pub workers: Option<String>,
+    /// `--set`, each `KEY=VALUE`.
+    pub set: Vec<String>,
+    /// What stands after `--`.
+    pub command: Vec<String>,
 }
 
-/// `max = "auto"`: so many workers for each CPU. They wait for something else most of the time, or there
-/// were no use in more than CPUs.
+/// Workers for each CPU with `max = "auto"`. More than one, because workers that need scaling usually wait for
+/// something other than the CPU.
 const PER_CPU: u32 = 4;
 
 /// Puts defaults, a settings file (its path as shown, and its text) and the command line
@@ -48,7 +49,7 @@ pub fn load(
     problems.none_or(settings)
 }
 
-/// As [`load`], with whatever could be read beside the problems, so that more can be found.
+/// As [`load`], but returns the settings even if there are problems, so that callers can check more.
 pub fn assess(
     file: Option<(&str, &str)>,
     overrides: &Overrides,
@@ -73,7 +74,7 @@ pub fn assess(
     (settings, problems)
 }
 
-/// Decides what could not be decided before all was read.
+/// Sets what depends on several sources: the number of workers, its bounds, `crash-limit.after`.
 pub(super) fn finish(draft: Draft, machine: &Machine, problems: &mut Problems) -> Settings {
     let mut settings = draft.settings;
     if draft.max_starting_auto {
@@ -97,9 +98,8 @@ pub(super) fn finish(draft: Draft, machine: &Machine, problems: &mut Problems) -
     settings
 }
 
-/// The preset that is written last, which is the one that counts. That another is written wrongly is
-/// told when it is applied.
-fn chosen_preset(written: &[Entry]) -> Option<&'static preset::Preset> {
+/// The preset of the last source that names one. A wrong name is reported when the entry is applied.
+fn chosen_preset(written: &[Assignment]) -> Option<&'static preset::Preset> {
     let last = written.iter().rfind(|entry| entry.name == "preset")?;
     match &last.value.data {
         Data::Text(name) => preset::find(name).ok(),
@@ -107,7 +107,7 @@ fn chosen_preset(written: &[Entry]) -> Option<&'static preset::Preset> {
     }
 }
 
-/// What the preset's server needs in its command. A command that could not be read is told already.
+/// Adds the arguments that the preset's server needs to `command`.
 fn complete_command(settings: &mut Settings, problems: &mut Problems) {
     let Some(preset) = settings.preset else { return };
     let at = settings.origins.get("command");
@@ -127,7 +127,7 @@ fn complete_command(settings: &mut Settings, problems: &mut Problems) {
 }
 
 /// The command line's settings; what has an option of its own comes after `--set`.
-fn command_line(overrides: &Overrides, problems: &mut Problems) -> Vec<Entry> {
+fn command_line(overrides: &Overrides, problems: &mut Problems) -> Vec<Assignment> {
     let mut entries: Vec<_> = overrides
         .set
         .iter()
@@ -135,7 +135,11 @@ fn command_line(overrides: &Overrides, problems: &mut Problems) -> Vec<Entry> {
         .collect();
     let mut add = |name: &str, option: &str, value: fn(Place, &Overrides) -> Value| {
         let at = Place::CommandLine(option.to_owned());
-        entries.push(Entry { name: name.to_owned(), at: at.clone(), value: value(at, overrides) });
+        entries.push(Assignment {
+            name: name.to_owned(),
+            at: at.clone(),
+            value: value(at, overrides),
+        });
     };
     if !overrides.listen.is_empty() {
         add("listen", "--listen", |at, given| Value::list(at, &given.listen));
@@ -152,10 +156,10 @@ fn command_line(overrides: &Overrides, problems: &mut Problems) -> Vec<Entry> {
 }
 
 /// Stores one entry, or everything in it if it is a table of settings.
-pub(super) fn apply(entry: &Entry, table: &str, draft: &mut Draft, problems: &mut Problems) {
+pub(super) fn apply(entry: &Assignment, table: &str, draft: &mut Draft, problems: &mut Problems) {
     let name = format!("{table}{}", entry.name);
     if let Some(key) = KEYS.iter().find(|key| key.name == name) {
-        if name != "environment" {
+        if !key.is_map() {
             draft.settings.origins.insert(name, entry.at.clone());
         }
         (key.read)(draft, &mut Reader { key, value: &entry.value, problems });
@@ -166,7 +170,7 @@ pub(super) fn apply(entry: &Entry, table: &str, draft: &mut Draft, problems: &mu
     match (&entry.value.data, known) {
         // `probe = "http://…"` for short.
         (Data::Text(_), Some(_)) if name == "probe" => {
-            let short = Entry { name: "http".to_owned(), ..entry.clone() };
+            let short = Assignment { name: "http".to_owned(), ..entry.clone() };
             apply(&short, &within, draft, problems);
         }
         (Data::Table(inner), Some(_)) => {
@@ -180,84 +184,9 @@ pub(super) fn apply(entry: &Entry, table: &str, draft: &mut Draft, problems: &mu
             format!("`{name}` is {}, and has to be a table", entry.value.noun()),
             format!("for example `{} = {}`", key.name, key.example),
         ),
-        (Data::Table(inner), None) => unknown_table(entry, &name, inner, problems),
-        (_, None) => unknown_key(entry, &name, problems),
+        (Data::Table(inner), None) => unknown::table(entry, &name, inner, problems),
+        (_, None) => unknown::key(entry, &name, problems),
     }
-}
-
-fn unknown_key(entry: &Entry, name: &str, problems: &mut Problems) {
-    let message = format!("unknown key `{}`", name.escape_debug());
-    match unknown(name, KEYS).or_else(|| unknown(&entry.name, KEYS)) {
-        Some(advice) => problems.advise(Some(&entry.at), name, message, advice),
-        None => problems.add(Some(&entry.at), name, message),
-    }
-}
-
-/// A table nobody knows: its keys may be another launcher's (`pm.max_children`), or ours put one
-/// level too deep.
-fn unknown_table(entry: &Entry, name: &str, inner: &[Entry], problems: &mut Problems) {
-    let foreign =
-        |entry: &&Entry| super::foreign::advice(&format!("{name}.{}", entry.name)).is_some();
-    let mut strangers = inner.iter().filter(foreign).peekable();
-    if strangers.peek().is_some() {
-        for stranger in strangers {
-            unknown_key(stranger, &format!("{name}.{}", stranger.name), problems);
-        }
-        return;
-    }
-    let message = format!("unknown table `{}`", name.escape_debug());
-    let ours: Vec<_> = inner
-        .iter()
-        .filter(|entry| KEYS.iter().any(|key| key.name.split('.').next() == Some(&entry.name)))
-        .map(|entry| format!("`{}`", entry.name))
-        .collect();
-    match unknown(name, KEYS) {
-        _ if !ours.is_empty() => {
-            let advice =
-                format!("{} belongs at the top level, above the first [table]", ours.join(", "));
-            problems.advise(Some(&entry.at), name, message, advice);
-        }
-        Some(advice) => problems.advise(Some(&entry.at), name, message, advice),
-        None => problems.add(Some(&entry.at), name, message),
-    }
-}
-
-/// Reads `environment`, variable by variable, over what is there.
-pub fn read_environment(draft: &mut Draft, reader: &mut Reader<'_>) {
-    let Data::Table(entries) = &reader.value.data else { return reader.wrong_type() };
-    for entry in entries {
-        let key = format!("environment.{}", entry.name);
-        if let Err(message) = environment_name(&entry.name, KEYS) {
-            reader.problems.add(Some(&entry.at), &key, message);
-            continue;
-        }
-        let text = match &entry.value.data {
-            Data::Text(text) | Data::Scalar(_, text) => text.clone(),
-            Data::Integer(number) => number.to_string(),
-            Data::List(_) | Data::Table(_) => {
-                let message = format!("`{key}` is {}, and has to be a string", entry.value.noun());
-                reader.problems.add(Some(&entry.value.at), &key, message);
-                continue;
-            }
-        };
-        if text.contains('\0') {
-            reader.problems.add(Some(&entry.value.at), &key, format!("`{key}` holds a NUL byte"));
-        } else if let Some(template) = template(reader, &key, &text, &entry.value.at) {
-            draft.settings.environment.insert(entry.name.clone(), template);
-            draft.settings.origins.insert(key, entry.at.clone());
-        }
-    }
-}
-
-fn template(reader: &mut Reader<'_>, key: &str, text: &str, at: &Place) -> Option<Template> {
-    reader.template(text, at).or_else(|| {
-        // The problem just noted is about this variable, not the whole table.
-        if let Some(problem) = reader.problems.0.last_mut() {
-            problem.key = key.to_owned();
-            problem.message = problem.message.replacen("`environment`", &format!("`{key}`"), 1);
-        }
-        None
-    })
 }
 
 /// `workers = "auto"`.
@@ -266,24 +195,15 @@ fn automatic(machine: &Machine, settings: &mut Settings, problems: &mut Problems
     let given = machine.web_concurrency.as_deref().map(str::trim).filter(|text| !text.is_empty());
     let Some(text) = given else { return machine.cpus.max(1) };
     let place = Place::Environment(VARIABLE.to_owned());
-    let number = text.parse().ok().filter(|number| (1..=super::MOST_WORKERS).contains(number));
+    let number = text.parse().ok().filter(|number| (1..=MOST_WORKERS).contains(number));
     if number.is_none() {
         problems.advise(
             Some(&place),
             "workers",
-            format!(
-                "`{}` is no number of workers from 1 to {}",
-                text.escape_debug(),
-                super::MOST_WORKERS
-            ),
+            format!("`{}` is no number of workers from 1 to {}", text.escape_debug(), MOST_WORKERS),
             "correct WEB_CONCURRENCY, unset it, or set `workers`",
         );
     }
     settings.origins.insert("workers".to_owned(), place);
     number.unwrap_or(1)
-}
-
-/// The row of a setting.
-pub fn key(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
 }

@@ -15,11 +15,9 @@ mod tests;
 
 pub use command::{Added, complete};
 
-use super::load::Draft;
 use super::problem::Place;
-use super::read::Reader;
 use super::suggest;
-use super::value::{self, Entry};
+use super::value::{self, Assignment};
 
 /// What a server needs.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,14 +103,15 @@ pub struct Sockets {
     pub unlinks: bool,
 }
 
-/// Whoever else tells the server to finish has not made it crash.
+/// A server that ends with 0 was told to finish, by herder or by another process: that is no crash.
 const FINISHES_WITH_0: Setting = Setting {
     key: "success-exit-status",
     value: "[0]",
-    reason: "so it ends when it is told to, by whomever: that is no crash",
+    reason: "it ends so when any process tells it to finish: that is no crash",
 };
 
-/// Whoever starts one process after the other for an application that cannot be loaded stays alive meanwhile.
+/// A server whose application cannot be loaded stays alive and starts one process after the other, so being
+/// alive proves nothing.
 const SERVES_WHEN_SEEN: Setting = Setting {
     key: "ready",
     value: "\"accepting\"",
@@ -138,7 +137,7 @@ DeferAcceptSec=5
 /// A server that cannot be one of N.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Impossible {
-    /// As somebody would write it in `preset`.
+    /// The name a user would write in `preset`.
     pub name: &'static str,
     /// Why not, to follow its name.
     pub why: &'static str,
@@ -196,18 +195,6 @@ pub fn find(name: &str) -> Result<&'static Preset, (String, String)> {
     Err((format!("no preset is called `{shown}`"), advice))
 }
 
-/// Reads `preset`.
-pub(super) fn read(draft: &mut Draft, reader: &mut Reader<'_>) {
-    let Some(name) = reader.text() else { return };
-    match find(&name) {
-        Ok(preset) => draft.settings.preset = Some(preset),
-        Err((message, advice)) => {
-            let at = Some(&reader.value.at);
-            reader.problems.advise(at, "preset", format!("`preset`: {message}"), advice);
-        }
-    }
-}
-
 impl Preset {
     /// A settings file that works.
     pub fn settings_file(&self) -> String {
@@ -215,7 +202,7 @@ impl Preset {
     }
 
     /// Its settings, as if they had been written in a file.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    pub(super) fn entries(&self) -> Vec<Assignment> {
         let text: String = self
             .settings
             .iter()

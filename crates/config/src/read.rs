@@ -1,26 +1,30 @@
 //! Typed readers for values: each either stores what it read or says what is wrong with it.
 
+mod limits;
+
 use std::ops::RangeInclusive;
 
+use super::in_toml::quote;
+use super::key::Key;
 use super::problem::{Place, Problems};
 use super::template::Template;
 use super::value::{Data, Value};
-use super::{Key, foreign, span};
 use herder_core::{Amount, Span, signal_number};
-use herder_wire::listen::HERDERS_OWN;
+use herder_wire::control::MOST_WORKERS;
+use herder_wire::units::parse_span;
 
-/// A value on its way into the settings.
+/// A value to be read, the setting it is for, and where problems are reported.
 pub struct Reader<'a> {
     pub key: &'static Key,
     pub value: &'a Value,
     pub problems: &'a mut Problems,
 }
 
-/// Spans without end are allowed for this key.
+/// Any span, `infinity` included.
 pub const OR_FOREVER: RangeInclusive<Span> = Span::ZERO..=Span::MAX;
-/// Spans must end.
+/// Any span but `infinity`.
 pub const BOUNDED: RangeInclusive<Span> = Span::ZERO..=Span(u64::MAX - 1);
-/// Spans must end, and not at once.
+/// Any span but 0 and `infinity`.
 pub const POSITIVE: RangeInclusive<Span> = Span(1)..=Span(u64::MAX - 1);
 
 impl Reader<'_> {
@@ -28,7 +32,7 @@ impl Reader<'_> {
         self.problems.add(Some(at), self.key.name, format!("`{}` {message}", self.key.name));
     }
 
-    /// The value has a type this key cannot take.
+    /// Reports a value of a type this key cannot take.
     pub fn wrong_type(&mut self) {
         let Key { name, kind, example, .. } = self.key;
         self.problems.advise(
@@ -39,7 +43,7 @@ impl Reader<'_> {
         );
     }
 
-    /// The value has the right type and a content that makes no sense.
+    /// Reports a value of the right type that is not allowed.
     pub fn wrong_value(&mut self, message: &str) {
         self.wrong(&self.value.at, message.to_owned());
     }
@@ -83,7 +87,7 @@ impl Reader<'_> {
             Data::Scalar("a float", seconds) => seconds.clone(),
             Data::Scalar(..) | Data::List(_) | Data::Table(_) => return self.wrong_type(),
         };
-        match span::parse(&text) {
+        match parse_span(&text).map(Span) {
             Ok(span) if range.contains(&span) => *into = span,
             Ok(Span::MAX) => {
                 self.wrong_value("may not be infinite: something is waiting for its end")
@@ -136,14 +140,14 @@ impl Reader<'_> {
             Some(Some(percent)) if percent <= 100 => *into = Amount::Percent(percent),
             Some(_) => self.wrong_value("has to be from 0% to 100%"),
             None => {
-                if let Some(number) = self.integer(0..=super::MOST_WORKERS) {
+                if let Some(number) = self.integer(0..=MOST_WORKERS) {
                     *into = Amount::Number(number);
                 }
             }
         }
     }
 
-    /// A signal, by name or number, that can do what it is for.
+    /// A signal by name or number, unless it is one of `refused`, each with the reason.
     pub fn signal(&mut self, refused: &[(u8, &str)]) -> Option<u8> {
         let text = match &self.value.data {
             Data::Text(text) => text.clone(),
@@ -275,48 +279,4 @@ impl Reader<'_> {
         }
         Some(text.into())
     }
-}
-
-/// What may stand before a `=` in `[environment]`.
-pub fn environment_name(name: &str, keys: &[Key]) -> Result<(), String> {
-    if keys.iter().any(|key| key.name == name) {
-        return Err(format!(
-            "`{name}` stands in `environment`, where it would only be a variable; move it above the first [table]"
-        ));
-    }
-    if !herder_wire::envfile::is_variable_name(name) {
-        return Err(format!(
-            "`{}` cannot name an environment variable: use letters, digits and `_`, and no digit first",
-            name.escape_debug()
-        ));
-    }
-    if is_set_by_herder(name) {
-        return Err(format!("`{name}` is set by herder, for each worker; remove it"));
-    }
-    Ok(())
-}
-
-/// Variables that speak of herder's own process, or that herder sets for each worker: none of
-/// them is passed on (sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3), systemd.exec(5)).
-pub fn is_set_by_herder(name: &str) -> bool {
-    HERDERS_OWN.contains(&name) || name.starts_with("HERDER_")
-}
-
-/// A TOML string on one line. JSON's escapes are TOML's; only DEL is forbidden there and not here.
-pub fn quote(text: impl AsRef<str>) -> String {
-    serde_json::Value::from(text.as_ref()).to_string().replace('\u{7f}', "\\u007f")
-}
-
-/// What to do about a key nobody knows.
-pub fn unknown(name: &str, keys: &'static [Key]) -> Option<String> {
-    if let Some(key) = keys.iter().find(|key| foreign::bare(key.name) == foreign::bare(name)) {
-        return Some(format!("write `{}`", key.name));
-    }
-    if let Some(advice) = foreign::advice(name) {
-        return Some(advice.to_owned());
-    }
-    // Within a table only the last part can be mistyped.
-    let (table, last) = name.rfind('.').map_or(("", name), |dot| name.split_at(dot + 1));
-    let there = keys.iter().filter_map(|key| key.name.strip_prefix(table));
-    super::suggest::closest(last, there).map(|key| format!("did you mean `{table}{key}`?"))
 }

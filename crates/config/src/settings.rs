@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::limits::Limits;
+use super::limits::WorkerLimits;
 use super::preset::{Added, Preset};
 use super::problem::Place;
 use super::template::Template;
 use herder_core::{Policy, Probe, Span};
 use herder_wire::address::Address;
 
-/// SIGTERM (signal(7)), what a worker is asked to end with unless `stop-signal` says otherwise.
+/// SIGTERM (signal(7)), the default of `stop-signal`.
 pub const SIGTERM: u8 = 15;
 
 /// Everything herder.toml(5) describes, after defaults, file and command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What the core decides by.
+    /// The settings the core needs.
     pub policy: Policy,
-    /// `idle-timeout` as written: `policy` has it where it counts.
+    /// `idle-timeout` as written; `policy` has it if `workers` has bounds.
     pub idle_timeout: Option<Span>,
     /// `exit-idle-time`, likewise.
     pub exit_idle_time: Option<Span>,
@@ -44,7 +44,7 @@ pub struct Settings {
     pub cpu_affinity: CpuAffinity,
     /// `blocking`: the server needs its sockets to block.
     pub blocking: bool,
-    /// `directory`: as written; the program's `launch` resolves it.
+    /// `directory`: as written; the program (`launch`) resolves it.
     pub directory: Option<PathBuf>,
     /// `environment`
     pub environment: BTreeMap<String, Template>,
@@ -58,12 +58,12 @@ pub struct Settings {
     pub check: Option<Vec<String>>,
     /// `probe`
     pub probe: ProbeSettings,
-    /// `control-group`: as written; the program's `launch` looks it up.
+    /// `control-group`: as written; the program (`launch`) looks it up.
     pub control_group: Option<String>,
     /// `syslog-identifier`: the name of each worker's own journal stream, if it has one.
     pub syslog_identifier: Option<Template>,
     /// What one worker may use.
-    pub limits: Limits,
+    pub limits: WorkerLimits,
     /// Where each setting that is no default was written, by key (`environment.NAME` for each variable).
     pub origins: BTreeMap<String, Place>,
 }
@@ -94,7 +94,7 @@ impl Default for Settings {
             probe: ProbeSettings::default(),
             control_group: None,
             syslog_identifier: None,
-            limits: Limits::default(),
+            limits: WorkerLimits::default(),
             origins: BTreeMap::new(),
         }
     }
@@ -128,7 +128,7 @@ impl Default for ProbeSettings {
 }
 
 impl ProbeSettings {
-    /// What the core has to know of it, if anything is to be asked.
+    /// The part the core needs; `None` without a probe.
     pub fn rules(&self) -> Option<Probe> {
         let of_worker = match (&self.exec, &self.http) {
             (Some(_), _) => true,
@@ -145,7 +145,7 @@ impl ProbeSettings {
 pub enum Queues {
     /// Every worker gets every socket.
     Shared,
-    /// Of several sockets at one address each worker gets its own.
+    /// Each worker gets a socket of its own of several at one address.
     PerWorker,
 }
 

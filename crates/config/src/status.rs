@@ -1,12 +1,12 @@
 //! `success-exit-status` as systemd.service(5) writes it: exit statuses by number or name, and
 //! signals by name.
 
-use super::load::Draft;
+use super::draft::Draft;
 use super::read::Reader;
 use herder_core::{ExitSet, signal_name, signal_number};
 
-/// The names `systemd-analyze exit-status` lists, less the 200s: those are systemd's own, for
-/// what fails before a program runs, and no program ends with them.
+/// The names `systemd-analyze exit-status` lists, without those from 200: systemd itself
+/// uses them for failures before a program runs.
 const NAMES: [(&str, u8); 23] = [
     ("SUCCESS", 0),
     ("FAILURE", 1),

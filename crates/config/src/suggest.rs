@@ -3,7 +3,7 @@
 /// The name `word` was probably meant to be: at most a third of its letters differ.
 pub fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase().replace('_', "-");
-    // What is much longer or shorter is never that near, and to measure it can take seconds.
+    // Words of very different length are never that near, and to compare long ones can take seconds.
     let near = |name: &&str| word.len().abs_diff(name.len()) <= allowed(&word, name);
     known
         .filter(near)

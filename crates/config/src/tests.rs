@@ -63,14 +63,15 @@ fn every_key_takes_its_example_and_refuses_another_type() {
 }
 
 #[test]
-fn every_key_is_described_and_only_listen_needs_a_restart() {
+fn every_key_is_described_and_only_sockets_need_a_restart() {
     for key in KEYS {
         assert!(
             !key.kind.is_empty() && !key.default.is_empty() && key.help.ends_with('.'),
             "{}",
             key.name
         );
-        assert_eq!(key.reloadable, !["listen", "queues"].contains(&key.name), "{}", key.name);
+        let restart = key.applies == Applies::AtRestart;
+        assert_eq!(restart, ["listen", "queues"].contains(&key.name), "{}", key.name);
         assert!(std::ptr::eq(super::key(key.name).unwrap(), key));
     }
 }

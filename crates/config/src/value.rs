@@ -20,12 +20,12 @@ pub enum Data {
     /// A float, boolean or date: its name, and its text for where any text will do.
     Scalar(&'static str, String),
     List(Vec<Value>),
-    Table(Vec<Entry>),
+    Table(Vec<Assignment>),
 }
 
 /// A key and its value.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct Assignment {
     pub name: String,
     pub at: Place,
     pub value: Value,
@@ -53,9 +53,9 @@ impl Value {
     }
 }
 
-/// Reads a settings file. Where its syntax is wrong, the rest is read all the same, and what
-/// stands on a wrong line is left out, because it may mean anything.
-pub fn from_file(path: &str, text: &str, problems: &mut Problems) -> Vec<Entry> {
+/// Reads a settings file. Lines with wrong syntax are reported and left out; the others are read, so that
+/// their problems are reported at the same time.
+pub fn from_file(path: &str, text: &str, problems: &mut Problems) -> Vec<Assignment> {
     let place = |offset: usize| {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -69,7 +69,7 @@ pub fn from_file(path: &str, text: &str, problems: &mut Problems) -> Vec<Entry> 
     let mut broken_lines = Vec::new();
     for error in &errors {
         let at = place(error.span().map_or(0, |span| span.start));
-        // One mistake can confuse the parser more than once on its line.
+        // The parser may report several errors for one mistake: one for each line is enough.
         if !broken_lines.contains(&line_of(&at)) {
             problems.add(Some(&at), "", format!("not TOML: {}", error.message()));
             broken_lines.push(line_of(&at));
@@ -94,7 +94,7 @@ pub fn from_option(
     command: &str,
     place: fn(String) -> Place,
     problems: &mut Problems,
-) -> Vec<Entry> {
+) -> Vec<Assignment> {
     let (key, value) = option.split_once('=').unwrap_or((option, ""));
     let at = place(format!("{command} {}", key.trim().escape_debug()));
     let place = |_| at.clone();
@@ -119,7 +119,7 @@ pub fn from_option(
     }
     let assignment = format!("{} = {value}", key.trim());
     match DeTable::parse(&assignment) {
-        // A newline could smuggle in a second assignment.
+        // A newline would begin a second assignment.
         Ok(table) if !option.contains('\n') => from_table(table.get_ref(), &place),
         Err(error) if value.trim_start().starts_with(['[', '{', '"', '\'']) => {
             problems.add(Some(&at), key, format!("not TOML: {}", error.message()));
@@ -133,7 +133,7 @@ pub fn from_option(
     }
 }
 
-fn set_leaf(entries: &mut [Entry], text: &str) {
+fn set_leaf(entries: &mut [Assignment], text: &str) {
     for entry in entries {
         match &mut entry.value.data {
             Data::Table(inner) => set_leaf(inner, text),
@@ -143,17 +143,17 @@ fn set_leaf(entries: &mut [Entry], text: &str) {
 }
 
 /// Reads TOML that is part of herder, all of it from `at`.
-pub fn from_text(text: &str, at: &Place) -> Vec<Entry> {
+pub fn from_text(text: &str, at: &Place) -> Vec<Assignment> {
     let (table, _) = DeTable::parse_recoverable(text);
     from_table(table.get_ref(), &|_| at.clone())
 }
 
-/// In the order in which they were written; TOML's tables have none.
-fn from_table(table: &DeTable<'_>, place: &dyn Fn(usize) -> Place) -> Vec<Entry> {
+/// The entries in the order in which they were written, which TOML's tables do not keep.
+fn from_table(table: &DeTable<'_>, place: &dyn Fn(usize) -> Place) -> Vec<Assignment> {
     let mut keys: Vec<_> = table.iter().collect();
     keys.sort_by_key(|(key, _)| key.span().start);
     keys.into_iter()
-        .map(|(key, value)| Entry {
+        .map(|(key, value)| Assignment {
             name: key.get_ref().to_string(),
             at: place(key.span().start),
             value: from_toml(value, place),
@@ -165,7 +165,7 @@ fn from_toml(value: &toml::Spanned<DeValue<'_>>, place: &dyn Fn(usize) -> Place)
     let data = match value.get_ref() {
         DeValue::String(text) => Data::Text(text.to_string()),
         DeValue::Integer(integer) => Data::Integer(
-            // Beyond i128 is as wrong as its limit.
+            // A number that does not fit is out of range for every setting, as i128::MAX is.
             i128::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(i128::MAX),
         ),
         DeValue::Float(float) => Data::Scalar("a float", float.as_str().to_owned()),

@@ -13,8 +13,7 @@ use std::io;
 use std::thread;
 use std::time::Instant;
 
-/// Connects to the instance, and makes sure that it is what listens there. By the deadline it is
-/// done or has failed.
+/// Connects to the instance, and makes sure that herder is what listens there. Fails at the deadline.
 pub fn connect(instance: &Instance, deadline: Instant) -> Result<Connection, Error> {
     let connection = Connection::open(&instance.control, deadline)
         .map_err(|error| unreachable(instance, &error))?;
@@ -22,7 +21,7 @@ pub fn connect(instance: &Instance, deadline: Instant) -> Result<Connection, Err
     Ok(connection)
 }
 
-/// The same, and makes sure that it answers: before a call that may take its time.
+/// As [`connect`], and makes sure that herder answers: for use before a call that may take long.
 pub fn reach(instance: &Instance, deadline: Instant) -> Result<Connection, Error> {
     let mut connection = connect(instance, deadline)?;
     connection
@@ -48,8 +47,8 @@ pub fn read_status(instance: &Instance, object: Value) -> Result<Status, Error> 
     serde_json::from_value(object).map_err(|error| foreign(instance, &error.to_string()))
 }
 
-/// Asks all of them at the same time, so that those that hang cost no more time than one. Those that
-/// turn out not to run are left out.
+/// Asks all instances at the same time, so that several that hang take no longer than one. Instances that do
+/// not run are left out.
 pub fn each<T: Send>(
     instances: Vec<Instance>,
     ask: impl Fn(&Instance) -> Result<T, Error> + Sync,
@@ -77,7 +76,9 @@ fn unreachable(instance: &Instance, error: &io::Error) -> Error {
             } else {
                 String::new()
             };
-            Error::NotRunning(format!("{name} is not running: nobody listens at {control}{start}"))
+            Error::NotRunning(format!(
+                "{name} is not running: no process listens at {control}{start}"
+            ))
         }
         io::ErrorKind::PermissionDenied => Error::Denied(format!(
             "no permission to connect to {control}; try again as root, or as the user {name} runs as"
@@ -90,7 +91,7 @@ fn unreachable(instance: &Instance, error: &io::Error) -> Error {
     }
 }
 
-/// Why there is no answer, or one that nobody wants, and what to do.
+/// Why there is no answer, or none that can be used, and what to do.
 pub fn trouble(instance: &Instance, trouble: Trouble) -> Error {
     let name = &instance.name;
     match trouble {
@@ -180,9 +181,8 @@ mod tests {
         let serving = Herder::saying(Reply::Status { status: &example(1) }.last());
         let hanging =
             [Herder::answering(vec![Answer::Silence]), Herder::answering(vec![Answer::Silence])];
-        let nobody = tempfile::tempdir().unwrap();
-        let dirs =
-            [hanging[0].dir.path(), serving.dir.path(), nobody.path(), hanging[1].dir.path()];
+        let empty = tempfile::tempdir().unwrap();
+        let dirs = [hanging[0].dir.path(), serving.dir.path(), empty.path(), hanging[1].dir.path()];
         let start = Instant::now();
         let deadline = start + PATIENCE;
         let answers = each(dirs.map(instance).into(), |instance| {

@@ -1,7 +1,7 @@
 //! What changes an instance: `herder reload`, `scale`, `recycle`, `stop-worker`, `set` and `log-level`.
 //!
-//! All in one way: herder is asked, tells how far it is, and its last reply is the outcome. A caller
-//! that goes away changes nothing, so a `--timeout` only ends the waiting.
+//! All work alike: herder is asked, reports its progress, and its last reply is the outcome. herder goes on
+//! when the client disconnects, so a `--timeout` only ends the waiting.
 
 use super::ask::{connect, reach, trouble};
 use super::client::{Connection, Trouble};
@@ -15,7 +15,7 @@ use herder_wire::text::harmless;
 use nix::sys::signal::{SigSet, Signal};
 use std::time::{Duration, Instant};
 
-/// After so much silence it is time to see whether herder is still there.
+/// After this time without a reply, check whether herder still answers.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// `herder reload [INSTANCE]`, with the settings of the file or of the generation before.
@@ -24,7 +24,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 ///
 /// Of this and the other commands: [`Error::Failed`] with the reason if it failed or was refused, and
 /// what the failed worker last said, or if it was not over within `timeout`; [`Error::NotRunning`] or
-/// [`Error::Denied`] if nobody could be asked.
+/// [`Error::Denied`] if herder could not be asked.
 pub fn reload(
     instance: Option<&str>,
     previous: bool,
@@ -162,10 +162,11 @@ fn await_outcome(
     }
 }
 
-/// What takes long is either slow or not done at all, and only herder knows.
+/// Checks over a second connection whether herder still answers: a change that takes long may be under way, or
+/// herder hangs.
 fn tell_if_it_hangs(instance: &Instance, progress: &Progress) -> bool {
     match reach(instance, soon()) {
-        // Where there is no listener, the connection there was ends by itself.
+        // If no process listens any more, the first connection ends by itself.
         Ok(_) | Err(Error::NotRunning(_)) => false,
         Err(error) => {
             progress.clear();

@@ -75,7 +75,7 @@ impl Connection {
         Ok(Connection { stream: UnixStream::from(fd), peer, frames, unsent: None })
     }
 
-    /// Who listens there (unix(7), SO_PEERCRED).
+    /// The process that listens there (unix(7), SO_PEERCRED).
     pub fn peer(&self) -> UnixCredentials {
         self.peer
     }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_there_is_an_error_of_its_kind() {
+    fn a_socket_without_a_listener_is_an_error_of_its_kind() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control");
         let error = Connection::open(&path, soon()).unwrap_err();

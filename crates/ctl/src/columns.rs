@@ -1,15 +1,14 @@
-//! A table fit to its width: what matters least goes first, and no line is wrapped.
+//! A table that fits a width: the least important columns are left out first, and no line is wrapped.
 //!
-//! Columns that say nothing (nothing but `-` and zeros) go before any that say something. A column of
-//! texts may be cut before another has to go. What is left of the width goes to the texts, in their
-//! order.
+//! Columns that hold only `-` and zeros are left out before any other. Columns of texts are cut before a column
+//! is left out. Spare width goes to the texts, in their order.
 
 use super::human::{fit, width_of};
 
 /// Between two columns.
 const GAP: usize = 2;
 
-/// What is known in no row.
+/// A cell without a value.
 pub const NOTHING: &str = "-";
 
 /// A column: its heading, and how to treat it.
@@ -17,9 +16,9 @@ pub const NOTHING: &str = "-";
 pub struct Column {
     /// What stands above it.
     pub heading: &'static str,
-    /// The higher the sooner it goes; never if 0.
+    /// Columns with a higher rank are left out earlier; those of rank 0 never.
     rank: u8,
-    /// The width it may be cut to; none may not be cut.
+    /// The width it may be cut to; `None` if it may not be cut.
     least: Option<usize>,
     right: bool,
 }
@@ -41,7 +40,7 @@ impl Column {
     }
 }
 
-/// A column and what it would like to take.
+/// A column and the width of its widest cell.
 struct Fitted<'a> {
     column: &'a Column,
     index: usize,
@@ -55,7 +54,7 @@ impl Fitted<'_> {
     }
 }
 
-/// The lines, the headings first, each at most so wide; unless even the columns that never go are wider.
+/// The lines, headings first, each at most `width` wide unless the columns of rank 0 are wider.
 pub fn table(columns: &[Column], rows: &[Vec<String>], width: Option<usize>) -> Vec<String> {
     let mut shown: Vec<Fitted<'_>> = columns
         .iter()
@@ -139,7 +138,7 @@ mod tests {
         assert_eq!(lines("1", Some(40))[2], "  10  draining    1  killed by…   10 re…");
         assert_eq!(lines("1", Some(34))[2], "  10  draining    1  kill…  10 re…");
         assert_eq!(lines("1", Some(33))[2], "  10  draining    1  10 requests");
-        // What says nothing goes before all others.
+        // A column of zeros is left out before all others.
         assert_eq!(lines("0", Some(33))[2], "  10  draining  killed b…  10 re…");
         assert_eq!(lines("-", Some(33)), lines("0", Some(33)));
         assert_eq!(lines("1", Some(5))[2], "  10");

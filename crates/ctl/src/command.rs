@@ -1,4 +1,4 @@
-//! Runs a helper program for what it prints, for a bounded time.
+//! Runs a helper program for a bounded time and returns its output.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,7 +28,7 @@ pub fn output(command: &mut Command, deadline: Instant) -> Option<String> {
             Ok(_) | Err(_) => return None,
         }
     }
-    // It has closed its output, so it is about to end, if it has not.
+    // It has closed its output, so it has ended or is about to.
     child.0.wait().ok().filter(|status| status.success())?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -47,7 +47,7 @@ fn wait_until_readable(fd: &impl AsFd, deadline: Instant) -> io::Result<()> {
     }
 }
 
-/// A child that does not outlive its use.
+/// A child that is killed and waited for when it is dropped.
 struct Killed(Child);
 
 impl Drop for Killed {

@@ -1,16 +1,17 @@
 //! One instance for people: what it is about, then a line for each worker.
 
 use super::columns::{Column, NOTHING, table};
-use super::human::{age, bytes, one_line, percent, span, wrap};
+use super::human::{one_line, wrap};
 use super::paint::{Paint, Tone};
 use herder_wire::status::{
     Changed, Counters, ExitCause, LastExit, PastReload, Phase, Progress, Socket, State, Status,
     Usage, Verdict, Worker, WorkerState,
 };
 use herder_wire::text::timestamp;
+use herder_wire::units::{age, percent, size, span};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// In the order of their places; the number says which goes first when there is no room.
+/// From left to right. The number is the rank: columns with a higher one are left out earlier.
 const COLUMNS: [Column; 17] = [
     Column::number("SLOT", 0),
     Column::number("WORKER", 6),
@@ -34,7 +35,7 @@ const COLUMNS: [Column; 17] = [
 /// Before the values of the head.
 const INDENT: usize = 11;
 
-/// A space where no line is broken (U+00A0), as long as it is not shown.
+/// A space at which lines are not broken (U+00A0); replaced by a plain space at the end.
 const TIE: &str = "\u{a0}";
 
 /// The whole of `herder status NAME`.
@@ -108,7 +109,7 @@ fn head(status: &Status, now: SystemTime, width: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// Said only where somebody may want to change something.
+/// The line about an uneven load, if it is so uneven that a change of `balance` or `queues` may help.
 fn uneven(status: &Status) -> Option<String> {
     const UNEVEN: f64 = 1.5;
     let imbalance = status.imbalance.filter(|imbalance| *imbalance >= UNEVEN)?;
@@ -135,7 +136,7 @@ fn herder(status: &Status, now: SystemTime) -> String {
         format!("up {}", ago(status.started_at_usec, now)),
     ];
     parts.extend(cpu_usec.map(|usec| format!("{} of CPU time", span(usec))));
-    parts.extend(memory_bytes.map(|size| format!("{} of memory", bytes(size))));
+    parts.extend(memory_bytes.map(|bytes| format!("{} of memory", size(bytes))));
     parts.extend(file_descriptors.map(|count| format!("{count} file descriptors")));
     list(&parts)
 }
@@ -146,7 +147,7 @@ fn set(changed: &Changed) -> String {
     format!("{} = {}, else {}", one_line(key), value(is), value(before))
 }
 
-/// A line for it, and one for each thing about it that somebody should see to.
+/// A line for the socket, and one for each harmful change of it.
 fn socket(socket: &Socket) -> Vec<String> {
     let harm = socket.changes.iter().filter(|change| change.harmful);
     let harm = harm.map(|change| format!("! {}", one_line(&change.text)));
@@ -207,7 +208,7 @@ fn past(reload: &PastReload, now: SystemTime) -> String {
     }
     text.push_str(&reload.verdict.to_string());
     if let Some(took) = reload.took_usec {
-        text.push_str(&format!(" after {}", span(took)));
+        text.push_str(&format!(" after {}", span(took).replace(' ', TIE)));
     }
     if let (Some(reason), false) = (&reload.reason, reload.verdict == Verdict::Done) {
         text.push_str(&format!(": {}", one_line(reason)));
@@ -294,8 +295,8 @@ fn row(worker: &Worker, now: SystemTime) -> Vec<String> {
         age(worker.age_usec),
         or_nothing(cpu_share.map(percent)),
         or_nothing(cpu_usec.map(span)),
-        or_nothing(memory_bytes.map(bytes)),
-        or_nothing(memory_peak_bytes.map(bytes)),
+        or_nothing(memory_bytes.map(size)),
+        or_nothing(memory_peak_bytes.map(size)),
         count(tasks),
         count(file_descriptors),
         count(worker.oom_kills),

@@ -19,14 +19,14 @@ fn everything_is_said_in_order() {
         "\
 web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
   status   degraded 2/3: slot 0 was killed for want of memory
-  herder   pid 100, version 0.1.0, up 13min 20s, 1.235s of CPU time, 2.2M of memory, 40 file descriptors
+  herder   pid 100, version 0.1.0, up 13min 20s, 1s 234ms of CPU time, 2.2M of memory, 40 file descriptors
   sockets  web [::]:80 (stream): 17 of 4096 waiting, 3 dropped, slots 0 1
            admin /run/web/admin.sock (stream): 0 of 128 waiting
            ! the backlog of admin is 128 and was 4096
            queue (fifo)
   set      stop-timeout = \"2min\", else \"30s\"
-  reloads  2026-11-23 07:59:00 UTC, 1min ago: to generation 4, failed after 1.5s: worker 9 exited with status 1
-           2026-11-23 07:59:00 UTC, 1min ago: to generation 3, done after 1.5s
+  reloads  2026-11-23 07:59:00 UTC, 1min ago: to generation 4, failed after 1s 500ms: worker 9 exited with status 1
+           2026-11-23 07:59:00 UTC, 1min ago: to generation 3, done after 1s 500ms
   starting worker 100: it listens on [::]:3000
   so far   12 respawns, 1 crash, 11 failures (1 not started, 5 died before ready, 2 timed out, 3 died young), 6 killed for want of memory, 4 retired, 2 recycled, 1 of them for memory, degraded for 1min 1s
 
@@ -34,7 +34,7 @@ SLOT  WORKER   PID  STATE     GEN  READY BY      AGE    CPU  CPU TIME  MEMORY   
    0     100     -  starting    3  -              0s      -         -       -      -      -    -    -        12  out of memory, 1min ago, lived 20s  evil \\u{1b}[2J<script>alert(1)</script>
    1       2  4002  draining    2  notified  1h 2min   5.0%        3s     19M  22.8M      4   12    0         0  -                                   10 requests
    1     101  5001  ready       3  notified  1min 2s   5.0%        3s     19M  22.8M      4   12    0         0  -                                   10 requests
-   2     102  5002  ready       3  notified  1min 3s  10.0%      4.5s   28.6M  34.3M      4   12    0         0  -                                   20 requests
+   2     102  5002  ready       3  notified  1min 3s  10.0%  4s 500ms   28.6M  34.3M      4   12    0         0  -                                   20 requests
 "
     );
 }
@@ -46,7 +46,7 @@ fn eighty_columns_have_what_matters() {
         "\
 web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
   status   degraded 2/3: slot 0 was killed for want of memory
-  herder   pid 100, version 0.1.0, up 13min 20s, 1.235s of CPU time,
+  herder   pid 100, version 0.1.0, up 13min 20s, 1s 234ms of CPU time,
            2.2M of memory, 40 file descriptors
   sockets  web [::]:80 (stream): 17 of 4096 waiting, 3 dropped, slots 0 1
            admin /run/web/admin.sock (stream): 0 of 128 waiting
@@ -54,8 +54,9 @@ web: degraded, 2 of 3 workers ready, 1 starting, 1 draining, generation 3
            queue (fifo)
   set      stop-timeout = \"2min\", else \"30s\"
   reloads  2026-11-23 07:59:00 UTC, 1min ago: to generation 4, failed after
-           1.5s: worker 9 exited with status 1
-           2026-11-23 07:59:00 UTC, 1min ago: to generation 3, done after 1.5s
+           1s 500ms: worker 9 exited with status 1
+           2026-11-23 07:59:00 UTC, 1min ago: to generation 3, done after
+           1s 500ms
   starting worker 100: it listens on [::]:3000
   so far   12 respawns, 1 crash, 11 failures (1 not started,
            5 died before ready, 2 timed out, 3 died young),

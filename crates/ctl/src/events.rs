@@ -1,7 +1,7 @@
 //! `herder events`: what happens, as it happens.
 //!
-//! Of one instance until it ends; or of all there are, and those that start later, until nobody reads
-//! on. A thread for each connection listens, one writes: so no line is torn.
+//! Of one instance until it ends; or of all instances, and those that start later, until standard output is
+//! closed. A thread for each connection listens and one thread writes, so lines are never mixed.
 
 use super::ask::{reach, trouble};
 use super::client::Trouble;
@@ -21,7 +21,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-/// How soon an instance that has just started is heard.
+/// How often new instances are looked for.
 const NEWCOMERS: Duration = Duration::from_secs(1);
 
 /// From the thread that listens to an instance.
@@ -69,7 +69,7 @@ pub fn events(instance: Option<&str>, json: bool) -> Result<(), Error> {
             }
             Ok(Heard::End(_, error, _)) if only.is_some() => return Err(error),
             Ok(Heard::End(instance, error, was_heard)) => {
-                // What a dead herder has left behind is not worth a word, now or later.
+                // A socket that a dead herder has left behind is not reported.
                 let is_dead = matches!(error, Error::NotRunning(_)) && !was_heard;
                 if !is_dead {
                     complain(&error);
@@ -83,7 +83,7 @@ pub fn events(instance: Option<&str>, json: bool) -> Result<(), Error> {
     }
 }
 
-/// Passes on what is heard, until nothing more is, or nobody wants to know.
+/// Passes events on until the connection ends or the receiver is gone.
 fn listen(instance: Instance, to: &Sender<Heard>) {
     let mut connection = match reach(&instance, soon()) {
         Ok(connection) => connection,
@@ -110,7 +110,7 @@ fn listen(instance: Instance, to: &Sender<Heard>) {
     let _ = to.send(Heard::End(instance, error, true));
 }
 
-/// Why herder, this process, has hung up: it has ended, or it was not listened to.
+/// Why herder has closed the connection: it has ended, or this client was too slow.
 fn gone(instance: &Instance, herder: i32) -> Error {
     let name = &instance.name;
     match reach(instance, soon()) {
@@ -129,7 +129,7 @@ fn gone(instance: &Instance, herder: i32) -> Error {
 struct Form {
     json: bool,
     paint: Paint,
-    /// Events of several instances are among each other.
+    /// Events of several instances are mixed, so each line names its instance.
     with_name: bool,
 }
 
@@ -162,7 +162,7 @@ impl Form {
     }
 }
 
-/// To standard output; `false` if nobody reads on.
+/// Writes to standard output; `false` if its reader has closed it.
 fn write(text: &str) -> Result<bool, Error> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

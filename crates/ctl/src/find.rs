@@ -37,7 +37,7 @@ impl Instance {
         format!("herder@{}.service", self.name)
     }
 
-    /// The command that shows what it last said.
+    /// The command that shows the end of its log.
     pub fn how_to_look(&self) -> String {
         if self.is_system {
             format!("journalctl -e -u {}", self.unit())
@@ -46,7 +46,7 @@ impl Instance {
         }
     }
 
-    /// What to do about one that hangs.
+    /// The advice for an instance that hangs.
     pub fn how_to_recover(&self) -> String {
         let look = self.how_to_look();
         if self.is_system {
@@ -60,10 +60,10 @@ impl Instance {
     }
 }
 
-/// What there is on this machine, as far as this caller may look.
+/// The instances of this machine that this user may see.
 #[derive(Debug)]
 pub struct Seen {
-    /// By name. One whose herder has died may be among them: whoever asks it is told so.
+    /// By name. An instance whose herder has died may be among them; connecting to it says so.
     pub instances: Vec<Instance>,
     /// Where instances may be that cannot be seen, and what to do about it.
     pub unseen: Vec<Error>,
@@ -78,7 +78,7 @@ pub struct Places {
     parents: Vec<PathBuf>,
     /// Where the system's settings files are.
     settings: PathBuf,
-    /// What to say of one with settings that does not run.
+    /// The advice for an instance that has settings and does not run.
     how_to_start: fn(&str) -> String,
 }
 
@@ -217,7 +217,7 @@ impl Places {
         }
     }
 
-    /// One that was not there a moment ago, when there was a look for it.
+    /// The error for an instance that was not found a moment ago.
     fn late_or_missing(&self, name: &str) -> Result<Instance, Error> {
         let settings = self.settings.join(format!("{name}.toml"));
         if settings.exists() {
@@ -254,7 +254,7 @@ impl Places {
         }
     }
 
-    /// Says where nobody is, and how to start somebody.
+    /// The error for no running instance: where they would be, and how to start one.
     pub fn none_runs(&self) -> Error {
         let places: Vec<String> =
             self.parents.iter().map(|parent| parent.display().to_string()).collect();

@@ -71,13 +71,13 @@ fn without_a_name_the_only_one_is_meant() {
     let mut scene = scene();
     let (status, message) = scene.refused(None);
     let (system, user) = (scene.dir.path().join("system"), scene.dir.path().join("user"));
-    let nobody = format!("no herder is running in {} or {}", system.display(), user.display());
-    assert!(status == 3 && message.starts_with(&nobody), "{message}");
+    let none = format!("no herder is running in {} or {}", system.display(), user.display());
+    assert!(status == 3 && message.starts_with(&none), "{message}");
     assert!(message.ends_with("herder run --listen 127.0.0.1:8000"), "{message}");
     let settings = |name: &str| fs::write(scene.places.settings.join(name), "").unwrap();
     settings("api.toml");
     let (_, message) = scene.refused(None);
-    assert_eq!(message, format!("{nobody}; api is not running; start api"));
+    assert_eq!(message, format!("{none}; api is not running; start api"));
     settings("shop.toml");
     let (_, message) = scene.refused(None);
     assert!(message.ends_with("one of api, shop"), "{message}");
@@ -114,15 +114,15 @@ fn a_missing_instance_says_which_there_are() {
     let mut scene = scene();
     let (status, message) = scene.refused(Some("web"));
     let file = scene.places.settings.join("web.toml");
-    let nobody = format!(
+    let none = format!(
         "there is no instance called web: nothing of that name runs, and {} does not exist",
         file.display()
     );
-    assert_eq!((status, message), (4, format!("{nobody}; there is no other either")));
+    assert_eq!((status, message), (4, format!("{none}; there is no other either")));
     scene.running("system/api");
     fs::write(scene.places.settings.join("shop.toml"), "").unwrap();
     let (_, message) = scene.refused(Some("web"));
-    assert_eq!(message, format!("{nobody}; there are: api, shop"));
+    assert_eq!(message, format!("{none}; there are: api, shop"));
 
     // Between the look for it and the look at all.
     let web = scene.running("system/web");

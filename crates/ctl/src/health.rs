@@ -47,10 +47,10 @@ fn ask(instance: Option<&str>) -> Result<Status, Error> {
 }
 
 fn of(status: &Status) -> Health {
-    let nobody = status.ready == 0 && status.wanted > 0;
+    let none_ready = status.ready == 0 && status.wanted > 0;
     match status.state {
         State::Starting | State::Stopping => Health::NotServing,
-        State::Serving | State::Degraded | State::Reloading if nobody => Health::NotServing,
+        State::Serving | State::Degraded | State::Reloading if none_ready => Health::NotServing,
         // In a reload there may be fewer for a while, on purpose.
         State::Serving | State::Reloading => Health::Serving,
         State::Degraded => Health::Degraded,
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn who_serves_is_healthy_and_who_will_not_for_long_is_not() {
+    fn an_instance_is_healthy_while_it_serves_and_is_not_about_to_end() {
         for (state, ready, wanted, expected) in [
             (State::Serving, 4, 4, Health::Serving),
             (State::Serving, 0, 0, Health::Serving),
@@ -116,8 +116,8 @@ mod tests {
         assert_eq!(health(herder.path()).unwrap(), 1);
         let herder = Herder::answering(vec![Answer::LastWords(vec![])]);
         assert_eq!(health(herder.path()).unwrap(), 2);
-        let nobody = tempfile::tempdir().unwrap();
-        assert_eq!(health(nobody.path().to_str()).unwrap(), 2);
+        let empty = tempfile::tempdir().unwrap();
+        assert_eq!(health(empty.path().to_str()).unwrap(), 2);
         assert_eq!(health(Some("..")).unwrap_err().exit_status(), 64);
     }
 }

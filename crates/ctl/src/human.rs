@@ -1,9 +1,8 @@
-//! Figures and texts as people read them, no wider than their terminal.
+//! Texts that fit a terminal.
 //!
-//! Sizes and spans are written as systemd writes them. Widths are those of the characters on a screen
+//! Widths are those of the characters on a screen
 //! (a Chinese one takes two columns, a combining accent none), not their number.
 
-use herder_core::Span;
 use herder_wire::text::harmless;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -68,81 +67,9 @@ pub fn wrap(text: &str, width: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// Bytes as systemd writes them: `512B`, `12.3M`; a decimal where it is not zero, cut off.
-pub fn bytes(bytes: u64) -> String {
-    const UNITS: [(&str, u32); 6] =
-        [("E", 60), ("P", 50), ("T", 40), ("G", 30), ("M", 20), ("K", 10)];
-    let Some((unit, shift)) = UNITS.into_iter().find(|(_, shift)| bytes >> shift > 0) else {
-        return format!("{bytes}B");
-    };
-    let whole = bytes >> shift;
-    // The rest is less than 2^60, and ten times that still a u64.
-    match ((bytes - (whole << shift)) * 10) >> shift {
-        0 => format!("{whole}{unit}"),
-        tenth => format!("{whole}.{tenth}{unit}"),
-    }
-}
-
-/// CPU time per time: `12.5%`, where 100% is one CPU kept busy.
-pub fn percent(share: f64) -> String {
-    let percent = share.max(0.0) * 100.0;
-    if percent < 99.95 { format!("{percent:.1}%") } else { format!("{percent:.0}%") }
-}
-
-/// A span in microseconds as systemd writes it, without fractions of a second: `1min 30s`.
-pub fn age(usec: u64) -> String {
-    Span::secs(usec / 1_000_000).to_string()
-}
-
-/// A span in microseconds as systemd writes it, to the millisecond below a minute: `1.5s`, `20ms`.
-pub fn span(usec: u64) -> String {
-    let millis = usec.div_ceil(1_000);
-    if !(1_000..60_000).contains(&millis) {
-        return if millis < 1_000 { Span::millis(millis).to_string() } else { age(usec) };
-    }
-    let text = format!("{}.{:03}", millis / 1_000, millis % 1_000);
-    format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_written_as_systemd_writes_them() {
-        for (size, text) in [
-            (0, "0B"),
-            (1023, "1023B"),
-            (1024, "1K"),
-            (1536, "1.5K"),
-            (12_897_485, "12.3M"),
-            (104_857_600, "100M"),
-            (u64::MAX, "15.9E"),
-        ] {
-            assert_eq!(bytes(size), text);
-        }
-    }
-
-    #[test]
-    fn shares_and_spans_are_short() {
-        for (share, text) in
-            [(0.0, "0.0%"), (0.1254, "12.5%"), (0.9999, "100%"), (3.999, "400%"), (-0.1, "0.0%")]
-        {
-            assert_eq!(percent(share), text);
-        }
-        assert_eq!(age(3_723_400_000), "1h 2min");
-        assert_eq!(age(999_999), "0s");
-        for (usec, text) in [
-            (0, "0s"),
-            (1, "1ms"),
-            (1_000_000, "1s"),
-            (1_500_000, "1.5s"),
-            (20_034_000, "20.034s"),
-            (61_500_000, "1min 1s"),
-        ] {
-            assert_eq!(span(usec), text);
-        }
-    }
 
     #[test]
     fn what_is_cut_fits_whatever_its_letters_are() {

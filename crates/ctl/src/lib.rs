@@ -1,8 +1,8 @@
 //! `herder status`, `herder reload` and the others: the operator's side of the control socket.
 //!
-//! Plain blocking code in a process of its own. Whoever cannot be asked is known after [`PATIENCE`]; what
-//! herder has begun to do takes the time it takes. Nothing a running herder answers is trusted to be
-//! harmless on a terminal.
+//! Plain blocking code in a process of its own. An instance that does not answer is given up after
+//! [`PATIENCE`]; a change that herder has begun may take longer. Texts that a running herder sends are made
+//! harmless before they reach a terminal.
 
 mod ask;
 mod change;
@@ -39,7 +39,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-/// What instances there are or could be, for whoever types a name.
+/// The names of instances that run or have settings, for completion in a shell.
 pub fn instance_names() -> Vec<String> {
     let places = find::Places::of_system();
     let mut names = places.configured();
@@ -49,16 +49,15 @@ pub fn instance_names() -> Vec<String> {
     names
 }
 
-/// How long it may take to find a running herder, to make sure that it is one, and to hear from it:
-/// less than the 2 s after which people wonder.
+/// How long it may take to find a running herder, to make sure that it is one, and to get its first answer.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// Until when the first answer has to be there.
+/// When the first answer has to have arrived.
 fn soon() -> Instant {
     Instant::now() + PATIENCE
 }
 
-/// To standard output. A reader that has seen enough is no error.
+/// Writes to standard output. A reader that has closed the pipe is no error.
 fn print(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

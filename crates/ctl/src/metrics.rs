@@ -1,7 +1,7 @@
-//! `herder metrics`: how instances are doing, for programs that keep figures over time.
+//! `herder metrics`: the status of instances as metrics, for monitoring systems.
 //!
 //! Without a name it speaks for the whole host: all instances are asked at the same time, and one that
-//! does not answer in time is `herder_up` 0 and holds up nobody.
+//! does not answer in time is `herder_up` 0 and does not delay the others.
 
 use super::ask::{self, connect, read_status};
 use super::find::{Instance, Places};
@@ -58,16 +58,16 @@ fn ask_all(instances: Vec<Instance>, deadline: Instant) -> Host {
     host
 }
 
-/// The name by which it was found is the one that counts: it is no other's, and stays the same when
-/// the instance does not answer.
+/// The metrics carry the name by which the instance was found, not the one it reports: the former is unique, and
+/// is the same when the instance does not answer.
 fn status_of(instance: &Instance, deadline: Instant) -> Result<Status, Error> {
     let mut connection = connect(instance, deadline)?;
     let status = read_status(instance, ask::status(&mut connection, instance, deadline)?)?;
     Ok(Status { name: instance.name.clone(), ..status })
 }
 
-/// Puts a file in the place of another, for everybody to read: whoever reads it meanwhile gets all of
-/// the old one or all of the new one (rename(2)).
+/// Replaces a file by one that every user may read. A process that reads it meanwhile gets all of the old
+/// one or all of the new one (rename(2)).
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
     // Not a name that the textfile collector of Prometheus would read: *.prom.
@@ -79,7 +79,7 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     fs::rename(&part.0, path)
 }
 
-/// A file that is gone again, unless it was renamed.
+/// A temporary file, removed when it is dropped unless it was renamed.
 struct Part(PathBuf);
 
 impl Drop for Part {

@@ -10,7 +10,7 @@ fn instance(name: &str, herder: &Herder) -> Instance {
 }
 
 #[test]
-fn one_that_hangs_is_silent_and_holds_up_nobody() {
+fn an_instance_that_hangs_does_not_delay_the_others() {
     let [a, b] =
         [2, 3].map(|slots| Herder::saying(Reply::Status { status: &example(slots) }.last()));
     let hanging = Herder::answering(vec![Answer::Silence]);
@@ -41,7 +41,7 @@ fn an_instance_that_was_named_has_to_answer() {
 }
 
 #[test]
-fn a_file_is_replaced_as_a_whole_and_for_everybody_to_read() {
+fn a_file_is_replaced_as_a_whole_and_readable_by_all_users() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("herder.prom");
     for text in ["one\n", "two\n"] {

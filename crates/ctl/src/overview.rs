@@ -1,12 +1,13 @@
 //! All instances for people: a line for each.
 
 use super::columns::{Column, NOTHING, table};
-use super::human::{bytes, one_line, percent};
+use super::human::one_line;
 use super::paint::{Paint, Tone};
 use herder_linux::error::Error;
 use herder_wire::status::{State, Status, Usage};
+use herder_wire::units::{percent, size};
 
-/// In the order of their places; the number says which goes first when there is no room.
+/// From left to right. The number is the rank: columns with a higher one are left out earlier.
 const COLUMNS: [Column; 9] = [
     Column::text("NAME", 0, 12),
     Column::word("STATE", 0),
@@ -22,7 +23,7 @@ const COLUMNS: [Column; 9] = [
 /// An instance and what it has said, or why it has not.
 pub type Line<'a> = (&'a str, Result<&'a Status, &'a Error>);
 
-/// The table of `herder status`, without a name. Why some have not answered is left to say.
+/// The table of `herder status` without a name. The caller reports why instances did not answer.
 pub fn render(instances: &[Line<'_>], width: Option<usize>, paint: Paint) -> String {
     let rows: Vec<Vec<String>> =
         instances.iter().map(|(name, answer)| row(name, *answer)).collect();
@@ -61,13 +62,13 @@ fn row(name: &str, answer: Result<&Status, &Error>) -> Vec<String> {
         status.generation.to_string(),
         status.counters.respawns.to_string(),
         cpu_share.map_or_else(nothing, percent),
-        memory_bytes.map_or_else(nothing, bytes),
+        memory_bytes.map_or_else(nothing, size),
         if waiting.is_empty() { nothing() } else { waiting.iter().sum::<u64>().to_string() },
         one_line(&status.status),
     ]
 }
 
-/// What herder and its workers cost together, as far as it is known.
+/// The sum of the known usage of herder and its workers.
 fn sum(status: &Status) -> Usage {
     let all = || status.workers.iter().map(|worker| worker.usage).chain([status.usage]);
     let known = |figures: Vec<u64>| (!figures.is_empty()).then(|| figures.iter().sum());

@@ -1,7 +1,8 @@
 //! A line that tells how far something is, in a terminal; nothing anywhere else.
 
-use super::human::{fit, one_line, span, terminal_width};
+use super::human::{fit, one_line, terminal_width};
 use herder_wire::control::Answer;
+use herder_wire::units;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -64,10 +65,14 @@ fn line(answer: &Answer, elapsed: Duration) -> String {
         }
         _ => String::new(),
     };
-    format!("{bar}{}  {}", span(elapsed.as_secs() * 1_000_000), one_line(&answer.message))
+    format!(
+        "{bar}{}  {}",
+        units::duration(Duration::from_secs(elapsed.as_secs())),
+        one_line(&answer.message)
+    )
 }
 
-/// Nobody can be told if this cannot be written.
+/// An error is ignored: standard error is the only place where it could be shown.
 fn write(text: &str) {
     let mut err = io::stderr().lock();
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());

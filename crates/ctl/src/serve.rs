@@ -1,8 +1,8 @@
 //! `herder metrics --serve`: the same over HTTP, and the status page, for the whole machine.
 //!
-//! One thread, and no state but the last look, which serves for all who ask within a second: however many
-//! ask, an instance is asked once a second. systemd starts this when somebody connects (herder-metrics.socket),
-//! and it leaves when nobody has asked for a while.
+//! One thread, and no state but the last answers of the instances, which serve every request within a second:
+//! however many requests there are, an instance is asked at most once a second. systemd starts this process at
+//! the first connection (herder-metrics.socket), and it ends when there was no request for [`IDLE`].
 
 use super::find::Places;
 use super::metrics::survey;
@@ -18,13 +18,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// Nobody has asked for so long: no scraper comes more rarely, and no page is open.
+/// After this time without a request the process ends: scrapers and open pages ask more often.
 const IDLE: Duration = Duration::from_secs(5 * 60);
 
-/// A look that old is as good as a new one.
+/// Answers of instances that are at most this old are not asked for again.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Serves until nobody asks any more: on the sockets systemd hands over, else at these addresses.
+/// Serves requests on the sockets systemd hands over, else at these addresses, until none comes for
+/// [`IDLE`].
 ///
 /// # Errors
 ///
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_ask_at_the_same_time_share_a_look() {
+    fn requests_at_the_same_time_share_the_answers_of_instances() {
         let requests = ["GET /metrics", "GET /status.json", "GET /", "GET /nothing"];
         assert_eq!(answers(&requests, Duration::ZERO).1, 2, "a page takes none");
         let (answers, looks) = answers(&requests, Duration::from_secs(3600));

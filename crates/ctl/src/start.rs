@@ -1,4 +1,4 @@
-//! How to start an instance that does not run: that depends on what systemd makes of its units.
+//! The advice on how to start an instance that does not run, which depends on the state of its units.
 
 use super::command::output;
 use std::process::Command;

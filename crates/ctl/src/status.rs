@@ -12,10 +12,10 @@ use std::io;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Between two looks, when the first cannot tell how busy a worker is.
+/// The time between two readings, when the first has no CPU shares.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
-/// How busy a worker was in a longer time than this, on average, says little of how busy it is.
+/// A CPU share measured over more than this says little about the present.
 const LONG: Duration = Duration::from_secs(60);
 
 /// What an instance has said, as it came and as it is understood.
@@ -53,7 +53,7 @@ fn all(places: &Places, json: bool, deadline: Instant) -> Result<(), Error> {
     conclude(seen.unseen.into_iter().chain(answers.into_iter().filter_map(|answer| answer.1.err())))
 }
 
-/// Asks; and once more if that is what it takes to tell how busy the workers are.
+/// Asks for the status, and once more if the first one has no current CPU shares.
 fn look(instance: &Instance, deadline: Instant) -> Answer {
     let mut connection = connect(instance, deadline)?;
     let mut object = ask::status(&mut connection, instance, deadline)?;
@@ -69,7 +69,8 @@ fn look(instance: &Instance, deadline: Instant) -> Answer {
     Ok((object, status))
 }
 
-/// Whether somebody has to have looked a little earlier: nobody has, or not for long.
+/// Whether the CPU shares are missing or of too long a time: herder measures them from the reading before,
+/// so a second reading a little later is better.
 fn is_vague(status: &Status) -> bool {
     let is_long = |over: Option<u64>| over.is_none_or(|over| u128::from(over) > LONG.as_micros());
     let mut usages = status.workers.iter().map(|worker| worker.usage);
@@ -106,7 +107,7 @@ fn tables(answers: &[(Instance, Answer)]) -> String {
     overview::render(&lines, terminal_width(), Paint::on(&io::stdout()))
 }
 
-/// The settings files nobody runs by.
+/// The settings files without a running instance.
 fn stopped(configured: &[String], answers: &[(Instance, Answer)]) -> String {
     let runs = |name: &String| {
         answers.iter().any(|(instance, _)| instance.is_system && instance.name == *name)
@@ -121,7 +122,7 @@ fn stopped(configured: &[String], answers: &[(Instance, Answer)]) -> String {
     lines.iter().fold("\n".to_owned(), |text, line| text + &paint.paint(Tone::Dim, line) + "\n")
 }
 
-/// Says what was not to be had, the worst last: one that may be asked and does not answer.
+/// Reports the instances without a status; instances that this user may ask and that do not answer come last.
 fn conclude(troubles: impl Iterator<Item = Error>) -> Result<(), Error> {
     let (mut denied, failed): (Vec<Error>, Vec<Error>) =
         troubles.partition(|trouble| matches!(trouble, Error::Denied(_)));
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn for_programs_the_silent_are_in_the_list_with_the_reason() {
-        // What an instance says that this herder does not know is passed on.
+        // Fields that this version does not know are passed on.
         let expected = json!({ "instances": [
             { "name": "web", "tomorrow": 1 },
             { "name": "api", "error": "api hangs" },
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn those_with_settings_that_do_not_run_are_named() {
         let configured = ["api", "batch", "web"].map(str::to_owned);
-        // Somebody's own herder of that name is not the one with the settings.
+        // A user's own herder of that name does not run with the settings in /etc/herder.
         assert_eq!(stopped(&configured, &answers()), "\nnot running: api, batch\n");
         assert_eq!(stopped(&configured[2..], &answers()), "");
     }

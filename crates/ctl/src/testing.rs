@@ -81,7 +81,7 @@ fn converse(
                 }
                 _ => calls.push(call.unwrap()),
             }
-            let (replies, last) = match answers.next().expect("a call nobody has expected") {
+            let (replies, last) = match answers.next().expect("an unexpected call") {
                 Answer::Replies(replies) => (replies, false),
                 Answer::LastWords(replies) => (replies, true),
                 Answer::Silence => (Vec::new(), false),
@@ -105,5 +105,5 @@ fn converse(
 
 fn wait_for(fd: &impl AsFd) {
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-    assert_eq!(poll(&mut fds, PollTimeout::from(10_000u16)), Ok(1), "nobody calls");
+    assert_eq!(poll(&mut fds, PollTimeout::from(10_000u16)), Ok(1), "no client connects");
 }

@@ -99,7 +99,7 @@ fn no_command_waits_for_a_herder_that_hangs() {
     let path = dir.path().to_str().unwrap();
     let listener = UnixListener::bind(dir.path().join("control")).unwrap();
     let start = Instant::now();
-    // All at once, for the sake of whoever waits for the tests.
+    // All at the same time, so that the test takes as long as one of them.
     let outcomes: Vec<(u8, String)> = thread::scope(|scope| {
         let running = commands.map(|command| scope.spawn(move || refused(command(path))));
         running.map(|command| command.join().unwrap()).into()

@@ -31,7 +31,7 @@ pub fn check_peer(
     is_main_process(instance, peer, shown.as_deref())
 }
 
-/// By what systemctl has shown, if it has.
+/// Decides by the output of systemctl, if there is any.
 fn is_main_process(
     instance: &Instance,
     peer: UnixCredentials,
@@ -46,7 +46,7 @@ fn is_main_process(
             peer.pid(),
             peer.uid(),
         ))),
-        // Nobody was refused: it is systemd that has not answered.
+        // This is no lack of permission: systemd has not answered.
         None => Err(Error::Failed(format!(
             "{}: not asked, because systemd did not tell in time whether that is herder which listens at {control} \
              (systemctl show -P MainPID {unit}): it is busy or hangs; try again",
@@ -65,7 +65,7 @@ pub fn last_lines(pid: u32, deadline: Instant) -> String {
     let its_own = [format!("_PID={pid}")];
     let fields = "--output-fields=_SYSTEMD_CGROUP,_SYSTEMD_INVOCATION_ID";
     let entries = journal(&["-o", "json", "-n", READ, fields], &its_own, deadline);
-    // journald does not always get to know where somebody was who has just ended.
+    // journald looks a process up in /proc, and can miss the cgroup of one that has just ended.
     let worker = entries.and_then(|entries| entries.lines().find_map(cgroup_of_worker));
     let entries = worker.as_ref().map_or(&its_own[..], |matches| &matches[..]);
     let text = journal(&["-o", "cat", "-n", READ], entries, deadline).unwrap_or_default();
@@ -78,8 +78,8 @@ fn journal(options: &[&str], matches: &[String], deadline: Instant) -> Option<St
     output(&mut command, deadline)
 }
 
-/// What all entries of the worker match of which this is one, if it has a cgroup of its own. The numbers of workers begin
-/// anew with each start of the service.
+/// The journal fields that all entries of this entry's worker share, if it has a cgroup of its own. The invocation
+/// is one of them, because worker ids begin anew with each start of the service.
 fn cgroup_of_worker(entry: &str) -> Option<[String; 2]> {
     let entry: Value = serde_json::from_str(entry).ok()?;
     let field = |name: &str| Some(format!("{name}={}", entry.get(name)?.as_str()?));

@@ -17,12 +17,12 @@ pub struct Ini {
 pub struct Section {
     pub name: String,
     pub line: usize,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<Assignment>,
 }
 
 /// `name = value`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct Assignment {
     pub name: String,
     pub value: String,
     /// Where it begins, from 1.
@@ -33,13 +33,13 @@ pub struct Entry {
 
 impl Section {
     /// The value of a name; the last one counts.
-    pub fn get(&self, name: &str) -> Option<&Entry> {
+    pub fn get(&self, name: &str) -> Option<&Assignment> {
         self.entries.iter().rev().find(|entry| entry.name == name)
     }
 }
 
 impl Ini {
-    fn push(&mut self, entry: Entry, text: &str) {
+    fn push(&mut self, entry: Assignment, text: &str) {
         match self.sections.last_mut() {
             Some(section) => section.entries.push(entry),
             None => self.strange.push((entry.line, text.to_owned())),
@@ -82,7 +82,7 @@ pub fn python(text: &str) -> Ini {
         {
             open = Some(indentation);
             let (name, value) = (name.trim().to_lowercase(), value.trim().to_owned());
-            ini.push(Entry { name, value, line: number, quoted: false }, kept);
+            ini.push(Assignment { name, value, line: number, quoted: false }, kept);
         } else {
             ini.strange.push((number, kept.to_owned()));
         }
@@ -92,7 +92,7 @@ pub fn python(text: &str) -> Ini {
     ini
 }
 
-fn last(ini: &mut Ini) -> Option<&mut Entry> {
+fn last(ini: &mut Ini) -> Option<&mut Assignment> {
     ini.sections.last_mut()?.entries.last_mut()
 }
 
@@ -135,7 +135,7 @@ pub fn php(text: &str) -> Ini {
             let (value, quoted, length) = php_value(&rest[from..]);
             used = (from + length + 1).min(rest.len());
             let name = name.trim().to_owned();
-            ini.push(Entry { name, value, line: number, quoted }, this);
+            ini.push(Assignment { name, value, line: number, quoted }, this);
         } else {
             ini.strange.push((number, this.to_owned()));
         }

@@ -1,5 +1,5 @@
-//! An instance of herder in the making: what its settings file and its drop-ins will say, and what could not
-//! be said.
+//! An instance of herder while it is built: its settings file, its drop-ins, and notes on what could not be
+//! carried over.
 //!
 //! Whatever is put in is checked here, by herder's own reader of settings, so that what comes out is right:
 //! a value that herder would refuse becomes a note with the reason it would give.
@@ -8,7 +8,7 @@ use super::notes::{Notes, Origin};
 use herder_config::{Machine, Overrides, Problem, load, quote};
 use herder_wire::address::Address;
 
-/// Only `workers = "auto"` asks for it, and here nobody looks at the number.
+/// Only the number for `workers = "auto"` depends on the machine, and it is not used here.
 const ANY_MACHINE: Machine = Machine { cpus: 1, web_concurrency: None };
 
 /// A line of a file to be written.
@@ -156,7 +156,7 @@ impl Instance {
         }
     }
 
-    /// What was set becomes something to be used if it fits.
+    /// Comments a setting out, as a suggestion.
     pub fn suggest_only(&mut self, key: &str, comment: &str) {
         if let Some(at) = self.settings.iter().position(|setting| setting.key == key) {
             let setting = self.settings.remove(at);
@@ -241,7 +241,7 @@ impl Instance {
         }
     }
 
-    /// It is known that there is a socket, but not where; the drop-in is left to be filled in.
+    /// The instance has a socket whose address is not known: the drop-in has a line to fill in.
     pub fn listen_somewhere(&mut self, why: &str) {
         self.sockets = Sockets::FromSystemd;
         self.advise(format!(
@@ -280,7 +280,7 @@ fn refused(key: &str, value: &str) -> Option<String> {
     if key == "preset" {
         return None;
     }
-    // Where the number is fixed it means nothing.
+    // With a fixed number of workers the setting has no effect.
     let beside = if key == "idle-timeout" { "workers = { min = 0 }\n" } else { "" };
     let line = format!("{beside}{key} = {value}\n");
     let problems = load(Some(("", &line)), &Overrides::default(), &ANY_MACHINE).err()?;

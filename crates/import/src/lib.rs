@@ -1,7 +1,6 @@
-//! `herder import`: what other managers' files say of their processes, as settings of herder's and drop-ins of
-//! systemd's.
+//! `herder import`: turns the files of other process managers into settings of herder and drop-ins of systemd.
 //!
-//! Pure: a text in, files' names and texts out; who reads and writes them is `migrate`. Only files that are
+//! Pure: a text in, files' names and texts out; `migrate` reads and writes them. Only files that are
 //! data are read here; a settings file that is a program (Ruby, Python, JavaScript) is covered by the tables
 //! of herder-migrate(7). The rule that all formats keep is that nothing is left out silently: each setting
 //! is *carried* over, *needless* now, or *lost*, with the reason and what to do; an unknown one is lost, too.
@@ -105,7 +104,7 @@ pub fn known_names(kind: Kind) -> Vec<&'static str> {
     }
 }
 
-const NO_USER: &str = "No user is named: it runs as one of its own, who owns no files and reads what everybody may. \
+const NO_USER: &str = "No user is named: it runs as one of its own, which owns no files and reads only what every user may. \
                        User= in a drop-in of the service names another.";
 const UNKNOWN: &str =
     "it is not known; look it up, and say it in herder's words if it still matters";

@@ -20,7 +20,7 @@ pub struct Values<'a> {
 /// A text without `%(…)s`, with marks instead.
 pub struct Expanded {
     pub text: String,
-    /// What could not be expanded as it was meant.
+    /// The parts that could not be expanded.
     pub trouble: Vec<String>,
 }
 

@@ -4,7 +4,7 @@
 //! php-fpm itself can be a worker too, and then keeps its own pool; that would leave all of this as it is,
 //! so it is not what is imported (herder-migrate(7) has how).
 
-use super::ini::{self, Entry, Section};
+use super::ini::{self, Assignment, Section};
 use super::instance::{Instance, Sockets, Value, instance_name};
 use super::known::php_fpm::{GLOBAL, POOL, SCALE, UNSET};
 use super::known::{Fate, OFF, fate, is_off};
@@ -47,7 +47,7 @@ pub fn import(source: &Source<'_>) -> Result<Import, String> {
             None => format!("{}: there is no pool in it, such as [www]", source.name),
         });
     }
-    let shared: Vec<&Entry> = global
+    let shared: Vec<&Assignment> = global
         .iter()
         .flat_map(|section| &section.entries)
         .filter(|entry| entry.name != "include")
@@ -59,7 +59,7 @@ pub fn import(source: &Source<'_>) -> Result<Import, String> {
     Ok(import)
 }
 
-fn instance(pool: &Section, shared: &[&Entry], source: &Source<'_>) -> Instance {
+fn instance(pool: &Section, shared: &[&Assignment], source: &Source<'_>) -> Instance {
     let title =
         format!("The pool [{}] of {}, line {}, as php-cgi", pool.name, source.name, pool.line);
     let mut instance = Instance::new(instance_name(&pool.name), title);
@@ -108,7 +108,7 @@ fn instance(pool: &Section, shared: &[&Entry], source: &Source<'_>) -> Instance 
     instance
 }
 
-fn origin_of(entry: &Entry) -> Origin {
+fn origin_of(entry: &Assignment) -> Origin {
     Origin::new(&entry.name, &entry.value, entry.line)
 }
 
@@ -117,7 +117,7 @@ fn expand(value: &str, pool: &Section) -> String {
 }
 
 /// What `[global]` says for all pools.
-fn carry_shared(entry: &Entry, instance: &mut Instance) {
+fn carry_shared(entry: &Assignment, instance: &mut Instance) {
     let origin = origin_of(entry);
     match entry.name.as_str() {
         "process_control_timeout" => match seconds(&entry.value) {
@@ -135,7 +135,7 @@ fn carry_shared(entry: &Entry, instance: &mut Instance) {
     }
 }
 
-fn limit(entry: &Entry, instance: &mut Instance) {
+fn limit(entry: &Assignment, instance: &mut Instance) {
     let origin = origin_of(entry);
     let number = entry.value.parse::<i64>().ok();
     match (entry.name.as_str(), number) {
@@ -166,7 +166,7 @@ fn limit(entry: &Entry, instance: &mut Instance) {
     }
 }
 
-fn carry(name: &str, entry: &Entry, pool: &Section, instance: &mut Instance) {
+fn carry(name: &str, entry: &Assignment, pool: &Section, instance: &mut Instance) {
     let origin = origin_of(entry);
     let value = expand(&entry.value, pool);
     let origin = Some(&origin);
@@ -245,7 +245,7 @@ fn workers(most: &str, pool: &Section, instance: &mut Instance, origin: Option<&
     }
 }
 
-fn acl(name: &str, value: &str, entry: &Entry, pool: &Section, instance: &mut Instance) {
+fn acl(name: &str, value: &str, entry: &Assignment, pool: &Section, instance: &mut Instance) {
     let tag = if name == "listen.acl_users" { "u" } else { "g" };
     let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
     let entries: Vec<_> = names.map(|name| format!("{tag}:{name}:rw")).collect();
@@ -262,20 +262,21 @@ fn acl(name: &str, value: &str, entry: &Entry, pool: &Section, instance: &mut In
     instance.lose(&origin_of(entry), why);
 }
 
-fn allow(value: &str, instance: &mut Instance, entry: &Entry) {
+fn allow(value: &str, instance: &mut Instance, entry: &Assignment) {
     let origin = origin_of(entry);
     let clients: Vec<_> =
         value.split(',').map(str::trim).filter(|client| !client.is_empty()).collect();
     let is_path = instance.listens_on_path();
     if clients.is_empty() || clients == ["any"] || is_path {
-        instance.need_not(&origin, "anybody may connect, or there is no IP address to look at");
+        instance
+            .need_not(&origin, "it lets every address connect, or the socket has no IP addresses");
         return;
     }
     instance.in_socket("IPAddressDeny", "any", Some(&origin));
     instance.in_socket("IPAddressAllow", &clients.join(" "), Some(&origin));
 }
 
-fn variable(entry: &Entry, value: &str, instance: &mut Instance) {
+fn variable(entry: &Assignment, value: &str, instance: &mut Instance) {
     let origin = origin_of(entry);
     let name = entry.name.split_once('[').map_or("", |(_, rest)| rest.trim_end_matches(']').trim());
     match value.strip_prefix('$') {
@@ -287,7 +288,7 @@ fn variable(entry: &Entry, value: &str, instance: &mut Instance) {
 }
 
 /// `php_admin_value[memory_limit] = 32M` as an argument of `-d`.
-fn ini_argument(name: &str, entry: &Entry, pool: &Section) -> Option<String> {
+fn ini_argument(name: &str, entry: &Assignment, pool: &Section) -> Option<String> {
     let setting = entry.name.split_once('[')?.1.trim_end_matches(']').trim();
     let value = expand(&entry.value, pool);
     if name.ends_with("flag") {
@@ -302,7 +303,7 @@ fn ini_argument(name: &str, entry: &Entry, pool: &Section) -> Option<String> {
     })
 }
 
-/// What php-fpm does without being told, and php-cgi would not.
+/// Defaults of php-fpm that php-cgi does not share.
 fn finish(pool: &Section, instance: &mut Instance) {
     if instance.listens_on_path() && pool.get("listen.mode").is_none() {
         instance.in_socket("SocketMode", "0660", None);

@@ -328,7 +328,7 @@ impl<'a> App<'a> {
 const OWN_SIGNAL: &str = "At SIGTERM, the default, the preset lets requests finish and then ends the app. If the app \
                           handles SIGINT, which is pm2's signal, and has more to do than that:";
 
-/// `env_NAME`, which is used only when it is asked for by `--env NAME`, and nobody can see here whether it is.
+/// `env_NAME`, which pm2 uses only with `--env NAME`. The file does not say whether that option is given.
 fn other_environment(origin: &Origin, value: &RawValue, instance: &mut Instance) {
     let variables = Object::of(value).unwrap_or_default().0;
     let variables: Vec<_> = variables

@@ -1,7 +1,7 @@
 //! Procfiles, as Heroku, foreman and honcho read them: `TYPE: COMMAND` a line, for a shell.
 //!
-//! Nothing in one says how many there are to be, where they listen or as whom they run: a type that is
-//! reached from outside is told by the port it asks for, `$PORT`, and the rest is asked of the reader.
+//! A Procfile does not say how many processes of a type run, where they listen or as which user. A type that
+//! uses `$PORT` listens; the rest is left to the reader, as notes.
 
 use super::instance::{Instance, Sockets, Value, instance_name};
 use super::notes::Origin;

@@ -242,8 +242,8 @@ fn listen(
     }
 }
 
-const PATH_ACCESS: &str = "Everybody may connect to the path; SocketUser=, SocketGroup= and SocketMode= in \
-                               the drop-in say who may.";
+const PATH_ACCESS: &str = "Every user may connect to the path; SocketUser=, SocketGroup= and SocketMode= in \
+                               the drop-in restrict that.";
 
 /// `tcp://0.0.0.0:80`, `unix:run/a.sock`, `:80`, `*:80` and `localhost:80` as `ListenStream=` has them.
 pub fn as_systemd_writes(address: &str, instance: &Instance) -> String {

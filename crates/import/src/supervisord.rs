@@ -4,7 +4,7 @@
 //! servers are made to take theirs from systemd instead (`server`). Python's `%(…)s` is expanded where what it
 //! stands for is known here; what only herder's environment will know is left to a shell.
 
-use super::ini::{self, Entry, Ini, Section};
+use super::ini::{self, Assignment, Ini, Section};
 use super::instance::{Instance, Sockets, Value, instance_name};
 use super::known::supervisord::{DAEMON, FCGI, PROGRAM, SECTIONS};
 use super::known::{ENABLED, Fate, OFF, fate, is_off};
@@ -83,7 +83,7 @@ fn whole_file(section: &Section, import: &mut Import) {
     }
 }
 
-fn origin_of(entry: &Entry) -> Origin {
+fn origin_of(entry: &Assignment) -> Origin {
     Origin::new(&entry.name, &entry.value, entry.line)
 }
 
@@ -117,7 +117,7 @@ impl<'a> Daemon<'a> {
         group.unwrap_or(program)
     }
 
-    fn get(&self, name: &str) -> Option<&'a Entry> {
+    fn get(&self, name: &str) -> Option<&'a Assignment> {
         self.section?.get(name)
     }
 }
@@ -184,7 +184,7 @@ impl Program<'_> {
         instance
     }
 
-    fn carry(&self, entry: &Entry, values: &mut Values<'_>, instance: &mut Instance) {
+    fn carry(&self, entry: &Assignment, values: &mut Values<'_>, instance: &mut Instance) {
         let origin = origin_of(entry);
         let Expanded { text, trouble } = values.expand(&entry.value);
         trouble.into_iter().for_each(|why| instance.lose(&origin, why));
@@ -274,7 +274,7 @@ impl Program<'_> {
         }
     }
 
-    fn command(&self, entry: &Entry, values: &Values<'_>, instance: &mut Instance) {
+    fn command(&self, entry: &Assignment, values: &Values<'_>, instance: &mut Instance) {
         let origin = origin_of(entry);
         let Expanded { text, trouble } = values.expand(&entry.value);
         trouble.into_iter().for_each(|why| instance.lose(&origin, why));
@@ -326,7 +326,7 @@ impl Program<'_> {
     fn sockets(&self, instance: &mut Instance) {
         if self.fcgi {
             instance.sockets = Sockets::FromSystemd;
-            // supervisord's own; systemd lets everybody connect.
+            // supervisord's default is its own user; systemd's is a socket that every user may connect to.
             let has = |key: &str| instance.socket.iter().any(|line| line.key == key);
             if instance.listens_on_path() {
                 let user = instance.service.iter().find(|line| line.key == "User");

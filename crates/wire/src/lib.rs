@@ -20,5 +20,6 @@ pub mod site;
 pub mod status;
 pub mod steer;
 pub mod text;
+pub mod units;
 pub mod url;
 pub mod varlink;

@@ -4,8 +4,10 @@
 //! all made from [`Status`]. Field by field as [`DESCRIPTION`](super::control::DESCRIPTION) explains
 //! it, which a test holds to these types.
 
+pub mod counters;
 mod worker;
 
+pub use counters::Counters;
 pub use worker::{Evidence, ExitCause, LastExit, Usage, Worker, WorkerState, imbalance};
 
 use super::level::LogLevel;
@@ -210,65 +212,6 @@ pub enum Verdict {
     Superseded,
     /// herder was stopped meanwhile.
     Stopped,
-}
-
-/// Sums since herder started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Counters {
-    /// Workers started to take the place of one that had ended by itself.
-    pub respawns: u64,
-    /// Workers that ended by themselves after they had proved themselves.
-    pub crashes: u64,
-    /// Workers that could not be started, were not ready in time, or died young: the next four.
-    pub failures: u64,
-    /// Workers for which there never was a process.
-    pub failed_to_start: u64,
-    /// Workers that ended before they were ready.
-    pub died_before_ready: u64,
-    /// Workers that were not ready in time.
-    pub timed_out: u64,
-    /// Workers that ended soon after they were ready.
-    pub died_young: u64,
-    /// Workers that ran and did nothing: no WATCHDOG=1 for longer than `watchdog` allows.
-    pub hung: u64,
-    /// Workers that let connections wait in sockets of their own for longer than `stall-timeout`.
-    pub stalled: u64,
-    /// Workers whose probe failed too often in a row.
-    pub unfit: u64,
-    /// Workers that left of their own accord, normally.
-    pub retired: u64,
-    /// Workers replaced although they served: on request, or because they were worn, as the next two.
-    pub recycled: u64,
-    /// Workers replaced because of `max-age`.
-    pub recycled_for_age: u64,
-    /// Workers replaced because of `max-memory`.
-    pub recycled_for_memory: u64,
-    /// Processes of workers that the kernel killed for want of memory.
-    pub oom_kills: u64,
-    /// Steps up because connections waited.
-    pub scale_ups: u64,
-    /// Steps down because fewer workers would do.
-    pub scale_downs: u64,
-    /// Times that more workers were needed than there may be.
-    pub scale_limits: u64,
-    /// Reloads that replaced every worker.
-    pub reloads_done: u64,
-    /// Reloads that failed.
-    pub reloads_failed: u64,
-    /// Reloads whose settings were not accepted.
-    pub reloads_refused: u64,
-    /// Reloads that gave way to a newer one.
-    pub reloads_superseded: u64,
-    /// Time spent degraded, in microseconds.
-    #[serde(rename = "degradedUSec")]
-    pub degraded_usec: u64,
-    /// Messages to notify sockets that did not come from the socket's worker.
-    pub notify_dropped: u64,
-    /// Messages that systemd did not take in time.
-    pub notify_lost: u64,
-    /// Log entries nobody took.
-    pub log_lost: u64,
 }
 
 /// What an instance is and by which settings it runs.

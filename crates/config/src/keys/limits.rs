@@ -1,6 +1,6 @@
 //! `[limits]`: what setrlimit(2) bounds, by the names of systemd.exec(5).
 
-use super::super::key::Key;
+use super::super::key::{Applies, Key};
 use super::super::limits::Resource;
 
 const SIZES: &str = "a size, two as \"soft:hard\", or \"infinity\"";
@@ -13,8 +13,7 @@ macro_rules! limits {
             name: $name,
             kind: $kind,
             default: "herder's own",
-            since: "0.1",
-            reloadable: true,
+            applies: Applies::AtReload,
             help: $help,
             example: $example,
             read: |draft, reader| reader.resource(Resource::$resource, &mut draft.settings.limits),

@@ -1,12 +1,12 @@
 //! How the number of workers changes by itself to fit the load.
 
-use super::super::key::Key;
-use super::super::load::{Count, Draft};
+use super::super::draft::{Count, Draft};
+use super::super::in_toml;
+use super::super::key::{Applies, Key, NO_DEFAULT, SPAN};
 use super::super::read::{OR_FOREVER, POSITIVE, Reader};
-use super::super::show;
-use super::super::value::{Data, Entry, Value};
-use super::{MOST_WORKERS, NO_DEFAULT, SPAN};
+use super::super::value::{Assignment, Data, Value};
 use herder_core::Span;
+use herder_wire::control::MOST_WORKERS;
 use std::borrow::Cow;
 
 /// The default of `idle-timeout`.
@@ -17,8 +17,7 @@ pub const KEYS: &[Key] = &[
         name: "idle-timeout",
         kind: SPAN,
         default: "1min, where `workers` has bounds",
-        since: "0.1",
-        reloadable: true,
+        applies: Applies::AtOnce,
         help: "How long a worker that is not needed stays, at the least, where `workers` has bounds; with a `min` of 0 \
                the last one, too.",
         example: "\"10s\"",
@@ -28,15 +27,14 @@ pub const KEYS: &[Key] = &[
             draft.settings.idle_timeout = Some(span);
         },
         show: |settings| {
-            settings.policy.scaling.and_then(|scaling| show::span(scaling.idle_timeout))
+            settings.policy.scaling.and_then(|scaling| in_toml::span(scaling.idle_timeout))
         },
     },
     Key {
         name: "exit-idle-time",
         kind: SPAN,
         default: NO_DEFAULT,
-        since: "0.1",
-        reloadable: true,
+        applies: Applies::AtOnce,
         help: "How long there is no worker, and no connection, before herder itself ends; systemd starts it again with \
                the next connection. For a `min` of 0 and sockets from systemd.",
         example: "\"10min\"",
@@ -45,20 +43,20 @@ pub const KEYS: &[Key] = &[
             reader.span(OR_FOREVER, &mut span);
             draft.settings.exit_idle_time = Some(span).filter(|&span| span != Span::MAX);
         },
-        show: |settings| settings.policy.scaling?.exit_idle_time.and_then(show::span),
+        show: |settings| settings.policy.scaling?.exit_idle_time.and_then(in_toml::span),
     },
 ];
 
-/// `{ min = 2, max = 16 }`, or in one word, as on a command line, `2..16`: its entries. `min=2` is one of
-/// them alone: what a shell makes of `workers={min=2,max=16}` without quotes.
-pub fn bounds(value: &Value) -> Option<Cow<'_, [Entry]>> {
+/// The entries of `{ min = 2, max = 16 }`, or of `2..16` as on a command line. `min=2` is one entry: a shell
+/// makes two such words of `workers={min=2,max=16}` without quotes.
+pub fn bounds(value: &Value) -> Option<Cow<'_, [Assignment]>> {
     let text = match &value.data {
         Data::Table(entries) => return Some(Cow::Borrowed(entries)),
         Data::Text(text) => text,
         Data::Integer(_) | Data::Scalar(..) | Data::List(_) => return None,
     };
     let at = &value.at;
-    let bound = |name: &str, text: &str| Entry {
+    let bound = |name: &str, text: &str| Assignment {
         name: name.to_owned(),
         at: at.clone(),
         value: Value::text(at.clone(), text),
@@ -71,15 +69,15 @@ pub fn bounds(value: &Value) -> Option<Cow<'_, [Entry]>> {
     Some(entries.into())
 }
 
-/// Takes what [`bounds`] has found.
-pub fn read_bounds(draft: &mut Draft, reader: &mut Reader<'_>, entries: &[Entry]) {
+/// Reads the entries that [`bounds`] found.
+pub fn read_bounds(draft: &mut Draft, reader: &mut Reader<'_>, entries: &[Assignment]) {
     if entries.is_empty() {
         return reader.wrong_value(
             "has neither `min` nor `max`, and has to be a number, \"auto\" or bounds",
         );
     }
-    // What is left out stays as it was written before. At first there is at least one worker, unless 0 is
-    // asked for: that is another kind of service.
+    // A bound that is left out keeps its value of an earlier source. The default of `min` is 1: a service that
+    // may have no worker at all has to ask for it.
     let mut min = draft.workers.unwrap_or(Count::Number(1));
     let mut max = draft.most_workers.or(draft.workers).unwrap_or(Count::Auto);
     for entry in entries {

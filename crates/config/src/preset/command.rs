@@ -1,7 +1,7 @@
 //! The server in a command: where it is, what its arguments lack, and what contradicts.
 
+use super::super::in_toml::quote;
 use super::super::problem::{Place, Problems};
-use super::super::read::quote;
 use super::super::template::Template;
 use super::{Argument, Preset, Program, Refused};
 

@@ -56,8 +56,8 @@ pub(super) static GO: Preset = Preset {
     notes: &[
         "The program makes its listener with `net.FileListener(os.NewFile(3, \"\"))`, or by the package \
          coreos/go-systemd/activation, and on SIGTERM calls `Shutdown` of its http.Server and waits for that.",
-        "Go waits for connections from the moment a listener is made, and herder cannot see that nobody calls Accept \
-         yet: make it when everything else is done, or send READY=1 and set `ready = \"notify\"`.",
+        "Go waits for connections from the moment a listener is made, and herder cannot see that the program does not call \
+         Accept yet: make it when everything else is done, or send READY=1 and set `ready = \"notify\"`.",
         "One process uses all CPUs: `workers = 2` is enough to survive a crash; a reload needs no more.",
     ],
     example: Example {

@@ -1,5 +1,5 @@
-//! What was asked of instances and is not answered yet: a connection for each, so that none waits for
-//! another, and the view for none of them.
+//! Calls to instances that are not answered yet. Each has a connection of its own, so that calls do not wait
+//! for each other and the view goes on meanwhile.
 
 use super::feed::without_name;
 use super::state::Message;
@@ -69,7 +69,7 @@ impl Call {
     }
 }
 
-/// Why it came to nothing. Which instance is meant is seen on the screen.
+/// Why the call failed, without the name of the instance, which is on the screen.
 fn said(instance: &Instance, why: Trouble) -> String {
     if let Trouble::Failure(Failure::ReloadRefused { reason }) = why {
         return format!("refused, nothing has changed: {}", one_line(&reason));

@@ -1,12 +1,12 @@
 //! The table's columns: what each shows, how it sorts, and which of them fit.
 //!
-//! Pure. What is not known sorts last, whichever way round.
+//! Pure. Workers whose value is not known come last in both orders.
 
-use super::figures::{self, UNKNOWN};
+use super::figures::UNKNOWN;
 use crate::human::{self, one_line};
 use herder_wire::status::{ExitCause, LastExit, Worker};
+use herder_wire::units;
 use std::cmp::Ordering;
-use std::time::Duration;
 
 /// A column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub const ALL: [Column; 15] = [
     Status,
 ];
 
-/// The most important first: the last ones go where there is no room.
+/// The most important first: where there is no room, the last ones are left out.
 const BY_IMPORTANCE: [Column; 15] = [
     Slot,
     State,
@@ -73,7 +73,7 @@ const WIDEST_EXIT: usize = 60;
 
 /// What a column sorts by.
 #[derive(Debug, PartialEq)]
-enum Key {
+enum SortKey {
     Number(f64),
     Text(String),
 }
@@ -87,7 +87,7 @@ impl Column {
             Pid => "PID",
             State => "STATE",
             Generation => "GEN",
-            Cpu => "CPU%",
+            Cpu => "CPU",
             CpuTime => "TIME",
             Memory => "MEM",
             Peak => "PEAK",
@@ -108,7 +108,7 @@ impl Column {
             Pid => "process",
             State => "where it is in its life",
             Generation => "generation of its settings",
-            Cpu => "CPU in use, 100 is one",
+            Cpu => "CPU in use, 100% is one",
             CpuTime => "CPU time so far",
             Memory => "memory in use",
             Peak => "most memory at any time",
@@ -126,7 +126,7 @@ impl Column {
         !matches!(self, State | LastExit | Status)
     }
 
-    /// The end one wants to see first is the large one.
+    /// Whether the largest value comes first unless the order is reversed.
     fn large_first(self) -> bool {
         match self {
             Cpu | CpuTime | Memory | Peak | Tasks | Descriptors | Age | Respawns | LastExit => true,
@@ -134,16 +134,16 @@ impl Column {
         }
     }
 
-    fn key(self, worker: &Worker) -> Option<Key> {
+    fn key(self, worker: &Worker) -> Option<SortKey> {
         let usage = &worker.usage;
-        let number = |value: u64| Some(Key::Number(value as f64));
+        let number = |value: u64| Some(SortKey::Number(value as f64));
         match self {
             Slot => number(worker.slot.into()),
             Worker => number(worker.id),
             Pid => number(worker.pid?.into()),
             State => number(worker.state as u64),
             Generation => number(worker.generation),
-            Cpu => Some(Key::Number(usage.cpu_share?)),
+            Cpu => Some(SortKey::Number(usage.cpu_share?)),
             CpuTime => number(usage.cpu_usec?),
             Memory => number(usage.memory_bytes?),
             Peak => number(usage.memory_peak_bytes?),
@@ -152,7 +152,7 @@ impl Column {
             Age => number(worker.age_usec),
             Respawns => number(worker.respawns_of_slot),
             LastExit => number(worker.last_exit.as_ref()?.at_usec),
-            Status => Some(Key::Text(worker.status.as_ref()?.to_lowercase())),
+            Status => Some(SortKey::Text(worker.status.as_ref()?.to_lowercase())),
         }
     }
 
@@ -166,13 +166,13 @@ impl Column {
             Pid => known(worker.pid.map(|pid| pid.to_string())),
             State => worker.state.to_string(),
             Generation => worker.generation.to_string(),
-            Cpu => known(usage.cpu_share.map(figures::percent)),
-            CpuTime => known(usage.cpu_usec.map(figures::cpu_time)),
-            Memory => known(usage.memory_bytes.map(figures::bytes)),
-            Peak => known(usage.memory_peak_bytes.map(figures::bytes)),
+            Cpu => known(usage.cpu_share.map(units::percent)),
+            CpuTime => known(usage.cpu_usec.map(units::span)),
+            Memory => known(usage.memory_bytes.map(units::size)),
+            Peak => known(usage.memory_peak_bytes.map(units::size)),
             Tasks => known(usage.tasks.map(|tasks| tasks.to_string())),
             Descriptors => known(usage.file_descriptors.map(|count| count.to_string())),
-            Age => figures::age(Duration::from_micros(worker.age_usec)),
+            Age => units::age(worker.age_usec),
             Respawns => worker.respawns_of_slot.to_string(),
             LastExit => known(worker.last_exit.as_ref().map(|exit| {
                 let long = long_exit(exit, now);
@@ -182,7 +182,7 @@ impl Column {
         }
     }
 
-    /// The least it takes, and the most it can make use of.
+    /// The smallest width the column needs, and the largest it can use.
     fn widths(self, workers: &[Worker], now: u64) -> (usize, usize) {
         let digits = |number: Option<u64>| number.unwrap_or(0).max(1).ilog10() as usize + 1;
         let exactly = |width: usize| {
@@ -198,8 +198,11 @@ impl Column {
             ),
             State => exactly("starting".len()),
             Generation => exactly(digits(workers.iter().map(|worker| worker.generation).max())),
-            CpuTime => exactly(6),
-            Cpu | Memory | Peak | Tasks | Age => exactly(5),
+            // Room for 59s 999ms and 23h 59min, 1023.9M, and 12800%.
+            CpuTime | Age => exactly(9),
+            Memory | Peak => exactly(7),
+            Cpu => exactly(6),
+            Tasks => exactly(5),
             Descriptors => exactly(4),
             Respawns => exactly(digits(workers.iter().map(|worker| worker.respawns_of_slot).max())),
             LastExit => {
@@ -208,7 +211,7 @@ impl Column {
                     exits.map(|exit| human::width_of(&long_exit(exit, now))).max().unwrap_or(0);
                 (13, most.clamp(13, WIDEST_EXIT))
             }
-            Status => (16, usize::MAX),
+            Status => (14, usize::MAX),
         }
     }
 }
@@ -234,7 +237,7 @@ pub fn long_exit(exit: &LastExit, now: u64) -> String {
 
 /// How long ago that was.
 pub fn ago(at: u64, now: u64) -> String {
-    figures::age(Duration::from_micros(now.saturating_sub(at)))
+    units::age(now.saturating_sub(at))
 }
 
 /// By what the table is sorted.
@@ -271,7 +274,7 @@ impl Sort {
 
     /// The workers in that order; among equals, as they are in their slots.
     pub fn sorted(self, workers: &[Worker]) -> Vec<&Worker> {
-        let mut sorted: Vec<(Option<Key>, &Worker)> =
+        let mut sorted: Vec<(Option<SortKey>, &Worker)> =
             workers.iter().map(|worker| (self.column.key(worker), worker)).collect();
         sorted.sort_by(|(a, one), (b, other)| {
             self.compare(a.as_ref(), b.as_ref())
@@ -280,10 +283,10 @@ impl Sort {
         sorted.into_iter().map(|(_, worker)| worker).collect()
     }
 
-    fn compare(self, a: Option<&Key>, b: Option<&Key>) -> Ordering {
+    fn compare(self, a: Option<&SortKey>, b: Option<&SortKey>) -> Ordering {
         let order = match (a, b) {
-            (Some(Key::Number(a)), Some(Key::Number(b))) => a.total_cmp(b),
-            (Some(Key::Text(a)), Some(Key::Text(b))) => a.cmp(b),
+            (Some(SortKey::Number(a)), Some(SortKey::Number(b))) => a.total_cmp(b),
+            (Some(SortKey::Text(a)), Some(SortKey::Text(b))) => a.cmp(b),
             (a, b) => return b.is_some().cmp(&a.is_some()),
         };
         if self.is_descending() { order.reverse() } else { order }
@@ -367,10 +370,7 @@ mod tests {
             assert!(taken <= width + 1, "{width}: {columns:?}");
             columns.into_iter().map(|(column, _)| column).collect::<Vec<_>>()
         };
-        assert_eq!(
-            at(80, Slot),
-            [Slot, Pid, State, Generation, Cpu, Memory, Age, Respawns, LastExit, Status]
-        );
+        assert_eq!(at(80, Slot), [Slot, Pid, State, Cpu, Memory, Age, Respawns, LastExit, Status]);
         assert_eq!(at(200, Slot), ALL);
         assert!(at(80, Peak).contains(&Peak));
         for width in 0..200 {
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_nobody_has_make_room() {
+    fn columns_of_texts_without_content_make_room() {
         let mut workers = example(3).workers;
         for worker in &mut workers {
             (worker.status, worker.last_exit) = (None, None);
@@ -394,6 +394,6 @@ mod tests {
         let workers = example(1).workers;
         assert_eq!(Status.text(&workers[0], NOW, 80), "evil \\u{1b}[2J<script>alert(1)</script>");
         assert_eq!(LastExit.text(&workers[0], NOW, 13), "out of memory");
-        assert_eq!(LastExit.text(&workers[0], NOW, 60), "was killed for want of memory, 60s ago");
+        assert_eq!(LastExit.text(&workers[0], NOW, 60), "was killed for want of memory, 1min ago");
     }
 }

@@ -7,9 +7,9 @@ use super::theme::Theme;
 use super::{figures, view};
 use crate::human::{self, one_line};
 use herder_wire::status::{PastReload, Phase, Progress, Socket, Status, Usage, Verdict};
+use herder_wire::units;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use std::time::Duration;
 
 /// The column of what a line is about.
 const LABEL: usize = 9;
@@ -48,7 +48,7 @@ pub fn lines(state: &State, pane: &Pane, theme: Theme) -> Vec<Line<'static>> {
     lines
 }
 
-/// Why what is shown is of the past, if it is.
+/// Why the status shown is out of date, if it is.
 pub fn trouble_lines(state: &State, pane: &Pane) -> Vec<String> {
     let trouble = pane.trouble(state.now.monotonic, state.interval);
     let text = trouble.map(|text| one_line(&text)).unwrap_or_default();
@@ -60,7 +60,7 @@ fn labelled(label: &str, mut spans: Vec<Span<'static>>, theme: Theme) -> Line<'s
     Line::from(spans)
 }
 
-/// A line that is too long is seen to be.
+/// Ends a line that is too long with an ellipsis.
 fn cut(line: &mut Line<'static>, width: usize) {
     if line.width() <= width {
         return;
@@ -103,7 +103,7 @@ fn title(state: &State, pane: &Pane, status: &Status, theme: Theme, width: usize
         }
     }
     line.push_span(format!("  generation {}", status.generation));
-    line.push_span(format!("  up {}", figures::age(Duration::from_micros(up))));
+    line.push_span(format!("  up {}", units::age(up)));
     let right = format!("every {}s", state.interval.as_secs_f64());
     let right = Span::styled(right, theme.faint());
     if let Some(gap) = width.checked_sub(line.width() + right.width()).filter(|gap| *gap > 0) {
@@ -146,7 +146,7 @@ fn over(past: &PastReload, now: u64, theme: Theme) -> Vec<Span<'static>> {
     let to = past.generation.map(|to| format!("to generation {to} ")).unwrap_or_default();
     let mut after = format!(" {} ago", ago(past.at_usec, now));
     if let Some(took) = past.took_usec {
-        after.push_str(&format!(", took {}", figures::cpu_time(took)));
+        after.push_str(&format!(", took {}", units::span(took)));
     }
     if let Some(reason) = &past.reason {
         after.push_str(&format!(": {}", one_line(reason)));
@@ -167,7 +167,7 @@ fn sockets(
         return vec![labelled("sockets", vec![Span::styled("none", theme.faint())], theme)];
     }
     let most = if state.size.height < HIGH { SOCKETS.0 } else { SOCKETS.1 };
-    // One that is left out costs as much room as the line that says so.
+    // A line “and 1 more” would take as much room as the one socket that is left out.
     let shown = if sockets.len() <= most { sockets.len() } else { most - 1 };
     let widest = |text: fn(&Socket) -> String, most: usize| {
         let texts = sockets[..shown].iter().map(text);
@@ -224,7 +224,7 @@ fn dropped(socket: &Socket) -> String {
     socket.dropped.map(|count| format!("{count} dropped")).unwrap_or_default()
 }
 
-/// Bold when somebody waits, alarming when half of the queue is taken.
+/// Bold when connections wait, alarming when half of the queue is taken.
 fn queue_style(socket: &Socket, theme: Theme) -> Style {
     match (socket.waiting, socket.limit) {
         (Some(waiting), Some(limit)) if waiting > 0 && waiting >= limit / 2 => theme.bad(),
@@ -249,7 +249,7 @@ fn cost(status: &Status) -> Vec<Span<'static>> {
     ]
 }
 
-/// The sum of those that are known, if any is.
+/// The sum of the known values; `None` if there is none.
 fn sum<T: std::iter::Sum>(values: impl Iterator<Item = Option<T>>) -> Option<T> {
     let mut known = values.flatten().peekable();
     known.peek().is_some().then(|| known.sum())
@@ -257,14 +257,14 @@ fn sum<T: std::iter::Sum>(values: impl Iterator<Item = Option<T>>) -> Option<T> 
 
 fn figures_of(usage: &Usage) -> String {
     let mut parts = Vec::new();
-    parts.extend(usage.cpu_share.map(|share| format!("{}% CPU", figures::percent(share))));
-    parts.extend(usage.memory_bytes.map(figures::bytes));
+    parts.extend(usage.cpu_share.map(|share| format!("{} CPU", units::percent(share))));
+    parts.extend(usage.memory_bytes.map(units::size));
     parts.extend(usage.tasks.map(|tasks| figures::count(tasks, "task", "tasks")));
     parts.extend(usage.file_descriptors.map(|count| figures::count(count, "fd", "fds")));
     if parts.is_empty() { figures::UNKNOWN.to_owned() } else { parts.join(", ") }
 }
 
-/// Those everybody wants to know, and of the others what is not nothing.
+/// The most important counters always, the others only when they are not 0.
 fn counters(status: &Status) -> String {
     let counters = &status.counters;
     let always = [
@@ -289,8 +289,7 @@ fn counters(status: &Status) -> String {
     let mut parts: Vec<String> =
         shown.map(|(count, one, many)| figures::count(count, one, many)).collect();
     if counters.degraded_usec > 0 {
-        let span = Duration::from_micros(counters.degraded_usec);
-        parts.push(format!("degraded for {}", figures::age(span)));
+        parts.push(format!("degraded for {}", units::span(counters.degraded_usec)));
     }
     parts.join(", ")
 }

@@ -54,7 +54,7 @@ pub struct Binding {
 
 /// What belongs together in the help.
 #[derive(Debug)]
-pub struct Group {
+pub struct BindingGroup {
     /// What it is about.
     pub title: &'static str,
     /// Its keys.
@@ -63,8 +63,8 @@ pub struct Group {
 
 /// Every key there is. Beside these, Ctrl-C quits, Ctrl-Z suspends and Ctrl-L draws the screen afresh, as
 /// everywhere.
-pub const GROUPS: [Group; 4] = [
-    Group {
+pub const GROUPS: [BindingGroup; 4] = [
+    BindingGroup {
         title: "Look",
         bindings: &[
             Binding {
@@ -103,7 +103,7 @@ pub const GROUPS: [Group; 4] = [
             },
         ],
     },
-    Group {
+    BindingGroup {
         title: "Sort",
         bindings: &[
             Binding {
@@ -143,7 +143,7 @@ pub const GROUPS: [Group; 4] = [
             },
         ],
     },
-    Group {
+    BindingGroup {
         title: "Change",
         bindings: &[
             Binding {
@@ -188,7 +188,7 @@ pub const GROUPS: [Group; 4] = [
             },
         ],
     },
-    Group {
+    BindingGroup {
         title: "View",
         bindings: &[
             Binding {

@@ -6,6 +6,7 @@ use super::state::State;
 use super::theme::Theme;
 use crate::human::{fit, one_line};
 use herder_wire::status::Status;
+use herder_wire::units;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -81,9 +82,9 @@ fn figures_of(status: &Status) -> String {
     let waiting = (!waiting.is_empty()).then(|| waiting.iter().sum::<u64>().to_string());
     let shares: Vec<f64> =
         status.workers.iter().filter_map(|worker| worker.usage.cpu_share).collect();
-    let share = (!shares.is_empty()).then(|| figures::percent(shares.iter().sum()));
+    let share = (!shares.is_empty()).then(|| units::percent(shares.iter().sum()));
     let sizes: Vec<u64> =
         status.workers.iter().filter_map(|worker| worker.usage.memory_bytes).collect();
-    let size = (!sizes.is_empty()).then(|| figures::bytes(sizes.iter().sum()));
-    format!("  {ready:>9}  {:>7}  {:>5}  {:>5}  ", known(waiting), known(share), known(size))
+    let size = (!sizes.is_empty()).then(|| units::size(sizes.iter().sum()));
+    format!("  {ready:>9}  {:>7}  {:>6}  {:>7}  ", known(waiting), known(share), known(size))
 }

@@ -33,8 +33,8 @@ use state::Message;
 use std::time::Duration;
 use theme::Theme;
 
-/// `herder top [INSTANCE]`: an instance, or the list of those that run, until somebody quits. `interval`
-/// is how often to look at figures; what happens is seen at once.
+/// `herder top [INSTANCE]`: shows an instance, or the list of those that run, until the user quits.
+/// `interval` is the time between two readings of the figures; events are shown at once.
 ///
 /// # Errors
 ///
@@ -57,7 +57,7 @@ pub fn top(instance: Option<&str>, interval: Duration) -> Result<(), Error> {
         )));
     }
     let mut feeds: Vec<Feed> = chosen(instance)?.into_iter().map(Feed::new).collect();
-    // What is wrong with the only one is said like by every other command.
+    // With a single instance, an error ends the command as it does for every other command.
     let first = match feeds.as_mut_slice() {
         [only] => {
             let status = Box::new(only.first(interval, soon())?);

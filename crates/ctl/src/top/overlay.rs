@@ -1,7 +1,7 @@
 //! What lies over the rest for a moment: the help, and the choice of a column.
 
 use super::columns::ALL;
-use super::keys::{GROUPS, Group};
+use super::keys::{BindingGroup, GROUPS};
 use super::theme::Theme;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -28,7 +28,7 @@ pub fn help(theme: Theme, frame: &mut Frame<'_>) {
     }
 }
 
-fn explained(groups: &[Group], theme: Theme) -> Vec<Line<'static>> {
+fn explained(groups: &[BindingGroup], theme: Theme) -> Vec<Line<'static>> {
     let mut lines: Vec<Line<'static>> = Vec::new();
     for group in groups {
         if !lines.is_empty() {

@@ -1,15 +1,15 @@
-//! One instance that is watched: what was last heard of it, and what of it is looked at.
+//! One instance that is watched: its last status, and which part of it is on the screen.
 //!
 //! Pure: moments are arguments, spans since `herder top` started.
 
 use super::columns::Sort;
-use super::figures;
 use super::history::History;
 use super::keys::Step;
 use herder_wire::status::{Status, Worker};
+use herder_wire::units;
 use std::time::Duration;
 
-/// How long herder may be silent when it ought to speak.
+/// How long after the expected time a status may arrive before the instance is shown as not answering.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// How the connection is.
@@ -69,7 +69,7 @@ impl Pane {
         }
     }
 
-    /// Takes in what herder says.
+    /// Takes a new status.
     pub fn hear(&mut self, status: Status, now: Duration, interval: Duration, paused: bool) {
         self.link = Link::Live { heard: now };
         self.history.add(&status, now, interval);
@@ -104,7 +104,7 @@ impl Pane {
         self.status = Some(status);
     }
 
-    /// What is wrong with the connection, if anything: then what is shown is of the past.
+    /// What is wrong with the connection, if anything: then the status shown is out of date.
     pub fn trouble(&self, now: Duration, interval: Duration) -> Option<String> {
         let silent_since = match &self.link {
             Link::Lost(why) => return Some(why.clone()),
@@ -112,14 +112,15 @@ impl Pane {
             Link::Live { heard } => *heard + interval + SILENCE,
         };
         let late = now.checked_sub(silent_since)?;
+        let silence = Duration::from_secs((late + SILENCE).as_secs());
         Some(format!(
             "no answer for {}: herder is stopped or hangs; {}",
-            figures::age(late + SILENCE),
+            units::duration(silence),
             self.advice
         ))
     }
 
-    /// Whether what is shown is how things are.
+    /// Whether the status shown is the current one.
     pub fn is_current(&self, now: Duration, interval: Duration) -> bool {
         matches!(self.link, Link::Live { .. }) && self.trouble(now, interval).is_none()
     }
@@ -135,8 +136,8 @@ impl Pane {
         self.status.as_ref()?.workers.iter().find(|worker| worker.id == selected.worker)
     }
 
-    /// Goes to another row: with the selection if there is one or `step` is a small one, else with the
-    /// view alone. `height` is how many rows are shown.
+    /// Moves the selection if there is one or `step` is a single row, else scrolls the view. `height` is the number
+    /// of rows shown.
     pub fn go(&mut self, step: Step, sort: Sort, height: usize) {
         let order: Vec<Selected> = self
             .rows(sort)

@@ -56,7 +56,7 @@ impl Shell {
         Ok(Shell { state, theme, started, looked_around: started, feeds, calls, console })
     }
 
-    /// Until somebody wants to quit.
+    /// Runs until the user quits.
     ///
     /// # Errors
     ///

@@ -7,10 +7,10 @@ use super::state::State;
 use super::theme::Theme;
 use crate::human::{self, fit, one_line};
 use herder_wire::status::Worker;
+use herder_wire::units;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use std::time::Duration;
 
 /// The lines that tell more of a worker.
 pub const DETAILS: u16 = 4;
@@ -145,21 +145,21 @@ fn first_line(worker: &Worker) -> String {
         Some(evidence) => format!("{} ({evidence})", worker.state),
         None => worker.state.to_string(),
     }];
-    parts.extend(usage.cpu_usec.map(|usec| format!("CPU {}", figures::cpu_time(usec))));
+    parts.extend(usage.cpu_usec.map(|usec| format!("CPU {}", units::span(usec))));
     parts.extend(usage.memory_bytes.map(|size| {
-        let peak = usage.memory_peak_bytes.map(|peak| format!(" (peak {})", figures::bytes(peak)));
-        format!("memory {}{}", figures::bytes(size), peak.unwrap_or_default())
+        let peak = usage.memory_peak_bytes.map(|peak| format!(" (peak {})", units::size(peak)));
+        format!("memory {}{}", units::size(size), peak.unwrap_or_default())
     }));
     parts.extend(usage.tasks.map(|tasks| figures::count(tasks, "task", "tasks")));
     parts.extend(usage.file_descriptors.map(|count| figures::count(count, "fd", "fds")));
-    parts.push(format!("age {}", figures::age(Duration::from_micros(worker.age_usec))));
+    parts.push(format!("age {}", units::age(worker.age_usec)));
     parts.join(", ")
 }
 
 fn second_line(worker: &Worker, now: u64) -> String {
     let mut line = match &worker.last_exit {
         Some(exit) => {
-            let lived = figures::age(Duration::from_micros(exit.lived_usec));
+            let lived = units::span(exit.lived_usec);
             let ready = if exit.was_ready { "had been ready" } else { "never ready" };
             format!("before: {}, lived {lived}, {ready}", long_exit(exit, now))
         }

@@ -94,8 +94,8 @@ impl Console {
         Ok(())
     }
 
-    /// Gives the terminal back, stops until somebody wants this to go on, and takes it over again. Who
-    /// else is in the process group (sudo(8), a script) stops with it, as if the terminal had said so.
+    /// Gives the terminal back, stops until SIGCONT, and takes the terminal over again. The other processes
+    /// of the process group (sudo(8), a script) stop too, as they do when the terminal sends SIGTSTP.
     pub fn suspend(&mut self) -> io::Result<()> {
         give_back();
         let stop = SigSet::from_iter([Signal::SIGTSTP]);
@@ -161,7 +161,7 @@ fn take_over() -> io::Result<()> {
     execute!(io::stdout(), EnterAlternateScreen)
 }
 
-/// There is nobody to tell if that does not work.
+/// An error is ignored: the terminal is the only place where it could be shown.
 fn give_back() {
     let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();

@@ -41,7 +41,7 @@ impl Theme {
         Style::new().add_modifier(Modifier::DIM)
     }
 
-    /// What somebody should look at.
+    /// A figure or state that needs attention.
     pub fn bad(self) -> Style {
         self.text(Color::LightRed).add_modifier(Modifier::BOLD)
     }

@@ -15,7 +15,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
-/// Rows of the table that are there before the selected worker is told more of.
+/// Rows the table needs before there is room for details of the selected worker.
 const ROWS_BEFORE_DETAILS: u16 = 4;
 
 /// The longest news, in lines.
@@ -184,7 +184,7 @@ fn render_footer(
     }
 }
 
-/// As many hints as fit whole.
+/// The hints that fit as a whole.
 fn hinted(hints: &[(&'static str, &'static str)], theme: Theme, width: usize) -> Line<'static> {
     let mut line = Line::default();
     for (key, what) in hints {

@@ -97,7 +97,7 @@ fn three_hundred_workers_scroll() {
     state.update(now(31), Message::Key(Key::Char('P')));
     state.update(now(31), Message::Key(Key::Home));
     let lines = drawn(&state);
-    has(&lines, &["▼CPU%", "95.0"]);
+    has(&lines, &["▼CPU", "95.0%"]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_wide_terminal_shows_every_column() {
         for column in columns::ALL {
             has(&lines, &[column.heading()]);
         }
-        has(&lines, &["was killed for want of memory, 90s ago", "fd", "every 1s"]);
+        has(&lines, &["was killed for want of memory, 1min 30s ago", "fd", "every 1s"]);
     }
 }
 
@@ -121,7 +121,7 @@ fn a_selected_worker_is_told_more_of_and_stands_out() {
         &[
             "── worker 100 in slot 0, generation 3 ───",
             "starting, age 0s",
-            "before: was killed for want of memory, 91s ago, lived 20s, had been ready",
+            "before: was killed for want of memory, 1min 31s ago, lived 20s, had been ready",
             "says: evil \\u{1b}[2J<script>",
         ],
     );
@@ -149,7 +149,7 @@ fn a_reload_has_a_bar() {
 #[test]
 fn what_is_past_is_dimmed_and_says_so() {
     let mut state = state((80, 24), example(3));
-    let why = "web is not running: nobody listens at /run/herder/web/control; start it with: systemctl start \
+    let why = "web is not running: no process listens at /run/herder/web/control; start it with: systemctl start \
                herder@web.socket";
     for (badge, message, text) in [
         (
@@ -160,7 +160,7 @@ fn what_is_past_is_dimmed_and_says_so() {
         (
             " gone ",
             Message::Lost { pane: 0, why: why.to_owned() },
-            "web is not running: nobody listens at",
+            "web is not running: no process listens at",
         ),
     ] {
         state.update(now(39), message);

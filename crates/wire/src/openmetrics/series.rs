@@ -5,6 +5,7 @@
 //! has two; figures that add up are the sum of both. A slot's CPU time therefore begins again when its
 //! worker is replaced, which `rate()` takes for what it is.
 
+use crate::status::counters::help;
 use crate::status::{Counters, Socket, State, Status, Usage, Verdict, Worker, WorkerState};
 use std::collections::BTreeMap;
 
@@ -78,12 +79,23 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// `KIND NAME = COUNTER;` is a counter of the snapshot with its help text, `KIND NAME "HELP" SAMPLES;`
+/// anything else.
 macro_rules! series {
-    ($($kind:ident $name:ident $help:literal $samples:expr;)+) => {
+    ($($kind:ident $name:ident $(= $counter:ident)? $($help:literal $samples:expr)?;)+) => {
         /// All there are, in the order they are written.
         pub const SERIES: [Series; [$(stringify!($name)),+].len()] = [$(Series {
-            name: stringify!($name), kind: Kind::$kind, help: $help, samples: $samples,
+            name: stringify!($name),
+            kind: Kind::$kind,
+            help: first!($(help::$counter)? $($help)?),
+            samples: first!($(|status| one(status.counters.$counter))? $($samples)?),
         }),+];
+    };
+}
+
+macro_rules! first {
+    ($one:expr) => {
+        $one
     };
 }
 
@@ -107,28 +119,21 @@ series! {
     Gauge herder_workers "Workers there are, by state."
         |status| WORKER_STATES.iter().map(|state| of("state", state, count(status, *state))).collect();
 
-    Counter herder_worker_respawns_total "Workers started to take the place of one that had ended by itself."
-        |status| one(status.counters.respawns);
-    Counter herder_worker_crashes_total "Workers that ended by themselves after they had proved themselves."
-        |status| one(status.counters.crashes);
+    Counter herder_worker_respawns_total = respawns;
+    Counter herder_worker_crashes_total = crashes;
     Counter herder_worker_failures_total "Workers that could not be started, were not ready in time, or died young, by reason."
         |status| failures(&status.counters);
-    Counter herder_worker_retired_total "Workers that left of their own accord, normally."
-        |status| one(status.counters.retired);
+    Counter herder_worker_retired_total = retired;
     Counter herder_worker_recycled_total "Workers replaced although they served, by reason."
         |status| recycled(&status.counters);
     Counter herder_worker_hung_total "Workers that ran and did nothing, and were aborted, by what has shown it."
         |status| vec![of("reason", "watchdog", status.counters.hung), of("reason", "stall", status.counters.stalled),
             of("reason", "probe", status.counters.unfit)];
-    Counter herder_worker_oom_kills_total "Processes of workers that the kernel killed for want of memory."
-        |status| one(status.counters.oom_kills);
+    Counter herder_worker_oom_kills_total = oom_kills;
 
-    Counter herder_scale_ups_total "Steps to more workers, because connections waited."
-        |status| one(status.counters.scale_ups);
-    Counter herder_scale_downs_total "Steps to fewer workers, because they would do."
-        |status| one(status.counters.scale_downs);
-    Counter herder_scale_limits_total "Times that more workers were needed than there may be."
-        |status| one(status.counters.scale_limits);
+    Counter herder_scale_ups_total = scale_ups;
+    Counter herder_scale_downs_total = scale_downs;
+    Counter herder_scale_limits_total = scale_limits;
 
     Counter herder_reloads_total "Reloads that are over, by how they went."
         |status| reloads(&status.counters);
@@ -176,12 +181,9 @@ series! {
         |status| some(status.usage.memory_bytes.map(|bytes| bytes as f64));
     Gauge herder_process_file_descriptors "Open file descriptors of herder itself."
         |status| some(status.usage.file_descriptors.map(|number| number as f64));
-    Counter herder_notify_messages_dropped_total "Messages to notify sockets that did not come from the socket's worker."
-        |status| one(status.counters.notify_dropped);
-    Counter herder_notify_messages_lost_total "Messages that systemd did not take in time."
-        |status| one(status.counters.notify_lost);
-    Counter herder_log_entries_lost_total "Log entries that nobody took in time."
-        |status| one(status.counters.log_lost);
+    Counter herder_notify_messages_dropped_total = notify_dropped;
+    Counter herder_notify_messages_lost_total = notify_lost;
+    Counter herder_log_entries_lost_total = log_lost;
 }
 
 const MICRO: f64 = 1e6;
