@@ -57,7 +57,7 @@ impl PidSlot {
 /// The stack of the next child: mapped once, below it a page that faults.
 struct Stack(*mut c_void);
 
-// SAFETY: the mapping belongs to whoever holds the lock around the only `Stack`, on any thread.
+// SAFETY: the mapping belongs to the thread that holds the lock around the only `Stack`.
 unsafe impl Send for Stack {}
 
 impl Stack {
@@ -72,7 +72,7 @@ impl Stack {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the pages were mapped just above and nobody uses them.
+        // SAFETY: the pages were mapped just above and are not in use.
         checked(unsafe { libc::mprotect(base, Stack::GUARD, libc::PROT_NONE) }.into())?;
         Ok(Stack(base))
     }
@@ -85,7 +85,7 @@ impl Stack {
 
 /// The system call that makes the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub enum CloneMethod {
     /// clone3(2): the only one that can make a child in another cgroup.
     Clone3,
     /// clone(2): where a seccomp filter answers clone3 with `ENOSYS`, because it cannot look into a
@@ -103,7 +103,7 @@ const INTO_CGROUP: u64 = 0x2_0000_0000;
 /// own, while this thread waits until it has executed a program or exited. Returns its pid and
 /// pidfd then.
 ///
-/// [`Method::Clone3`] makes it in the cgroup whose directory `cgroup` is; [`Method::Clone`] cannot,
+/// [`CloneMethod::Clone3`] makes it in the cgroup whose directory `cgroup` is; [`CloneMethod::Clone`] cannot,
 /// and ignores it.
 ///
 /// So `child` is like a call that this thread makes: what it writes is seen afterwards. It should
@@ -112,7 +112,7 @@ const INTO_CGROUP: u64 = 0x2_0000_0000;
 /// signal dispositions too (no `CLONE_SIGHAND`). It starts with every signal blocked: no handler of
 /// this process can run in it.
 pub fn vfork(
-    method: Method,
+    method: CloneMethod,
     cgroup: Option<BorrowedFd<'_>>,
     child: &mut dyn FnMut(&InChild),
 ) -> io::Result<(i32, OwnedFd)> {
@@ -127,8 +127,8 @@ pub fn vfork(
     let mut pidfd: c_int = -1;
     let mask = set_signal_mask(u64::MAX);
     let result = match method {
-        Method::Clone3 => clone3(stack, cgroup, data, &mut pidfd),
-        Method::Clone => {
+        CloneMethod::Clone3 => clone3(stack, cgroup, data, &mut pidfd),
+        CloneMethod::Clone => {
             let flags = CHILD_FLAGS | libc::SIGCHLD;
             // SAFETY: the stack is ours alone (the lock) and unused, `data` is what `enter` wants,
             // and both outlive the child's use of them because this thread waits (CLONE_VFORK).
@@ -187,7 +187,7 @@ fn clone3(_: &Stack, _: Option<BorrowedFd<'_>>, _: *mut c_void, _: &mut c_int) -
 /// stack, so it must not return from here, it calls `run`. Returns -errno.
 ///
 /// # Safety
-/// `args` must be valid and name a stack nobody else uses; `run(data)` must not return.
+/// `args` must be valid and name a stack that is not in use; `run(data)` must not return.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 unsafe extern "C" fn clone3_on_stack(
@@ -310,7 +310,7 @@ impl InChild {
 
     /// setpriority(2) of this process.
     pub fn be_nice(&self, nice: c_int) -> io::Result<()> {
-        // SAFETY: takes integers; 0 is whoever calls.
+        // SAFETY: takes integers; 0 is the calling process.
         checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }.into()).map(drop)
     }
 

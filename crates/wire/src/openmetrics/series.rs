@@ -180,7 +180,7 @@ series! {
         |status| one(status.counters.notify_dropped);
     Counter herder_notify_messages_lost_total "Messages that systemd did not take in time."
         |status| one(status.counters.notify_lost);
-    Counter herder_log_entries_lost_total "Log entries that nobody took in time."
+    Counter herder_log_entries_lost_total "Log entries that were not taken in time, and dropped."
         |status| one(status.counters.log_lost);
 }
 
