@@ -8,9 +8,12 @@
 
 use herder_linux::spawn::{Child, Program, spawn};
 use herder_linux::{child, poll};
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 use std::borrow::Cow;
 use std::error::Error;
 use std::ffi::CString;
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -128,7 +131,8 @@ fn run_loop(worker: &Path, samples: usize, into: &mut Samples) -> Outcome<()> {
         cpu: None,
         cgroup: None,
     };
-    let (mut times, output) = std::io::pipe()?;
+    let (times, output) = pipe2(OFlag::O_CLOEXEC)?;
+    let mut times = File::from(times);
     let mut first_instructions = || first_instructions(&mut times);
     let loop_ = poll::Poll::new()?;
     let mut events = Vec::new();
@@ -186,7 +190,8 @@ fn run_whole(directory: &Path, worker: &Path, samples: usize, into: &mut Vec<u64
         cpu: None,
         cgroup: None,
     };
-    let (mut times, output) = std::io::pipe()?;
+    let (times, output) = pipe2(OFlag::O_CLOEXEC)?;
+    let mut times = File::from(times);
     let herder = spawn(&program, &[output.as_fd()])?;
     // If herder ends, reading ends too.
     drop(output);

@@ -13,14 +13,16 @@
 use herder_linux::error::Error;
 use herder_linux::sockets;
 use herder_wire::address::Address;
+use listenfd::ListenFd;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::socket::{SockType, getsockopt, sockopt};
+use nix::unistd::pipe2;
 use sd_notify::NotifyState;
 use std::env;
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -45,7 +47,8 @@ pub fn run() -> Result<(), Error> {
     let (doors, addresses) = take_sockets()?;
     let page = Page::from_environment();
     // Never written to: its end is what tells every thread to stop.
-    let (stop, keep_going) = io::pipe().map_err(|why| Error::system("make a pipe", why))?;
+    let (stop, keep_going) =
+        pipe2(OFlag::O_CLOEXEC).map_err(|why| Error::system("make a pipe", why))?;
 
     let turn = Mutex::new(0);
     thread::scope(|scope| {
@@ -106,23 +109,25 @@ impl AsFd for Door {
     }
 }
 
-/// Takes the stream sockets herder handed over, and says where they listen.
+/// Takes the stream sockets that herder handed over, and says where they listen.
 fn take_sockets() -> Result<(Vec<Door>, String), Error> {
     let mut doors = Vec::new();
     let mut addresses = Vec::new();
-    for socket in sockets::receive(&|key| env::var(key).ok())? {
-        let Some(address) = socket.address else { continue };
-        if getsockopt(&socket.fd, sockopt::SockType) != Ok(SockType::Stream) {
+    let mut handed_over = handed_over();
+    for index in 0..handed_over.len() {
+        // A socket of another kind stays where it is: listenfd takes one only as what it is.
+        let door = if let Ok(Some(listener)) = handed_over.take_tcp_listener(index) {
+            Door::Inet(listener)
+        } else if let Ok(Some(listener)) = handed_over.take_unix_listener(index) {
+            Door::Unix(listener)
+        } else {
             continue;
-        }
+        };
+        let Some(address) = sockets::local_address(door.as_fd().as_raw_fd()) else { continue };
         addresses.push(match &address {
             Address::Inet(address) => format!("http://{address}"),
             Address::Unix(_) | Address::Abstract(_) => address.to_string(),
         });
-        let door = match address {
-            Address::Inet(_) => Door::Inet(TcpListener::from(socket.fd)),
-            Address::Unix(_) | Address::Abstract(_) => Door::Unix(UnixListener::from(socket.fd)),
-        };
         door.set_nonblocking().map_err(|why| Error::system("prepare a socket", why))?;
         doors.push(door);
     }
@@ -136,11 +141,20 @@ fn take_sockets() -> Result<(Vec<Door>, String), Error> {
     Ok((doors, addresses.join(" and ")))
 }
 
+/// The sockets in `LISTEN_FDS`. herder names this process in `LISTEN_PID`; where the variable is missing,
+/// listenfd would take descriptors that were meant for the process above.
+fn handed_over() -> ListenFd {
+    match env::var("LISTEN_PID") {
+        Ok(pid) if !pid.is_empty() => ListenFd::from_env(),
+        _ => ListenFd::empty(),
+    }
+}
+
 /// Waits for a connection; `None` when it is time to stop.
 ///
 /// `turn` lets one thread at a time wait, so that a connection wakes one thread of each worker; it
 /// holds the door to try first, so that a busy one cannot starve the others.
-fn next_client(turn: &Mutex<usize>, doors: &[Door], stop: &PipeReader) -> Option<TcpStream> {
+fn next_client(turn: &Mutex<usize>, doors: &[Door], stop: &OwnedFd) -> Option<TcpStream> {
     let mut first = turn.lock().unwrap_or_else(PoisonError::into_inner);
     let mut waiting: Vec<PollFd<'_>> =
         doors.iter().map(|door| PollFd::new(door.as_fd(), PollFlags::POLLIN)).collect();
@@ -155,9 +169,10 @@ fn next_client(turn: &Mutex<usize>, doors: &[Door], stop: &PipeReader) -> Option
         }
         for index in (0..doors.len()).map(|step| (*first + step) % doors.len()) {
             // An error is a sibling that was faster, or a client that is gone: accept(2).
-            if ready(index)
-                && let Ok(client) = doors[index].accept()
-            {
+            if !ready(index) {
+                continue;
+            }
+            if let Ok(client) = doors[index].accept() {
                 *first = index + 1;
                 return Some(client);
             }

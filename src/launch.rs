@@ -309,9 +309,8 @@ fn bind_probe(
     let url = bind(HTTP, settings.probe.http.iter(), settings, sockets, problems).pop()?;
     let example = url.render(0, 1, 1);
     // What sockets will say may not be known yet.
-    if let Err(why) = Url::parse(&example)
-        && !example.contains('{')
-    {
+    let wrong = Url::parse(&example).err().filter(|_| !example.contains('{'));
+    if let Some(why) = wrong {
         let at = settings.origins.get(HTTP);
         problems.add(at, HTTP, format!("`{HTTP}` is `{}`, which {why}", example.escape_debug()));
     }

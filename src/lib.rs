@@ -24,6 +24,38 @@
 //! | [`check`], [`presets`], [`demo`] | `herder check`, `herder presets`, the demonstration worker |
 //! | [`migrate`] | `herder import`: the files that `import` reads and writes |
 //!
+//! # Words
+//!
+//! Each has one meaning, here and in the manual.
+//!
+//! | word | meaning |
+//! | --- | --- |
+//! | instance | one running herder with one settings file |
+//! | slot | one of N stable places for workers, numbered from 0 |
+//! | worker | one process's life in a slot; its id counts up and is never used again |
+//! | wanted | how many slots are to have a worker now |
+//! | surplus | a slot beyond those wanted that still has a worker |
+//! | generation | one accepted set of settings |
+//! | good settings | those of the last complete generation, which the service falls back to |
+//! | incoming settings | those that a reload under way is to bring |
+//! | ready | there is evidence that the worker serves |
+//! | canary | the first worker of incoming settings |
+//! | trial | the time for which a new worker is watched before it replaces others |
+//! | surge | workers more than wanted while others are replaced |
+//! | drain | to tell a worker to stop, and wait until it has finished its work |
+//! | retire | a worker leaves of its own accord, after STOPPING=1 |
+//! | sweep | to stop what a dead worker has left behind |
+//! | respawn | to start a worker in the place of one that has ended without having been told to |
+//! | back-off | the wait before the next try after failures in a row |
+//! | proved | ready for `min-lifetime`: earlier failures of the slot no longer count |
+//! | worn | beyond `max-age` or `max-memory`: to be replaced |
+//! | recycle | to replace serving workers without new settings |
+//! | hung | a worker runs and does nothing: its watchdog, its sockets or its probe show it |
+//! | trouble | the time since a proved worker was last ready |
+//! | escalate | to exit non-zero, so that systemd decides: `Restart=`, `StartLimit*`, `OnFailure=` |
+//! | queue | the connections that wait in one socket |
+//! | order | what the core tells the shell to do; its outcome comes back as an event |
+//!
 //! Arrows point one way: nothing imports [`daemon`], and `core` and `wire` import nothing of the workspace. Cargo and
 //! `tests/architecture.rs` hold the source to that.
 

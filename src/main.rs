@@ -7,7 +7,7 @@ use herder::cli::{ImportFrom, Recycle, Reload, Scale, StopWorker};
 use herder::daemon::{self, Options};
 use herder::log::Format;
 use herder::{check, complete, demo, migrate, presets};
-use herder_ctl as ctl;
+use herder_ctl::{self as ctl, diagnostics};
 use herder_import::Kind;
 use herder_linux::error::Error;
 use std::io::{self, Write};
@@ -34,10 +34,13 @@ fn main() -> ExitCode {
             return ExitCode::from(cli::exit_status(&answer));
         }
     };
+    if !matches!(cli.command, Command::Run(_) | Command::DemoWorker) {
+        diagnostics::start();
+    }
     match act(cli.command) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            let _ = writeln!(io::stderr(), "herder: {error}");
+            diagnostics::error(&error);
             ExitCode::from(error.exit_status())
         }
     }

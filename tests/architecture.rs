@@ -238,7 +238,7 @@ fn imports_in_core() -> BTreeMap<String, BTreeSet<String>> {
 /// Files that import each other in a circle cannot be read one by one.
 #[test]
 fn circles_of_imports_in_the_core_are_small() {
-    const LARGEST: usize = 11;
+    const LARGEST: usize = 3;
     let imports = imports_in_core();
     let reach = |from: &str| {
         let (mut seen, mut open) = (BTreeSet::new(), vec![from.to_owned()]);
@@ -267,7 +267,7 @@ fn circles_of_imports_in_the_core_are_small() {
 fn comments_name_the_subject() {
     const WORDS: [&str; 5] = ["whoever", "whom", "nobody", "somebody", "anybody"];
     /// Comments that still have to be rewritten. This number may only become smaller.
-    const LEFT: usize = 197;
+    const LEFT: usize = 116;
     let mut sources = sources("crates");
     sources.extend(self::sources("src"));
     let mut found = Vec::new();

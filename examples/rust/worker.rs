@@ -9,10 +9,10 @@ use nix::sys::signal::{SigSet, Signal};
 use sd_notify::NotifyState;
 use std::env;
 use std::error::Error;
-use std::io::{self, BufRead, BufReader, PipeReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     // The scope ends when every thread in it has: the requests in flight are finished.
-    let (stop, keep_going) = io::pipe()?;
+    let (stop, keep_going) = UnixStream::pair()?;
     let (listeners, about) = (&listeners, &about);
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -91,7 +91,7 @@ impl Listener for UnixListener {
 }
 
 /// Waits for a connection; `None` once the other end of `stop` is closed.
-fn next_client(listeners: &[Box<dyn Listener>], stop: &PipeReader) -> Option<TcpStream> {
+fn next_client(listeners: &[Box<dyn Listener>], stop: &UnixStream) -> Option<TcpStream> {
     let mut waiting: Vec<PollFd<'_>> =
         listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)).collect();
     waiting.push(PollFd::new(stop.as_fd(), PollFlags::POLLIN));
@@ -103,9 +103,10 @@ fn next_client(listeners: &[Box<dyn Listener>], stop: &PipeReader) -> Option<Tcp
             return None;
         }
         for (listener, state) in listeners.iter().zip(&waiting) {
-            if state.any() == Some(true)
-                && let Ok(client) = listener.next()
-            {
+            if state.any() != Some(true) {
+                continue;
+            }
+            if let Ok(client) = listener.next() {
                 return Some(client);
             }
         }

@@ -5,9 +5,7 @@
 
 use super::Daemon;
 use crate::log::{self, LogLevel};
-use herder_core::{
-    Event, Generation, Request, RequestId, RequestOutcome, SlotId, Verdict, WorkerId,
-};
+use herder_core::{Event, Generation, Request, RequestId, RequestOutcome, SlotId, WorkerId};
 use herder_linux::control::{Call, ClientId, Peer};
 use herder_linux::poll;
 use herder_wire::control::{self, Failure, Method, Received, Reply};
@@ -27,12 +25,13 @@ pub struct Caller {
     told: Arc<[u8]>,
     /// How many workers are to be replaced, as far as that was known last.
     of: u32,
+    /// What a reload is to bring.
+    reload: Option<Generation>,
 }
 
 /// The calls that are not answered yet.
 #[derive(Debug, Default)]
 pub struct Calls {
-    pub reloads: BTreeMap<Generation, Caller>,
     requests: BTreeMap<RequestId, Caller>,
     newest: u64,
 }
@@ -40,7 +39,7 @@ pub struct Calls {
 impl Calls {
     /// Whether a caller wants to be told of progress.
     pub fn want_news(&self) -> bool {
-        self.reloads.values().chain(self.requests.values()).any(|caller| caller.more)
+        self.requests.values().any(|caller| caller.more)
     }
 }
 
@@ -78,6 +77,7 @@ impl Daemon {
                     more,
                     told: Arc::default(),
                     of: 0,
+                    reload: None,
                 });
                 self.change(method, caller);
             }
@@ -162,9 +162,17 @@ impl Daemon {
             | Method::Events
             | Method::GetLogLevel => return,
         };
+        self.request(what, caller);
+    }
+
+    /// Passes a request on to the core; the caller, if there is one, waits for its outcome.
+    pub(super) fn request(&mut self, what: Request, caller: Option<Caller>) {
         self.calls.newest += 1;
         let request = RequestId(self.calls.newest);
-        if let Some(caller) = caller {
+        if let Some(mut caller) = caller {
+            if let Request::Reload { generation, .. } = what {
+                caller.reload = Some(generation);
+            }
             self.calls.requests.insert(request, caller);
         }
         self.events.push_back(Event::Asked { request, what });
@@ -196,52 +204,38 @@ impl Daemon {
         self.streams.happened(&entry);
     }
 
-    /// Tells the caller that asked for a reload how it went.
-    pub(super) fn answer_reload(&mut self, generation: Generation, verdict: &Verdict) {
-        let Some(caller) = self.calls.reloads.remove(&generation) else { return };
-        let failed = |reason: String, pid| Failure::ReloadFailed {
-            generation: Some(generation.0),
-            reason,
-            pid,
-        };
-        match verdict {
-            Verdict::Done => {
-                let (wanted, replaced) = self.herd.strength();
-                let (generation, message) = (generation.0, self.herd.status_line());
-                let message = message.as_str();
-                self.answer(&caller, Reply::Reloaded { generation, message, replaced, wanted });
-            }
-            Verdict::Failed { reason, worker } => {
-                let pid = worker.and_then(|worker| self.children.pid(worker));
-                self.fail(&caller, &failed(reason.clone(), pid));
-            }
-            Verdict::Superseded { by } => {
-                let reason = format!("superseded: a reload to {by} took over");
-                self.fail(&caller, &failed(reason, None));
-            }
-            Verdict::Stopped => self.fail(&caller, &Failure::Stopped),
-        }
-    }
-
-    /// Tells the caller that asked for something else what came of it.
+    /// Tells the caller that has asked how its request went.
     pub(super) fn answer_request(&mut self, request: RequestId, outcome: RequestOutcome) {
         let Some(caller) = self.calls.requests.remove(&request) else { return };
+        let failed = |reason: String, pid| match caller.reload {
+            Some(generation) => {
+                Failure::ReloadFailed { generation: Some(generation.0), reason, pid }
+            }
+            None => Failure::Failed { reason, pid },
+        };
         let failure = match outcome {
             RequestOutcome::Done(message) => {
-                let message = message.as_str();
                 let (wanted, ready) = self.herd.strength();
-                let reply = match caller.method {
-                    Method::Scale { .. } => Reply::Scaled { message, ready, wanted },
-                    Method::Recycle { .. } => {
+                let status = self.herd.status_line();
+                let message = if caller.reload.is_some() { &status } else { &message };
+                let reply = match (&caller.method, caller.reload) {
+                    (_, Some(Generation(generation))) => {
+                        Reply::Reloaded { generation, message, replaced: ready, wanted }
+                    }
+                    (Method::Scale { .. }, None) => Reply::Scaled { message, ready, wanted },
+                    (Method::Recycle { .. }, None) => {
                         Reply::Recycled { message, replaced: caller.of, wanted: caller.of }
                     }
-                    _ => Reply::Done { message },
+                    (_, None) => Reply::Done { message },
                 };
                 return self.answer(&caller, reply);
             }
             RequestOutcome::Failed { reason, worker } => {
                 let pid = worker.and_then(|worker| self.children.pid(worker));
-                Failure::Failed { reason, pid }
+                failed(reason, pid)
+            }
+            RequestOutcome::Superseded { by } => {
+                failed(format!("superseded: a reload to {by} took over"), None)
             }
             RequestOutcome::NotFound(reason) => Failure::NotFound { reason },
             RequestOutcome::Stopped => Failure::Stopped,
@@ -264,24 +258,24 @@ impl Daemon {
         let message = self.herd.status_line();
         let message = message.as_str();
         let (wanted, ready) = self.herd.strength();
-        let reloads = self.calls.reloads.iter_mut().filter_map(|(&generation, caller)| {
-            let progress = self.herd.progress()?;
-            let (replaced, wanted) = (progress.replaced, progress.wanted);
-            let generation = (progress.generation == generation).then_some(generation.0)?;
-            Some((caller, Reply::Reloaded { generation, message, replaced, wanted }))
-        });
         let requests = self.calls.requests.iter_mut().filter_map(|(&request, caller)| {
-            let reply = match caller.method {
-                Method::Scale { .. } => Reply::Scaled { message, ready, wanted },
-                Method::Recycle { .. } => {
+            let reply = match (&caller.method, caller.reload) {
+                (_, Some(generation)) => {
+                    let progress = self.herd.progress()?;
+                    let (replaced, wanted) = (progress.replaced, progress.wanted);
+                    let generation = (progress.generation == generation).then_some(generation.0)?;
+                    Reply::Reloaded { generation, message, replaced, wanted }
+                }
+                (Method::Scale { .. }, None) => Reply::Scaled { message, ready, wanted },
+                (Method::Recycle { .. }, None) => {
                     let (replaced, wanted) = self.herd.request_progress(request)?;
                     Reply::Recycled { message, replaced, wanted }
                 }
-                _ => return None,
+                (_, None) => return None,
             };
             Some((caller, reply))
         });
-        for (caller, reply) in reloads.chain(requests).filter(|(caller, _)| caller.more) {
+        for (caller, reply) in requests.filter(|(caller, _)| caller.more) {
             let reply = reply.one_of_several();
             if *reply != *caller.told {
                 caller.told = reply.into();

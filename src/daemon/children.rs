@@ -29,10 +29,12 @@ use herder_linux::notify::Inbox;
 use herder_linux::poll::{Interest, Poll};
 use herder_linux::sockets::Socket;
 use herder_linux::spawn::{self, Program, SpawnError, Stage};
+use herder_linux::usage::Subject;
 use memory::{Kills, Memory};
 use output::Output;
+use remains::Search;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
@@ -76,6 +78,8 @@ pub struct Job<'a> {
 
 #[derive(Debug)]
 struct Child {
+    slot: SlotId,
+    generation: Generation,
     process: spawn::Child,
     inbox: Inbox,
     group: Option<Group>,
@@ -131,6 +135,13 @@ pub struct Children {
     /// herder's own limit.
     most_open_files: Option<u64>,
     children: BTreeMap<WorkerId, Child>,
+    /// The same by their pids.
+    pids: HashMap<i32, WorkerId>,
+    /// How many of each generation have not ended.
+    running: BTreeMap<Generation, u32>,
+    /// Workers that are not listened to before this time, in microseconds.
+    muted: BTreeSet<(u64, WorkerId)>,
+    search: Search,
     /// Processes of herder's own that are not workers: the `check` command, probes.
     pub helpers: BTreeSet<i32>,
     past: VecDeque<(WorkerId, i32)>,
@@ -156,6 +167,10 @@ impl Children {
             inheritance,
             most_open_files: OpenFiles::now().ok().map(|limit| limit.soft),
             children: BTreeMap::new(),
+            pids: HashMap::new(),
+            running: BTreeMap::new(),
+            muted: BTreeSet::new(),
+            search: Search::default(),
             helpers: BTreeSet::new(),
             past: VecDeque::new(),
             dropped: 0,
@@ -229,14 +244,15 @@ impl Children {
         };
         let fds: Vec<_> = own.iter().map(|&index| sockets[index].fd.as_fd()).collect();
         let mut started = spawn::spawn(&program, &fds);
-        if let (Err(why), Some(_)) = (&started, program.cgroup)
-            && matches!(why.stage, Stage::CreateProcess | Stage::JoinCgroup)
-            && limits.group.is_empty()
-        {
+        let may_be_outside = program.cgroup.is_some() && limits.group.is_empty();
+        let refused = started.as_ref().err().filter(|why| {
+            may_be_outside && matches!(why.stage, Stage::CreateProcess | Stage::JoinCgroup)
+        });
+        if let Some(&why) = refused {
             program.cgroup = None;
             let again = spawn::spawn(&program, &fds);
             if again.is_ok() {
-                self.groups.refused(worker, *why);
+                self.groups.refused(worker, why);
             }
             started = again;
         }
@@ -261,6 +277,8 @@ impl Children {
             return Err(system("watch its process")(error));
         }
         let child = Child {
+            slot,
+            generation,
             process,
             inbox,
             group,
@@ -275,8 +293,44 @@ impl Children {
             muted_until: None,
             state: Life::Running,
         };
+        self.pids.insert(child.process.pid, worker);
+        *self.running.entry(generation).or_insert(0) += 1;
         self.children.insert(worker, child);
         Ok(())
+    }
+
+    /// Nothing more is expected of a worker.
+    fn forget(&mut self, worker: WorkerId) -> Option<Child> {
+        let child = self.children.remove(&worker)?;
+        self.pids.remove(&child.process.pid);
+        if child.state == Life::Running {
+            self.stopped_running(child.generation);
+        }
+        self.search.forget(worker);
+        if let Some(until) = child.muted_until {
+            self.muted.remove(&(until, worker));
+        }
+        Some(child)
+    }
+
+    fn stopped_running(&mut self, generation: Generation) {
+        if let Some(count) = self.running.get_mut(&generation) {
+            *count -= 1;
+            if *count == 0 {
+                self.running.remove(&generation);
+            }
+        }
+    }
+
+    /// The generations of the workers that have not ended.
+    pub fn generations(&self) -> impl Iterator<Item = Generation> {
+        self.running.keys().copied()
+    }
+
+    /// The slot a worker is in, and the generation of the settings it was started with.
+    pub fn place(&self, worker: WorkerId) -> Option<(SlotId, Generation)> {
+        let child = self.children.get(&worker)?;
+        Some((child.slot, child.generation))
     }
 
     /// Whether one more worker leaves enough descriptors for everything else.
@@ -313,7 +367,7 @@ impl Children {
     }
 
     fn is_known(&self, pid: i32) -> bool {
-        self.helpers.contains(&pid) || self.children.values().any(|child| child.process.pid == pid)
+        self.pids.contains_key(&pid) || self.helpers.contains(&pid)
     }
 
     /// A worker's process has ended, and how; and what else has become known with that.
@@ -330,6 +384,8 @@ impl Children {
             Err(_) => None,
         };
         child.state = Life::Ended;
+        let generation = child.generation;
+        self.stopped_running(generation);
         let Some(raw) = raw else { return vec![Event::Exited { worker, exit: UNKNOWN }] };
         let mut events = self.count_kills_at_end(worker, raw, now);
         let starved = self.children.get(&worker).is_some_and(|c| c.ran_out_of_memory(raw, now));
@@ -361,6 +417,14 @@ impl Children {
         Some(self.children.get(&worker)?.process.pid)
     }
 
+    /// What is to be measured: every worker that is not reaped.
+    pub fn subjects(&self) -> impl Iterator<Item = (WorkerId, Subject)> + Clone {
+        self.children.iter().map(|(&worker, child)| {
+            let cgroup = child.group.as_ref().map(|group| group.path().to_owned());
+            (worker, Subject { pid: child.process.pid, cgroup })
+        })
+    }
+
     /// What is the same for every worker, and for whatever else herder starts.
     pub fn inheritance(&self) -> Inheritance {
         self.inheritance
@@ -384,17 +448,16 @@ impl Children {
     /// How many of the worker's processes the kernel has killed for want of memory; none where that
     /// is not known.
     pub fn oom_kills(&self, worker: WorkerId) -> Option<u64> {
-        self.group(worker)?.oom_kills()
+        let child = self.children.get(&worker)?;
+        let group = child.group.as_ref()?;
+        // Where the kernel says that there are more, they have been counted.
+        if self.memory.is_some() { Some(child.kills.told()) } else { group.oom_kills() }
     }
 
     /// The worker this process belongs to, if it belongs to one.
     pub fn owner(&self, pid: i32) -> Option<WorkerId> {
         let by_group = self.groups.worker_of(pid).filter(|id| self.children.contains_key(id));
-        by_group.or_else(|| {
-            let leader = child::session_of(pid)?;
-            let mut children = self.children.iter();
-            children.find(|(_, child)| child.process.pid == leader).map(|(&worker, _)| worker)
-        })
+        by_group.or_else(|| self.pids.get(&child::session_of(pid)?).copied())
     }
 
     /// The CPU time the worker had used when it was last weighed, in microseconds.

@@ -87,7 +87,7 @@ fn may_change(peer: &Peer, group: Option<&ControlGroup>) -> Result<(), String> {
     }
     // Not by session, which setsid(2) leaves. herder is a subreaper: every process that
     // a worker starts descends from herder for as long as it lives, and no other process does.
-    let herder = std::process::id().cast_signed();
+    let herder = nix::unistd::getpid().as_raw();
     match child::descends_from(peer.pid, herder) {
         Some(true) => Err(A_WORKER.to_owned()),
         Some(false) if peer.session.is_some() => Ok(()),

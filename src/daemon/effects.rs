@@ -10,7 +10,7 @@ use super::looks::REST;
 use super::source::Spec;
 use crate::log::{self, Effect, Origin};
 use herder_config::Problems;
-use herder_core::{Report, WorkerId, WorkerState};
+use herder_core::{Report, WorkerId};
 use herder_linux::nature::{self, Nature};
 use herder_linux::poll;
 use herder_linux::sockets::Socket;
@@ -95,8 +95,8 @@ impl Daemon {
 
     /// Whether some worker needs this socket to block.
     fn has_to_block(&self, index: usize) -> bool {
-        let running = self.herd.view().filter(|worker| worker.state != WorkerState::Swept);
-        let specs = running.filter_map(|worker| self.generations.get(worker.generation));
+        let running = self.children.generations();
+        let specs = running.filter_map(|generation| self.generations.get(generation));
         let needs =
             |spec: &Rc<Spec>| spec.settings.blocking && spec.launch.sockets.contains(&index);
         specs.chain(self.spec_in_service()).any(needs)

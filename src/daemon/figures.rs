@@ -1,13 +1,14 @@
 //! What workers and herder cost, as of the last look, and what that is per time.
 //!
 //! A look is repeated for a moment: however many people look, they cost herder one look in that time.
-//! Between looks nothing is read.
+//! Between looks nothing is read. A look at thousands of workers is taken in parts, between which herder does
+//! everything else; until it is complete, what is not known yet is what it was at the look before.
 
 use herder_core::{Span, WorkerId};
 use herder_linux::poll;
-use herder_linux::usage::{self, Subject};
+use herder_linux::usage::{self, Subject, Survey};
 use herder_wire::status::Usage;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The shortest time a rate is taken over, and the shortest a look is good for.
 const MOMENT: Span = Span::millis(100);
@@ -23,10 +24,15 @@ const REST: u64 = 20;
 /// true a minute ago would be told as if it were now.
 const STALE: Span = Span::secs(2);
 
+/// How long a part of a look may take, in microseconds. After it there is a rest of as long.
+const PART: u64 = 30_000;
+
 /// The figures of an instance.
 #[derive(Debug, Default)]
 pub struct Figures {
     workers: BTreeMap<WorkerId, Seen>,
+    /// The look that is not complete.
+    look: Option<Look>,
     herder: Seen,
     /// In microseconds.
     good_until: u64,
@@ -34,27 +40,48 @@ pub struct Figures {
 
 impl Figures {
     /// Looks at these workers, and at herder, unless somebody has just done so. A worker not seen
-    /// before is always looked at.
-    pub fn look(&mut self, workers: &[(WorkerId, Subject)]) {
+    /// before is always looked at, unless a look at thousands is under way.
+    pub fn look(&mut self, workers: impl Iterator<Item = (WorkerId, Subject)> + Clone) {
+        if self.look.is_none() {
+            let is_known = |(worker, _): (WorkerId, _)| self.workers.contains_key(&worker);
+            if poll::now() < self.good_until && workers.clone().all(is_known) {
+                return;
+            }
+            let (workers, subjects) = workers.unzip();
+            let survey = Survey::new(subjects);
+            self.look = Some(Look { workers, survey, took: 0, not_before: 0 });
+        }
+        self.look_on();
+    }
+
+    /// When the next part of a look is due.
+    pub fn deadline(&self) -> Option<u64> {
+        self.look.as_ref().map(|look| look.not_before)
+    }
+
+    /// Takes the next part of the look that is under way, if it is due.
+    pub fn look_on(&mut self) {
         let begin = poll::now();
-        let all_known = workers.iter().all(|(worker, _)| self.workers.contains_key(worker));
-        if begin < self.good_until && all_known {
+        let Some(look) = self.look.as_mut().filter(|look| look.not_before <= begin) else { return };
+        let over = begin + PART;
+        for (index, usage) in look.survey.advance(|| poll::now() >= over) {
+            self.workers.entry(look.workers[index]).or_default().update(begin, usage);
+        }
+        let end = poll::now();
+        look.took += end - begin;
+        look.not_before = end + (end - begin);
+        if !look.survey.is_complete() {
             return;
         }
-        let subjects: Vec<Subject> = workers.iter().map(|(_, subject)| subject.clone()).collect();
-        let usages = usage::of_workers(&subjects);
-        let mut before = std::mem::take(&mut self.workers);
-        for ((worker, _), usage) in workers.iter().zip(usages) {
-            let mut seen = before.remove(worker).unwrap_or_default();
-            seen.update(begin, usage);
-            self.workers.insert(*worker, seen);
-        }
+        let workers: BTreeSet<WorkerId> = look.workers.iter().copied().collect();
+        let took = look.took;
+        self.look = None;
+        self.workers.retain(|worker, _| workers.contains(worker));
         self.herder.update(begin, usage::of_herder());
-        let end = poll::now();
         // How busy they are now only the next look can tell, after the first and after a long pause.
         let over = self.herder.usage.cpu_share_over_usec;
         let soon = over.is_none_or(|over| over > LONG.0);
-        self.good_until = end + if soon { MOMENT.0 } else { good_for(end - begin) };
+        self.good_until = poll::now() + if soon { MOMENT.0 } else { good_for(took) };
     }
 
     /// What a worker cost at the last look.
@@ -66,6 +93,17 @@ impl Figures {
     pub fn herder(&self) -> Usage {
         self.herder.usage
     }
+}
+
+/// A look under way.
+#[derive(Debug)]
+struct Look {
+    /// In the order of the survey.
+    workers: Vec<WorkerId>,
+    survey: Survey,
+    /// So far, in microseconds.
+    took: u64,
+    not_before: u64,
 }
 
 /// For how long a look is good that took so long, in microseconds.
@@ -179,13 +217,13 @@ mod tests {
     fn everybody_who_looks_at_once_sees_one_look() {
         let mut figures = Figures::default();
         let me = Subject { pid: nix::unistd::getsid(None).unwrap().as_raw(), cgroup: None };
-        figures.look(&[(WorkerId(1), me.clone())]);
+        figures.look([(WorkerId(1), me.clone())].into_iter());
         let good_until = figures.good_until;
         assert!(figures.worker(WorkerId(1)).cpu_usec.is_some());
-        figures.look(&[(WorkerId(1), me.clone())]);
+        figures.look([(WorkerId(1), me.clone())].into_iter());
         assert_eq!(figures.good_until, good_until);
         // A worker that is new is not kept waiting, and one that is gone is forgotten.
-        figures.look(&[(WorkerId(2), me)]);
+        figures.look([(WorkerId(2), me)].into_iter());
         assert!(figures.worker(WorkerId(2)).cpu_usec.is_some());
         assert_eq!(figures.worker(WorkerId(1)), Usage::default());
     }

@@ -8,7 +8,7 @@ use super::calls::Caller;
 use super::limits;
 use super::source::Spec;
 use crate::log::LogLevel;
-use herder_core::{Event, Generation};
+use herder_core::{Event, Generation, Request};
 use herder_linux::cgroup::{Group, limit_all};
 use herder_wire::control::Failure;
 use herder_wire::status::Changed;
@@ -74,10 +74,7 @@ impl Daemon {
                 self.steer_also(&spec);
                 let policy = spec.settings.policy.clone();
                 let generation = self.generations.accept(spec);
-                self.events.push_back(Event::Reload { generation, policy });
-                if let Some(caller) = caller {
-                    self.calls.reloads.insert(generation, caller);
-                }
+                self.request(Request::Reload { generation, policy }, caller);
             }
             Err(failure) => {
                 if let Failure::ReloadRefused { reason } = &failure {
@@ -111,9 +108,8 @@ impl Daemon {
         for (generation, spec) in adjusted {
             let spec = Rc::new(spec);
             let policy = spec.settings.policy.clone();
-            if let Some(before) = self.generations.specs.insert(generation, Rc::clone(&spec))
-                && generation == in_service
-            {
+            let before = self.generations.specs.insert(generation, Rc::clone(&spec));
+            if let Some(before) = before.filter(|_| generation == in_service) {
                 changed = spec.differs_from(&before);
             }
             self.events.push_back(Event::Adjusted { generation, policy });
@@ -148,11 +144,13 @@ impl Daemon {
         let gone = gone.filter(|gone| generation < in_service && !gone.is_empty());
         if let Some(gone) = gone {
             let keys: Vec<String> = gone.into_iter().map(|changed| changed.key).collect();
-            let text = format_args!(
-                "what was set while {generation} was in force is over with it: {}",
-                keys.join(", ")
+            let keys = keys.join(", ");
+            self.log.say(
+                LogLevel::Notice,
+                format_args!(
+                    "what was set while {generation} was in force is over with it: {keys}"
+                ),
             );
-            self.log.say(LogLevel::Notice, text);
         }
     }
 

@@ -24,6 +24,9 @@ use std::io;
 /// So many times as long as a sample has taken there is no other.
 const REST: u64 = 20;
 
+/// How long a part of a sample may take, in microseconds. After it there is a rest of as long.
+const PART: u64 = 20_000;
+
 /// A watch that could not be set is tried again after this time: without one nobody ever comes.
 const AGAIN: Span = Span::secs(1);
 
@@ -45,6 +48,30 @@ pub struct Loads {
     /// When it is tried again to set one, in microseconds.
     watch_again: Option<u64>,
     workers: BTreeMap<WorkerId, Rated>,
+    /// The sample that is being taken.
+    sample: Option<Sample>,
+}
+
+/// A sample that is being taken. With thousands of workers it takes longer than herder may be away from
+/// everything else, so that it is taken in parts, one in a turn.
+#[derive(Debug)]
+struct Sample {
+    load: Load,
+    /// Workers still to be looked at.
+    left: std::vec::IntoIter<(WorkerId, Subject)>,
+    /// What is wanted of each: its CPU time, which tells of a stall, and what share of its time it is busy.
+    cpu: bool,
+    share: bool,
+    /// Of the sockets that workers are given.
+    inodes: Vec<u64>,
+    /// What was known before of those still to be looked at.
+    before: BTreeMap<WorkerId, Rated>,
+    /// CPU time over a longer time is not rated, in microseconds.
+    longest: u64,
+    /// So far, in microseconds.
+    took: u64,
+    /// When the next part is due, in microseconds.
+    not_before: u64,
 }
 
 /// CPU time of a worker, and what that was per time.
@@ -88,11 +115,12 @@ impl Loads {
 
     /// When the sample that was ordered is due, or the watch that could not be set.
     pub fn deadline(&self) -> Option<u64> {
-        self.sample_at().into_iter().chain(self.watch_again).min()
+        let part = self.sample.as_ref().map(|sample| sample.not_before);
+        [self.sample_at(), part, self.watch_again].into_iter().flatten().min()
     }
 
     fn sample_at(&self) -> Option<u64> {
-        self.ordered.then_some(self.not_before)
+        (self.ordered && self.sample.is_none()).then_some(self.not_before)
     }
 
     /// Nobody is told any more.
@@ -120,62 +148,88 @@ impl Daemon {
         if self.loads.watch_again.is_some_and(|due| due <= begin) {
             self.watch_sockets();
         }
-        if self.loads.sample_at().is_none_or(|due| due > begin) {
-            return;
+        if self.loads.sample_at().is_some_and(|due| due <= begin) {
+            self.begin_sample();
         }
+        self.continue_sample(begin);
+    }
+
+    /// Reads what is to be known of all workers together.
+    fn begin_sample(&mut self) {
         self.loads.ordered = false;
         let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
         let queues = self.sample_queues();
         // Who uses how much tells of a stall, and matters only while something waits.
         let policy = self.spec_in_service().map(|spec| &spec.settings.policy);
         let is_asked = policy.is_some_and(|policy| policy.stall_timeout.is_some());
-        let cpu = match is_asked && queues.iter().any(|queue| queue.waiting > 0) {
-            true => self.ready().filter_map(|(id, it)| Some((id, usage::cpu(&it)?))).collect(),
-            false => Vec::new(),
-        };
-        let mut load = Load { queues, cpu, ..Load::default() };
-        if self.scales() {
+        let cpu = is_asked && queues.iter().any(|queue| queue.waiting > 0);
+        let share = self.scales();
+        let mut load = Load { queues, ..Load::default() };
+        let mut inodes = Vec::new();
+        if share {
             let waiting =
                 load::waiting(&self.given().map(|(_, socket)| socket).collect::<Vec<_>>());
             load.waiting = number(waiting.count);
             load.limit = waiting.limit.map(number);
-            load.workers = self.shares(begin);
             let tree = self.children.tree().map(|tree| tree.path().to_owned());
             load.memory_pressure = load::memory_is_short(tree.as_deref());
-            load.cpu_starved = self.loads.is_starved();
+            inodes =
+                self.given().filter_map(|(_, socket)| Some(fstat(socket).ok()?.st_ino)).collect();
         }
-        let end = poll::now();
-        self.loads.rest = REST * (end - begin);
-        self.loads.not_before = end + self.loads.rest;
-        self.events.push_back(Event::Sampled(load));
-    }
-
-    /// What share of its time each ready worker is busy, in permille.
-    fn shares(&mut self, now: u64) -> Vec<(WorkerId, u32)> {
-        let inodes = self.given().filter_map(|(_, socket)| Some(fstat(socket).ok()?.st_ino));
-        let inodes: Vec<u64> = inodes.collect();
-        let ready: Vec<(WorkerId, Subject)> = self.ready().collect();
+        let ready = if cpu || share { self.ready().collect() } else { Vec::new() };
         // A machine that is slow, because its CPUs are short, samples seldom.
         let longest = LONGEST.0.max(2 * self.loads.rest);
-        let mut before = std::mem::take(&mut self.loads.workers);
-        let mut shares = Vec::with_capacity(ready.len());
-        for (worker, subject) in ready {
-            let Some(cpu) = load::cpu(&subject) else { continue };
-            let rated = before.remove(&worker).unwrap_or_default().update(now, cpu, longest);
-            self.loads.workers.insert(worker, rated);
-            let busy = match occupation(subject.pid, &inodes) {
-                Occupation::Idle => Some(0),
-                Occupation::Busy => Some(1000),
-                // What it has waited for a CPU, too: it would have been busy.
-                Occupation::Running => {
-                    let wants = u32::try_from(rated.ran + rated.delayed).unwrap_or(u32::MAX);
-                    rated.used.and(Some(wants.min(1000)))
-                }
-                Occupation::Unsure => rated.used.map(|used| used.min(1000)),
-            };
-            shares.extend(busy.map(|busy| (worker, busy)));
+        let before = if share { std::mem::take(&mut self.loads.workers) } else { BTreeMap::new() };
+        let left = ready.into_iter();
+        let sample =
+            Sample { load, left, cpu, share, inodes, before, longest, took: 0, not_before: 0 };
+        self.loads.sample = Some(sample);
+    }
+
+    /// Takes the next part of the sample that is being taken, if it is due.
+    fn continue_sample(&mut self, begin: u64) {
+        let due = |sample: &mut Sample| sample.not_before <= begin;
+        let Some(mut sample) = self.loads.sample.take_if(due) else { return };
+        while poll::now() < begin + PART
+            && let Some((worker, subject)) = sample.left.next()
+        {
+            if sample.cpu {
+                sample.load.cpu.extend(usage::cpu(&subject).map(|cpu| (worker, cpu)));
+            }
+            if sample.share {
+                let share = self.share(worker, &subject, &mut sample);
+                sample.load.workers.extend(share.map(|busy| (worker, busy)));
+            }
         }
-        shares
+        let end = poll::now();
+        if !sample.left.as_slice().is_empty() {
+            sample.took += end - begin;
+            sample.not_before = end + (end - begin);
+            self.loads.sample = Some(sample);
+            return;
+        }
+        sample.load.cpu_starved = sample.share && self.loads.is_starved();
+        self.loads.rest = REST * (sample.took + end - begin);
+        self.loads.not_before = end + self.loads.rest;
+        self.events.push_back(Event::Sampled(sample.load));
+    }
+
+    /// What share of its time a ready worker is busy, in permille.
+    fn share(&mut self, worker: WorkerId, subject: &Subject, sample: &mut Sample) -> Option<u32> {
+        let cpu = load::cpu(subject)?;
+        let before = sample.before.remove(&worker).unwrap_or_default();
+        let rated = before.update(poll::now(), cpu, sample.longest);
+        self.loads.workers.insert(worker, rated);
+        match occupation(subject.pid, &sample.inodes) {
+            Occupation::Idle => Some(0),
+            Occupation::Busy => Some(1000),
+            // What it has waited for a CPU, too: it would have been busy.
+            Occupation::Running => {
+                let wants = u32::try_from(rated.ran + rated.delayed).unwrap_or(u32::MAX);
+                rated.used.and(Some(wants.min(1000)))
+            }
+            Occupation::Unsure => rated.used.map(|used| used.min(1000)),
+        }
     }
 
     fn sample_queues(&self) -> Vec<Queue> {
@@ -252,11 +306,13 @@ impl Daemon {
             }
             Err(why) => {
                 self.loads.watch_again = Some(poll::now() + AGAIN.0);
-                let text = format_args!(
-                    "cannot see when connections wait, trying again every {AGAIN}: {why}"
-                );
                 if is_first_try {
-                    self.log.say(LogLevel::Warning, text);
+                    self.log.say(
+                        LogLevel::Warning,
+                        format_args!(
+                            "cannot see when connections wait, trying again every {AGAIN}: {why}"
+                        ),
+                    );
                 }
             }
         }

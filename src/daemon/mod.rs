@@ -3,7 +3,7 @@
 //! A turn is: feed the core everything that has happened, one event after the other; carry out
 //! what it orders, whose outcomes are events again; when there are none left, answer clients, write
 //! the log, and wait for the next deadline or descriptor. Nothing in it blocks but the start of a
-//! worker, for as long as its exec takes.
+//! worker, for as long as its exec takes; where thousands are to be started, a turn starts some of them.
 //!
 //! Reports are written at the end of a turn, so that a replacement never waits for the journal.
 
@@ -27,6 +27,7 @@ mod queues;
 mod snapshot;
 mod source;
 mod start;
+mod starts;
 mod streams;
 mod systemd;
 mod token;
@@ -38,7 +39,7 @@ pub use start::{Options, run};
 use crate::log::{Log, LogLevel};
 use calendar::Calendar;
 use calls::Calls;
-use children::{Children, Job};
+use children::Children;
 use effects::Effects;
 use figures::Figures;
 use generations::Generations;
@@ -46,24 +47,29 @@ use herder_core::{
     Action, Cause, Event, Generation, Herd, Manner, Notice, Report, SpawnFailure, Time,
 };
 use herder_linux::control::Server;
-use herder_linux::give_back_code;
 use herder_linux::http::Server as HttpServer;
 use herder_linux::poll::{self, Interest, Poll};
 use herder_linux::runtime::RuntimeDir;
 use herder_linux::signals::Signals;
 use herder_linux::sockets::Socket;
+use herder_linux::{give_back_code, give_back_heap};
 use load::Loads;
 use looks::Looks;
 use precheck::Precheck;
 use probes::Probes;
 use queues::Queues;
 use source::{Source, Spec};
+use starts::Starts;
 use std::collections::VecDeque;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 use streams::Streams;
 use systemd::Systemd;
 use token::Token;
+
+/// How long memory that is not needed is kept after some was given back, in microseconds.
+const SPARE_KEPT: u64 = 50_000;
 
 /// One running instance.
 struct Daemon {
@@ -80,6 +86,8 @@ struct Daemon {
     /// Sockets handed over for herder itself, as far as nothing here serves them.
     _own: Vec<Socket>,
     children: Children,
+    /// Workers that were ordered and not started yet.
+    starts: Starts,
     looks: Looks,
     weights: Looks,
     loads: Loads,
@@ -103,6 +111,8 @@ struct Daemon {
     has_terminal: bool,
     /// Code was used that waiting and respawning do not need.
     has_spare_code: bool,
+    /// When such code is next given back, in microseconds.
+    spare_kept_until: u64,
     exit: Option<u8>,
     /// Dropped last: the lock on the instance's name.
     runtime: RuntimeDir,
@@ -111,17 +121,21 @@ struct Daemon {
 impl Daemon {
     /// Until the core says that it is over; the exit status.
     fn run(mut self, first: Vec<Action>) -> io::Result<u8> {
+        self.starts.begin_turn(poll::now());
         self.perform(first);
         let mut ready = Vec::new();
         loop {
+            self.starts.begin_turn(poll::now());
             self.settle();
             if let Some(code) = self.exit {
                 self.queues.end(&self.sockets);
                 return Ok(code);
             }
+            let gives_back = self.has_spare_memory();
             let timeout = self.timeout();
-            if std::mem::take(&mut self.has_spare_code) {
+            if gives_back {
                 // As the last thing, or the rest of the turn would fetch half of it again.
+                give_back_heap();
                 give_back_code();
             }
             if self.poll.wait(&mut ready, timeout)? {
@@ -144,12 +158,31 @@ impl Daemon {
         }
     }
 
+    /// Whether memory that was needed for a moment is to be given back now. Not more often than every so
+    /// often: with thousands of workers to be replaced, most turns need something of it.
+    fn has_spare_memory(&mut self) -> bool {
+        let now = poll::now();
+        let is_due = self.has_spare_code && self.spare_kept_until <= now;
+        if is_due {
+            self.has_spare_code = false;
+            self.spare_kept_until = now + SPARE_KEPT;
+        }
+        is_due
+    }
+
     /// Feeds the core until there is nothing it has not heard of, then does what can wait.
     fn settle(&mut self) {
         self.feed();
+        let gone = self.children.search();
+        // Perhaps the last of the old workers that a reload has left.
+        self.has_spare_code |= !gone.is_empty();
+        self.events.extend(gone);
         self.look_at_one();
         self.weigh_some();
         self.sample_load();
+        let is_looking = self.figures.deadline().is_some();
+        self.figures.look_on();
+        self.has_spare_code |= is_looking;
         self.expire_probes();
         self.feed();
         self.serve_clients();
@@ -172,14 +205,17 @@ impl Daemon {
         }
         self.look_at_sockets_if_due();
         if let Some(lost) = self.systemd.recovered() {
-            let text = format_args!("systemd takes notifications again; {lost} came late or never");
-            self.log.say(LogLevel::Warning, text);
+            self.log.say(
+                LogLevel::Warning,
+                format_args!("systemd takes notifications again; {lost} came late or never"),
+            );
         }
         self.tell_streams();
     }
 
     fn feed(&mut self) {
         let mut actions = Vec::new();
+        self.start_some();
         while let Some(event) = self.events.pop_front() {
             if self.log.wants(LogLevel::Debug) {
                 self.log.say(LogLevel::Debug, format_args!("event: {event}"));
@@ -190,6 +226,7 @@ impl Daemon {
             self.herd.handle(Time(poll::now()), event, &mut actions);
             self.note_progress();
             self.perform(std::mem::take(&mut actions));
+            self.start_some();
         }
     }
 
@@ -199,10 +236,12 @@ impl Daemon {
         let herd = self.herd.deadline().map(|deadline| deadline.0);
         let clients = self.server.deadline().and_then(|at| u64::try_from(at.as_micros()).ok());
         let streams = self.streams.deadline(self.calls.want_news());
+        let spare = self.has_spare_code.then_some(self.spare_kept_until);
+        let parts = [self.starts.deadline(), self.figures.deadline(), spare];
         let told = [herd, clients, streams, self.http_deadline(), self.looks.deadline()];
         let later = [self.effects.deadline(), self.weights.deadline(), self.probes.deadline()];
         let asked = [self.children.deadline(), self.systemd.deadline(), self.loads.deadline()];
-        let next = told.into_iter().chain(later).chain(asked).flatten().min()?;
+        let next = told.into_iter().chain(parts).chain(later).chain(asked).flatten().min()?;
         Some(Duration::from_micros(next.saturating_sub(now)))
     }
 
@@ -241,7 +280,7 @@ impl Daemon {
     fn take_signals(&mut self) {
         while let Ok(Some(received)) = self.signals.read() {
             match received.signal {
-                libc::SIGCHLD => self.events.extend(self.children.reap()),
+                libc::SIGCHLD => self.children.something_ended(),
                 libc::SIGTERM | libc::SIGQUIT | libc::SIGINT => self.events.push_back(Event::Stop),
                 libc::SIGHUP if self.has_terminal => self.events.push_back(Event::Stop),
                 libc::SIGHUP => self.reload(false, None),
@@ -303,10 +342,9 @@ impl Daemon {
                     let failure = SpawnFailure { cause: Cause::System, text };
                     return self.events.push_back(Event::SpawnFailed { worker, failure });
                 };
-                let (children, poll) = (&mut self.children, &self.poll);
-                let job = Job { worker, slot, generation, queues: &queues };
-                let event = children.spawn(poll, job, spec, &self.sockets);
-                self.events.push_back(event);
+                // The settings as of now: they may be forgotten by the time it is started.
+                let spec = Rc::clone(spec);
+                self.starts.order(starts::Start { worker, slot, generation, queues, spec });
             }
             Action::Steer { closed } => self.steer(&closed),
             Action::WatchQueues { queues } => self.watch_queues(&queues),
@@ -338,8 +376,7 @@ impl Daemon {
                 self.has_spare_code |= notice == Notice::Ready;
             }
             Action::Report(report) => self.reports.push(report),
-            Action::Answer { generation, verdict } => self.answer_reload(generation, &verdict),
-            Action::Answered { request, outcome } => self.answer_request(request, outcome),
+            Action::Answer { request, outcome } => self.answer_request(request, outcome),
             Action::Exit { code } => self.exit = Some(code),
         }
     }

@@ -19,13 +19,20 @@ pub fn split(handed_over: Vec<Socket>) -> (Vec<Socket>, Vec<Socket>) {
     handed_over.into_iter().partition(|socket| !socket.name.starts_with(PREFIX))
 }
 
+/// Takes the sockets called `name` out of herder's own.
+fn take(own: &mut Vec<Socket>, name: &str) -> Vec<Socket> {
+    let (taken, left) = std::mem::take(own).into_iter().partition(|socket| socket.name == name);
+    *own = left;
+    taken
+}
+
 /// Serves the control sockets among herder's own.
 ///
 /// # Errors
 ///
 /// [`Error::Config`] for one that cannot be a control socket.
 pub fn serve_control(server: &mut Server, own: &mut Vec<Socket>) -> Result<(), Error> {
-    for socket in own.extract_if(.., |socket| socket.name == CONTROL) {
+    for socket in take(own, CONTROL) {
         let shown = socket.to_string();
         server.also(socket.fd).map_err(|why| match why.kind() {
             io::ErrorKind::InvalidInput => Error::Config(format!(
@@ -44,7 +51,7 @@ pub fn serve_control(server: &mut Server, own: &mut Vec<Socket>) -> Result<(), E
 ///
 /// [`Error::Config`] for one that cannot be one.
 pub fn serve_metrics(own: &mut Vec<Socket>) -> Result<Option<http::Server>, Error> {
-    let sockets: Vec<Socket> = own.extract_if(.., |socket| socket.name == METRICS).collect();
+    let sockets = take(own, METRICS);
     if sockets.is_empty() {
         return Ok(None);
     }

@@ -80,11 +80,10 @@ impl Daemon {
     /// Asks.
     pub(super) fn start_probe(&mut self, worker: Option<WorkerId>) {
         let subject = match worker {
-            Some(id) => self.herd.view().find(|view| view.id == id).map(|view| Subject {
-                worker,
-                slot: view.slot,
-                generation: view.generation,
-            }),
+            Some(id) => {
+                let place = self.children.place(id);
+                place.map(|(slot, generation)| Subject { worker, slot, generation })
+            }
             None => {
                 let generation = self.herd.generation();
                 Some(Subject { worker, slot: SlotId(0), generation })

@@ -5,9 +5,8 @@
 
 use super::Daemon;
 use crate::log::Effect;
-use herder_core::{self, Condition, QueueId, WorkerId, WorkerView};
+use herder_core::{Condition, QueueId, WorkerView};
 use herder_linux::sockets::Socket;
-use herder_linux::usage::Subject;
 use herder_linux::{poll, queue};
 use herder_wire::status;
 
@@ -60,12 +59,7 @@ impl Daemon {
 
     /// Reads what everything costs.
     fn look(&mut self) {
-        let subject = |worker: WorkerView| {
-            let cgroup = self.children.group(worker.id).map(|group| group.path().to_owned());
-            Some((worker.id, Subject { pid: self.children.unreaped(worker.id)?, cgroup }))
-        };
-        let workers: Vec<(WorkerId, Subject)> = self.herd.view().filter_map(subject).collect();
-        self.figures.look(&workers);
+        self.figures.look(self.children.subjects());
     }
 
     /// The sockets that workers are given, and how full they are.

@@ -15,6 +15,7 @@ use super::looks::Looks;
 use super::own;
 use super::queues::{self, Queues};
 use super::source::{Source, Spec};
+use super::starts::Starts;
 use super::streams::Streams;
 use super::systemd::Systemd;
 use super::{Daemon, watch};
@@ -163,6 +164,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         queues,
         _own: own,
         children,
+        starts: Starts::default(),
         looks: Looks::default(),
         weights: Looks::default(),
         loads: Loads::default(),
@@ -183,6 +185,7 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
         has_terminal: fs::File::open("/dev/tty").is_ok(),
         name,
         has_spare_code: false,
+        spare_kept_until: 0,
         exit: None,
         runtime,
     };

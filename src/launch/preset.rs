@@ -66,9 +66,7 @@ pub fn has_its_sockets(
                 .to_owned(),
         );
     }
-    if let Some(why) = preset.sockets.not_unix
-        && sockets.have_unix()
-    {
+    if let Some(why) = preset.sockets.not_unix.filter(|_| sockets.have_unix()) {
         wrong(
             format!("the server {why}"),
             "give it a port, such as ListenStream=127.0.0.1:8000".to_owned(),

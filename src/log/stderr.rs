@@ -87,14 +87,21 @@ fn takes_a_line(stderr: &impl AsFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{PipeReader, PipeWriter, Read, pipe};
+    use nix::unistd::pipe2;
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
 
-    fn way_to(writer: &PipeWriter) -> Stderr {
+    fn pipe() -> (File, OwnedFd) {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        (File::from(reader), writer)
+    }
+
+    fn way_to(writer: &OwnedFd) -> Stderr {
         let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
         Stderr { way: Way::Own(reopened(&path).unwrap()), colour: false }
     }
 
-    fn read(reader: &mut PipeReader, length: usize) -> Vec<u8> {
+    fn read(reader: &mut File, length: usize) -> Vec<u8> {
         let mut buffer = vec![0; length];
         reader.read_exact(&mut buffer).unwrap();
         buffer
@@ -102,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_full_pipe_costs_lines_and_no_time() {
-        let (mut reader, writer) = pipe().unwrap();
+        let (mut reader, writer) = pipe();
         let mut stderr = way_to(&writer);
         let line = format!("{}\n", "x".repeat(LINE - 1));
         let taken = (0..10_000).take_while(|_| stderr.write(line.clone())).count();
@@ -117,7 +124,7 @@ mod tests {
 
     #[test]
     fn the_shared_description_stays_blocking() {
-        let (_reader, writer) = pipe().unwrap();
+        let (_reader, writer) = pipe();
         let mut stderr = way_to(&writer);
         assert!(stderr.write("line\n".to_owned()));
         let flags = nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_GETFL).unwrap();

@@ -36,7 +36,7 @@ fn status_is_a_table_for_people_and_json_for_programs() {
     }
     let said = status_of(&herder, &["--json"]);
     let status: Status = serde_json::from_str(&said.out).unwrap();
-    assert_eq!((status.state, status.pid), (State::Serving, herder.pid().cast_unsigned()));
+    assert_eq!((status.state, status.pid), (State::Serving, herder.pid() as u32));
     assert_eq!(status.name, "it");
 }
 

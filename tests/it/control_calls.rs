@@ -50,7 +50,7 @@ fn describe_tells_the_settings_in_service_but_no_secret() {
     let described: InstanceDescription =
         serde_json::from_value(reply["description"].take()).unwrap();
     assert_eq!((&*described.name, described.log_level), ("it", LogLevel::Info));
-    assert_eq!(described.pid, herder.pid().cast_unsigned());
+    assert_eq!(described.pid, herder.pid() as u32);
     assert_eq!(described.uid, nix::unistd::geteuid().as_raw());
     let file = herder.path("it.toml").display().to_string();
     assert_eq!(described.file.as_ref(), Some(&file));

@@ -92,7 +92,7 @@ fn there_are_metrics_a_page_and_the_status() {
 
     let mut json: Value = serde_json::from_str(&ask(address, get("/status.json")).body).unwrap();
     let status: Status = serde_json::from_value(json["instances"][0].take()).unwrap();
-    assert_eq!((status.ready, status.pid), (2, herder.pid().cast_unsigned()));
+    assert_eq!((status.ready, status.pid), (2, herder.pid() as u32));
     // The socket is herder's own: no worker has it.
     assert!(status.sockets.is_empty(), "{status:#?}");
 }

@@ -3,10 +3,12 @@
 use crate::systemd::{Herder, Unit};
 use crate::wait::until;
 use crate::workers::{kill, misbehave, shell};
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
+use nix::unistd::pipe2;
 use serde_json::Value;
-use std::io::{PipeReader, Read, pipe};
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::OwnedFd;
 
 fn unit(steps: &str) -> Unit {
@@ -67,11 +69,16 @@ fn the_level_says_what_is_wanted() {
     assert!(herder.log().contains("event: ") && herder.log().contains("action: "));
 }
 
+fn pipe() -> (File, OwnedFd) {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+    (File::from(reader), writer)
+}
+
 /// A herder whose log is a pipe that nobody reads, and that has lost entries already.
-fn with_a_full_log() -> (PipeReader, Herder) {
-    let (reader, writer) = pipe().unwrap();
+fn with_a_full_log() -> (File, Herder) {
+    let (reader, writer) = pipe();
     fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
-    let mut herder = unit("ready").output(OwnedFd::from(writer)).start();
+    let mut herder = unit("ready").output(writer).start();
     herder.hears("READY=1");
     until("entries are lost", || {
         herder.signal(Signal::SIGUSR1);
@@ -93,8 +100,8 @@ fn a_reader_that_does_not_read_does_not_block_herder() {
 
 #[test]
 fn a_reader_that_is_gone_does_not_end_herder() {
-    let (reader, writer) = pipe().unwrap();
-    let mut herder = unit("ready").output(OwnedFd::from(writer)).start();
+    let (reader, writer) = pipe();
+    let mut herder = unit("ready").output(writer).start();
     drop(reader);
     let pid = serves(&mut herder);
     kill(pid, Signal::SIGKILL);

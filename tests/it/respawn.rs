@@ -171,7 +171,7 @@ fn the_soft_limit_of_descriptors_is_for_workers_and_not_for_herder() {
     };
     assert_eq!(limit(herder.pid()), "1000 to 1000");
     for worker in workers {
-        assert_eq!(limit(worker.pid.unwrap().cast_signed()), "64 to 1000");
+        assert_eq!(limit(worker.pid.unwrap() as i32), "64 to 1000");
     }
 }
 

@@ -77,7 +77,7 @@ fn all_instances_are_in_it_and_a_stopped_one_is_down_within_two_seconds() {
     }
     assert!(text.ends_with("# EOF\n"));
 
-    let pid = nix::unistd::Pid::from_raw(wedged.0.id().cast_signed());
+    let pid = nix::unistd::Pid::from_raw(wedged.0.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
     let start = Instant::now();
     let (status, text, errors) = metrics(runtime.path(), &[]);

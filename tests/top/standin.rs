@@ -75,9 +75,7 @@ fn serve(mut stream: UnixStream, script: &Arc<Script>, stop: &AtomicBool, start:
     let mut buffer = [0; 4096];
     let mut watch: Option<(Duration, Instant)> = None;
     while !stop.load(Ordering::Relaxed) {
-        if let Some((interval, due)) = watch
-            && due <= Instant::now()
-        {
+        if let Some((interval, due)) = watch.filter(|(_, due)| *due <= Instant::now()) {
             let status = script(start.elapsed());
             let sent = stream.write_all(&Reply::Status { status: &status }.one_of_several());
             if sent.is_err() {

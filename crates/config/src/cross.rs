@@ -54,9 +54,7 @@ fn sockets_are_there(settings: &Settings, problems: &mut Problems) {
             "name a socket in `sockets`, or remove `stdin`",
         );
     }
-    if let Some(preset) = settings.preset
-        && none_meant
-    {
+    if let Some(preset) = settings.preset.filter(|_| none_meant) {
         problems.advise(
             place(settings, &["sockets", "preset"]),
             "sockets",
@@ -170,9 +168,10 @@ fn recycling_has_room(settings: &Settings, problems: &mut Problems) {
 /// What the kernel ends first is not replaced in time.
 fn recycling_comes_first(settings: &Settings, problems: &mut Problems) {
     let most = settings.limits.memory_max;
-    if let (Some(recycled), Some(Memory::Bytes(most))) = (settings.policy.max_memory, most)
-        && recycled >= most
-    {
+    let (Some(recycled), Some(Memory::Bytes(most))) = (settings.policy.max_memory, most) else {
+        return;
+    };
+    if recycled >= most {
         problems.advise(
             place(settings, &["max-memory", "memory-max"]),
             "max-memory",
@@ -238,10 +237,8 @@ fn bounds_are_bounds(settings: &Settings, problems: &mut Problems) {
             "name a socket in `sockets`, or write one number",
         );
     }
-    if exit_idle_time.is_some()
-        && min > 0
-        && let Some(at) = after_workers(settings, "exit-idle-time")
-    {
+    let never_idle = exit_idle_time.is_some() && min > 0;
+    if let Some(at) = after_workers(settings, "exit-idle-time").filter(|_| never_idle) {
         problems.advise(
             Some(at),
             "exit-idle-time",

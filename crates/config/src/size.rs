@@ -59,7 +59,7 @@ pub fn exact(size: Size) -> String {
     let (name, power) = UNITS[2..]
         .iter()
         .rev()
-        .find(|(_, power)| size.0.is_multiple_of(1 << (10 * power)))
+        .find(|(_, power)| size.0 % (1 << (10 * power)) == 0)
         .unwrap_or(&UNITS[0]);
     format!("{}{name}", size.0 >> (10 * power))
 }

@@ -1,7 +1,8 @@
 //! What the core orders. The outcome of an order always comes back as an [`Event`](super::Event).
 
-use super::report::Report;
-use super::{Generation, QueueId, RequestId, SlotId, Time, WorkerId};
+use crate::ids::{Generation, QueueId, RequestId, SlotId, WorkerId};
+use crate::report::Report;
+use crate::time::Time;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -20,12 +21,12 @@ pub enum Action {
         /// The queues it is given, of those that workers do not share.
         queues: Vec<QueueId>,
     },
-    /// From now on new connections go to no queue but the others of its group.
+    /// From now on new connections go only to queues that are not listed here.
     Steer {
-        /// These get nothing new; every other does.
+        /// The queues that get nothing new; every other queue does.
         closed: Vec<QueueId>,
     },
-    /// Tell once, of each of these queues and of no other, when something waits in it:
+    /// Tell once for each of these queues, and for no other, when something waits in it:
     /// [`QueueWaits`](super::Event::QueueWaits).
     WatchQueues {
         /// All that are to be watched now.
@@ -43,15 +44,16 @@ pub enum Action {
     },
     /// See what waits in the sockets, and what the workers use. Answered by `Sampled`.
     Sample,
-    /// Say so once when something waits in a socket that workers are given, also if it does already.
-    /// Answered by `Knocked`, whenever that is. Replaces the watch before.
+    /// Tell once when something waits in a socket that workers are given, at once if something does already. Answered by
+    /// `Knocked`, whenever that is. Replaces the watch before.
     Watch,
     /// Ask a worker, or the instance, whether it is well. Answered by `Probed`, within the probe's time-out.
     Probe {
         /// Which worker.
         worker: Option<WorkerId>,
     },
-    /// Tell all that a worker has sent by now, however much that is. Answered by `Listened`, after it.
+    /// Read all that a worker has sent by now, however much that is, and tell it as events. Answered by `Listened`, after
+    /// those.
     Listen {
         /// Which worker.
         worker: WorkerId,
@@ -66,28 +68,28 @@ pub enum Action {
         /// Which worker.
         worker: WorkerId,
     },
-    /// SIGKILL to the whole worker: its process, process group and session. Of one that was swept, to
-    /// what is left; answered by `Gone` if that is nothing.
+    /// Send SIGKILL to the whole worker: its process, process group and session. If the worker was swept, to what it has
+    /// left behind; answered by `Gone` if that is nothing.
     Kill {
         /// Which worker.
         worker: WorkerId,
     },
-    /// The process has ended: tell what is left of it to stop, then reap it. Answered by `Gone`, at
-    /// once if nothing is left.
+    /// The process has ended: tell what it has left behind to stop, then reap it. Answered by `Gone`, at once if nothing is
+    /// left.
     Sweep {
         /// Which worker.
         worker: WorkerId,
-        /// With SIGKILL, as the worker itself was ended, not with its `stop-signal`.
+        /// With SIGKILL, because the worker itself was killed, and not with its `stop-signal`.
         kill: bool,
     },
-    /// SIGKILL does not end this worker: nothing more will be asked of it, nor is to be told of it.
+    /// SIGKILL does not end this worker: herder no longer waits for it, and wants to hear nothing more of it.
     Abandon {
         /// Which worker.
         worker: WorkerId,
     },
     /// Run the generation's `check` command. Answered by `Checked`.
     Check {
-        /// Whose.
+        /// Which one.
         generation: Generation,
     },
     /// No worker of this generation will ever be started again.
@@ -99,21 +101,14 @@ pub enum Action {
     Notify(Notice),
     /// Write to the log.
     Report(Report),
-    /// A reload is over: tell whoever asked for it.
+    /// A request is done, or has failed: tell the operator that asked.
     Answer {
-        /// The generation the reload was to bring.
-        generation: Generation,
-        /// How it went.
-        verdict: Verdict,
-    },
-    /// What was asked for is done, or came to nothing: tell whoever asked.
-    Answered {
         /// Which [`Event::Asked`](super::Event::Asked) it was.
         request: RequestId,
         /// How it went.
         outcome: RequestOutcome,
     },
-    /// Leave, with this status. Nothing follows.
+    /// End herder with this exit status. No order follows.
     Exit {
         /// 0, 69, 70, 71, 75 or 78.
         code: u8,
@@ -142,7 +137,7 @@ pub enum Notice {
 pub enum RequestOutcome {
     /// It is done: how things stand now.
     Done(String),
-    /// It came to nothing.
+    /// It has failed.
     Failed {
         /// What failed, and where things stand now.
         reason: String,
@@ -151,25 +146,9 @@ pub enum RequestOutcome {
     },
     /// There is no such slot or worker: what there is.
     NotFound(String),
-    /// herder is stopping.
-    Stopped,
-}
-
-/// How a reload went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Every wanted slot has a ready worker of the new generation.
-    Done,
-    /// Rolled back.
-    Failed {
-        /// What failed, and where things stand now.
-        reason: String,
-        /// The worker whose failure it was, if it was a worker's.
-        worker: Option<WorkerId>,
-    },
-    /// A newer reload took over.
+    /// It was a reload, and a newer one took over.
     Superseded {
-        /// The one that took over.
+        /// The generation that the newer one is to bring.
         by: Generation,
     },
     /// herder is stopping.
@@ -202,8 +181,7 @@ impl fmt::Display for Action {
             Action::Forget { generation } => write!(f, "forget {generation}"),
             Action::Notify(notice) => write!(f, "notify {notice:?}"),
             Action::Report(report) => write!(f, "report {report}"),
-            Action::Answer { generation, verdict } => write!(f, "answer {generation} {verdict:?}"),
-            Action::Answered { request, outcome } => write!(f, "answered {request} {outcome:?}"),
+            Action::Answer { request, outcome } => write!(f, "answer {request} {outcome:?}"),
             Action::Exit { code } => write!(f, "exit {code}"),
         }
     }

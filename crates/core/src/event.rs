@@ -1,8 +1,10 @@
 //! What the shell tells the core: facts, in the order they happened.
 
-use super::{
-    Exit, Generation, Load, Policy, Queue, QueueId, RequestId, SlotId, Span, Weight, WorkerId,
-};
+use crate::exit::Exit;
+use crate::ids::{Generation, QueueId, RequestId, SlotId, WorkerId};
+use crate::load::{Load, Queue, Weight};
+use crate::policy::Policy;
+use crate::time::Span;
 use alloc::string::String;
 use core::fmt;
 
@@ -28,14 +30,14 @@ pub enum Event {
         /// Which worker.
         worker: WorkerId,
     },
-    /// Somebody looked at a starting worker: the outcome of [`Action::Look`](super::Action::Look).
+    /// A starting worker was looked at: the outcome of [`Action::Look`](super::Action::Look).
     Seen {
         /// Which worker.
         worker: WorkerId,
-        /// What was to be seen.
+        /// What was seen.
         sight: Sight,
     },
-    /// Somebody has seen what memory a worker uses: the outcome of [`Action::Weigh`](super::Action::Weigh).
+    /// The memory of a worker was measured: the outcome of [`Action::Weigh`](super::Action::Weigh).
     Weighed {
         /// Which worker.
         worker: WorkerId,
@@ -96,13 +98,6 @@ pub enum Event {
         /// `Err` holds what it printed.
         outcome: Result<(), String>,
     },
-    /// New settings were read and found valid.
-    Reload {
-        /// Their number, larger than every one before.
-        generation: Generation,
-        /// Their rules.
-        policy: Policy,
-    },
     /// The rules of a generation are others from now on; nothing is replaced for that.
     Adjusted {
         /// Whose: one that is in force, or on its way to be.
@@ -120,8 +115,8 @@ pub enum Event {
         /// By so many; never below 0.
         by: i32,
     },
-    /// Somebody wants something done and waits for what comes of it. Answered by
-    /// [`Action::Answered`](super::Action::Answered), in time.
+    /// An operator wants something done and waits for the outcome. Answered by
+    /// [`Action::Answer`](super::Action::Answer), in time.
     Asked {
         /// Counts up for ever.
         request: RequestId,
@@ -154,7 +149,7 @@ pub enum Event {
         /// `Err` says what is wrong.
         outcome: Result<(), String>,
     },
-    /// herder was stopped, or frozen with its workers, for nobody knows how long, and goes on.
+    /// herder was stopped, or frozen together with its workers, for an unknown time, and goes on.
     Resumed,
     /// SIGTERM and the like. A second one kills.
     Stop,
@@ -165,17 +160,25 @@ pub enum Event {
 pub enum Sight {
     /// It waits on a socket it was given.
     Waiting,
-    /// It does not, and may still be loading: what it has, and what to change if it is not.
+    /// It does not wait yet, and may still be loading: what it has, and what to change if it is not loading.
     NotYet(String),
-    /// It does not, and does what never ends in serving: what, and what to change.
+    /// It does not wait, and does something that never leads to serving: what that is, and what to change.
     Astray(String),
-    /// Nobody can tell, and why.
+    /// The kernel does not show it, and why.
     Unreadable(String),
 }
 
 /// What can be asked for at run time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
+    /// New settings, which were read and found valid, in every slot. Done when every wanted slot has a ready worker of
+    /// them.
+    Reload {
+        /// Their number, larger than every one before.
+        generation: Generation,
+        /// Their rules.
+        policy: Policy,
+    },
     /// So many workers, until the next reload that succeeds. Done when they are ready and the others
     /// were told to stop. If one of them fails, the request has; so many stay wanted.
     Scale {
@@ -201,13 +204,13 @@ pub enum Request {
 /// Why a worker could not be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpawnFailure {
-    /// Who has to act.
+    /// What has to change before it can work.
     pub cause: Cause,
     /// Stage and errno in words: `cannot execute /srv/app/run: No such file or directory`.
     pub text: String,
 }
 
-/// Who has to act on a [`SpawnFailure`].
+/// What has to change after a [`SpawnFailure`]: the settings or the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The settings name something that cannot be executed (ENOENT, EACCES, ENOEXEC, ENOTDIR, ELOOP).
@@ -257,15 +260,15 @@ impl fmt::Display for Event {
             Event::Checked { generation, outcome: Err(why) } => {
                 write!(f, "{generation} failed its check: {why}")
             }
-            Event::Reload { generation, policy } => {
-                write!(f, "reload {generation} workers={}", policy.workers)?;
-                policy.scaling.iter().try_for_each(|scaling| write!(f, "..{}", scaling.max))
-            }
             Event::Adjusted { generation, policy } => {
                 write!(f, "adjust {generation} workers={}", policy.workers)
             }
             Event::Refused { reason } => write!(f, "reload refused: {reason}"),
             Event::Scale { by } => write!(f, "scale {by:+}"),
+            Event::Asked { request, what: Request::Reload { generation, policy } } => {
+                write!(f, "{request} asks: reload {generation} workers={}", policy.workers)?;
+                policy.scaling.iter().try_for_each(|scaling| write!(f, "..{}", scaling.max))
+            }
             Event::Asked { request, what } => write!(f, "{request} asks: {what:?}"),
             Event::OutOfMemory { worker, processes } => {
                 write!(f, "{worker} lost {processes} processes for want of memory")

@@ -4,7 +4,6 @@ use alloc::borrow::ToOwned as _;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
-use core::fmt;
 
 /// How a process ended, from `waitid` (wait(2)); signals beyond 31 included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,22 +20,6 @@ pub enum Exit {
     /// The kernel ended it with SIGKILL, for want of memory. Never a normal end, whatever
     /// `success-exit-status` says of SIGKILL.
     OutOfMemory,
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Exit::Code(code) => write!(f, "exited with status {code}"),
-            Exit::Signal { number, core } => {
-                write!(f, "was killed by {}", signal_name(number))?;
-                if core {
-                    f.write_str(" and dumped core")?;
-                }
-                Ok(())
-            }
-            Exit::OutOfMemory => f.write_str("was killed by the kernel for want of memory"),
-        }
-    }
 }
 
 /// `success-exit-status`: statuses and signals that are a normal end once a worker was ready.

@@ -1,7 +1,8 @@
-//! Numbers that look random and are not: SplitMix64, seeded by the shell.
+//! Pseudo-random numbers that spread things in time: SplitMix64, seeded by the shell, so that the same seed gives
+//! the same orders.
 
 #[derive(Debug)]
-pub(super) struct Jitter(u64);
+pub(crate) struct Jitter(u64);
 
 impl Jitter {
     pub fn new(seed: u64) -> Jitter {

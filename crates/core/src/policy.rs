@@ -1,9 +1,10 @@
 //! What the settings file says about *when* things happen: the part of a generation's
 //! settings the core decides by. Values are final: defaults are filled in, `auto` is a number.
 
-use super::exit::ExitSet;
-use super::probe::Probe;
-use super::{QueueId, Size, Span};
+use crate::exit::ExitSet;
+use crate::ids::{Generation, QueueId};
+use crate::size::Size;
+use crate::time::Span;
 use alloc::vec::Vec;
 
 /// systemd's `DefaultTimeoutAbortSec=`.
@@ -19,7 +20,7 @@ pub struct Policy {
     /// `ready`: what counts as evidence that a worker serves.
     pub ready: Ready,
     /// `ready-after`: how long a worker has to live to be assumed ready (`alive`, and `auto` of one
-    /// that nobody can see waiting).
+    /// that cannot be seen waiting).
     pub ready_after: Span,
     /// Workers are given a socket: they can be seen waiting on it (`auto`, `accepting`).
     pub has_socket: bool,
@@ -67,12 +68,32 @@ pub struct Policy {
     pub check: bool,
 }
 
+/// `probe`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// `probe.interval`: the time from an answer, or from ready, to the next question.
+    pub interval: Span,
+    /// `probe.timeout`: how long an answer may take; the shell sees to that.
+    pub timeout: Span,
+    /// `probe.failures`: this many failures in a row mean that something is wrong.
+    pub failures: u32,
+    /// It asks one certain worker, and not whichever answers.
+    pub of_worker: bool,
+}
+
+/// An accepted set of settings: its number and its rules.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub generation: Generation,
+    pub policy: Policy,
+}
+
 /// `workers = { min, max }`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scaling {
     /// `workers.max`: how many slots are wanted at most.
     pub max: u32,
-    /// `idle-timeout`: after what time a worker that nobody has needed leaves, at the earliest.
+    /// `idle-timeout`: how long a worker must not have been needed before it leaves.
     pub idle_timeout: Span,
     /// `exit-idle-time`: after what time without any worker herder itself leaves.
     pub exit_idle_time: Option<Span>,
@@ -81,8 +102,8 @@ pub struct Scaling {
 /// `ready`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// READY=1, or seen waiting on its socket. Of one that has none, or that nobody can look at: alive
-    /// for `ready-after` (which is only *assumed*).
+    /// READY=1, or seen waiting on its socket. A worker that has no socket, or that cannot be looked at, counts as ready
+    /// once it has been alive for `ready-after` (which is only *assumed*).
     Auto,
     /// Only READY=1.
     Notify,
@@ -198,7 +219,7 @@ impl Policy {
     }
 
     /// Workers more than `wanted` that a reload may run. At least 1 if no worker can be missing
-    /// either (nobody is wanted, or `max-unavailable = "10%"` of 4): a reload has to be able to move.
+    /// either (none is wanted, or `max-unavailable = "10%"` of 4), because a reload has to be able to move.
     pub fn surge(&self, wanted: u32) -> u32 {
         let surge = self.max_surge.up(wanted);
         let stuck = surge == 0 && self.unavailable(wanted).min(wanted) == 0;
@@ -218,14 +239,14 @@ impl Policy {
         })
     }
 
-    /// From SIGABRT to SIGKILL: as long as any other end may take, and never for ever. Nobody waits for
-    /// a request of a worker that hangs.
+    /// From SIGABRT to SIGKILL: as long as any other end may take, but never for ever. (A worker that hangs finishes no
+    /// request.)
     pub fn abort_timeout(&self) -> Span {
         self.stop_timeout.min(LONGEST_ABORT)
     }
 
     /// Whether a starting worker is looked at.
-    pub(super) fn looks(&self) -> bool {
+    pub(crate) fn looks(&self) -> bool {
         self.has_socket && matches!(self.ready, Ready::Auto | Ready::Accepting)
     }
 }

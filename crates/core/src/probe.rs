@@ -1,169 +1,114 @@
 //! Probes: asking whether workers are well, and what follows if they are not.
 //!
-//! What is asked, and how, is the shell's. A probe that asks a worker decides about that worker, as its
-//! watchdog does; one that can only ask the instance, whichever worker that reaches, is reported.
-//! There is one at a time for each of them, and the next an interval after the last was answered.
+//! What is asked, and how, is the shell's. A probe that asks one worker decides about that worker, as its watchdog does; one
+//! that can only ask the instance, whichever worker answers, is only reported.
 
-use super::hang::Hang;
-use super::report::Report;
-use super::slot::{Ending, Slot};
-use super::{Action, Herd, SlotId, Span, Time, WorkerId};
+use crate::action::Action;
+use crate::asking::Asking;
+use crate::fleet::{Fleet, Slot};
+use crate::ids::{SlotId, WorkerId};
+use crate::policy::Probe;
+use crate::reason::{Ending, Hang};
+use crate::report::Report;
+use crate::time::Time;
+use crate::turn::Turn;
 use alloc::string::String;
 
-/// `probe`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Probe {
-    /// `probe.interval`: from an answer, or from ready, to the next question.
-    pub interval: Span,
-    /// `probe.timeout`: how long an answer may take; the shell sees to that.
-    pub timeout: Span,
-    /// `probe.failures`: so many in a row mean that something is wrong.
-    pub failures: u32,
-    /// It asks one worker, and not whichever answers.
-    pub of_worker: bool,
-}
-
-/// How far the questions to somebody are.
+/// The probe of the instance.
 #[derive(Debug, Default)]
-pub(super) struct Probing {
-    next: Option<Time>,
-    /// Ordered, and not answered.
-    asked: bool,
-    /// In a row.
-    failures: u32,
-    /// Of the instance: since when it fails, and why, once that was reported.
+pub(crate) struct InstanceProbe {
+    asking: Asking,
+    /// Since when it fails, and why, once that was reported.
     failing: Option<(Time, String)>,
 }
 
-impl Probing {
-    /// It is ready: the first question comes an interval later, or up to half of one sooner, as `chance` from 0
-    /// to 1 has it. Who started together is not asked together: many commands at once might all take too long.
-    pub fn begin(&mut self, now: Time, probe: Probe, chance: f64) {
-        let less = (probe.interval.part(2).0 as f64 * chance) as u64;
-        self.next = Some(now + Span(probe.interval.0.saturating_sub(less)));
+impl InstanceProbe {
+    /// It was answered. `probe` are its rules, if there is a worker to answer.
+    pub fn answered(&mut self, outcome: Result<(), String>, probe: Option<Probe>, turn: &mut Turn) {
+        if !self.asking.answered() {
+            return;
+        }
+        let Some(probe) = probe else { return };
+        let failures = self.asking.note(outcome.is_ok(), turn.now(), probe);
+        match outcome {
+            Ok(()) => self.recovers(turn),
+            Err(why) if failures >= probe.failures && self.failing.is_none() => {
+                self.failing = Some((turn.now(), why.clone()));
+                turn.report(Report::ProbeFails { failures, why });
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Asks the instance, if it is time. `probe` are the rules, if there is a worker to answer.
+    pub fn step(&mut self, probe: Option<Probe>, turn: &mut Turn) {
+        let Some(probe) = probe else {
+            self.asking.end();
+            return self.recovers(turn);
+        };
+        self.asking.plan(turn.now(), probe);
+        if self.asking.is_due(turn.now()) {
+            turn.order(Action::Probe { worker: None });
+        }
+    }
+
+    fn recovers(&mut self, turn: &mut Turn) {
+        if let Some((since, _)) = self.failing.take() {
+            turn.report(Report::ProbeRecovers { after: turn.now() - since });
+        }
     }
 
     pub fn deadline(&self) -> Option<Time> {
-        self.next.filter(|_| !self.asked)
+        self.asking.deadline()
     }
 
-    fn is_due(&mut self, now: Time) -> bool {
-        let due = self.deadline().is_some_and(|next| next <= now);
-        if due {
-            self.next = None;
-            self.asked = true;
-        }
-        due
+    /// Why it fails, as long as it does.
+    pub fn failing(&self) -> Option<&str> {
+        self.failing.as_ref().map(|(_, why)| why.as_str())
     }
 }
 
-impl Herd {
-    /// Asks a worker, if it is time.
-    pub(super) fn probe(&mut self, id: WorkerId) {
-        let now = self.now;
-        let Some((_, worker)) = self.find(id) else { return };
-        if worker.is_ready() && worker.probing.is_due(now) {
-            self.order(Action::Probe { worker: Some(id) });
-        }
-    }
+/// A worker serves: its probes begin.
+pub(crate) fn begin(fleet: &mut Fleet, id: WorkerId, turn: &mut Turn) {
+    let Some((_, worker)) = fleet.worker(id) else { return };
+    let Some(probe) = worker.policy().probe.filter(|probe| probe.of_worker) else { return };
+    let (now, chance) = (turn.now(), turn.chance());
+    fleet.edit(id, |worker| worker.probes.begin(now, probe, chance));
+}
 
-    pub(super) fn probed(&mut self, worker: Option<WorkerId>, outcome: Result<(), String>) {
-        match worker {
-            Some(id) => self.worker_probed(id, outcome),
-            None => self.instance_probed(outcome),
-        }
+/// Asks a serving worker, if it is time.
+pub(crate) fn ask(fleet: &mut Fleet, id: WorkerId, turn: &mut Turn) {
+    if fleet.edit(id, |worker| worker.probes.is_due(turn.now())) == Some(true) {
+        turn.order(Action::Probe { worker: Some(id) });
     }
+}
 
-    fn worker_probed(&mut self, id: WorkerId, outcome: Result<(), String>) {
-        let now = self.now;
-        let Some((slot, worker)) = self.find(id) else { return };
-        let asked = core::mem::take(&mut worker.probing.asked);
-        let Some(probe) = worker.policy().probe.filter(|_| asked && worker.is_ready()) else {
-            return;
-        };
-        worker.probing.next = Some(now + probe.interval);
-        match outcome {
-            Ok(()) => worker.probing.failures = 0,
-            Err(why) => {
-                worker.probing.failures = worker.probing.failures.saturating_add(1);
-                let failures = worker.probing.failures;
-                if failures >= probe.failures && !self.replaces_another_unfit(slot) {
-                    self.hangs(id, Hang::Unfit { failures, why });
-                }
-            }
-        }
-    }
+/// The probe of a worker was answered. Returns why it is to be given up, if it is.
+///
+/// Of several workers that fail their probe one is replaced at a time: what all of them need, such as a database, may be
+/// gone, and then being without any worker would make it worse.
+pub(crate) fn answered(
+    fleet: &mut Fleet,
+    id: WorkerId,
+    outcome: Result<(), String>,
+    wanted: u32,
+    now: Time,
+) -> Option<Hang> {
+    let asked = fleet.edit(id, |worker| worker.probes.answered())?;
+    let (slot, worker) = fleet.worker(id)?;
+    let probe = worker.policy().probe.filter(|_| asked && worker.is_ready())?;
+    let failures = fleet.edit(id, |worker| worker.probes.note(outcome.is_ok(), now, probe))?;
+    let why = outcome.err()?;
+    let give_up = failures >= probe.failures && !another_is_replaced(fleet, slot, wanted);
+    give_up.then_some(Hang::Unfit { failures, why })
+}
 
-    /// The place of a worker that failed its probe is being filled, and it is not in this slot. What all need,
-    /// such as a database, may be gone: then it helps nobody to be without any worker, too.
-    fn replaces_another_unfit(&self, slot: SlotId) -> bool {
-        let was_unfit = |place: &Slot| {
-            let last = place.last.as_ref().map(|last| &last.ending);
-            matches!(last, Some(Ending::Hung(Hang::Unfit { .. }))) && !place.has_ready()
-        };
-        let others = (0..).map(SlotId).zip(self.wanted_slots()).filter(|(id, _)| *id != slot);
-        others.into_iter().any(|(_, place)| was_unfit(place))
-    }
-
-    fn instance_probed(&mut self, outcome: Result<(), String>) {
-        let now = self.now;
-        if !core::mem::take(&mut self.probing.asked) {
-            return;
-        }
-        let Some(probe) = self.instance_probe() else { return };
-        self.probing.next = Some(now + probe.interval);
-        match outcome {
-            Ok(()) => {
-                self.probing.failures = 0;
-                self.probe_recovers();
-            }
-            Err(why) => {
-                self.probing.failures = self.probing.failures.saturating_add(1);
-                let failures = self.probing.failures;
-                if failures >= probe.failures && self.probing.failing.is_none() {
-                    self.probing.failing = Some((now, why.clone()));
-                    self.report(Report::ProbeFails { failures, why });
-                }
-            }
-        }
-    }
-
-    fn probe_recovers(&mut self) {
-        if let Some((since, _)) = self.probing.failing.take() {
-            self.report(Report::ProbeRecovers { after: self.now - since });
-        }
-    }
-
-    /// The rules of asking the instance, if there is anybody to answer.
-    fn instance_probe(&self) -> Option<Probe> {
-        let probe = self.rules().probe.filter(|probe| !probe.of_worker);
-        probe.filter(|_| self.ending.is_none() && self.serves())
-    }
-
-    /// Step 3, after everything else: asks the instance, if it is time.
-    pub(super) fn keep_probing(&mut self) {
-        let now = self.now;
-        let Some(probe) = self.instance_probe() else {
-            self.probing.next = None;
-            self.probing.failures = 0;
-            self.probe_recovers();
-            return;
-        };
-        if self.probing.asked {
-            return;
-        }
-        self.probing.next.get_or_insert(now + probe.interval);
-        if self.probing.is_due(now) {
-            self.order(Action::Probe { worker: None });
-        }
-    }
-
-    pub(super) fn probe_deadline(&self) -> Option<Time> {
-        self.probing.deadline()
-    }
-
-    /// Why the probe of the instance fails, as long as it does.
-    pub(super) fn failing_probe(&self) -> Option<&str> {
-        self.probing.failing.as_ref().map(|(_, why)| why.as_str())
-    }
+/// In another wanted slot a worker that failed its probe is gone, and its place is being filled.
+fn another_is_replaced(fleet: &Fleet, slot: SlotId, wanted: u32) -> bool {
+    let was_unfit = |slot: &Slot| {
+        let last = slot.last().map(|last| &last.ending);
+        matches!(last, Some(Ending::Hung(Hang::Unfit { .. }))) && !slot.has_ready()
+    };
+    let mut others = fleet.slots().take(wanted as usize).filter(|(id, _)| *id != slot);
+    others.any(|(_, slot)| was_unfit(slot))
 }

@@ -1,42 +1,46 @@
 //! Per-worker queues: which slot serves which, and which get new connections.
 //!
-//! A *group* is several queues at one address, each with a socket of its own that herder holds open. With
-//! k of them and N slots at most, slot i has every queue j with j mod N = i (with k < N: i mod k), so no queue
-//! is without a slot. A worker keeps what it was started with; whoever follows it in its slot has the same.
-//! (By the number that is wanted at the moment, whoever was there before a herd grew would have more than others.)
+//! A *group* is several queues at one address, each with a socket of its own that herder holds open. With k of them and N
+//! slots at most, slot i has every queue j with j mod N = i (with k < N: i mod k), so that every queue has a slot. A worker
+//! keeps what it was started with, and the next worker in its slot gets the same. (N is not the number that is wanted at the
+//! moment: workers from before a growth would have more queues than the others.)
 //!
-//! - A queue that no ready worker has is *closed* to new connections, unless no queue of its group has one: then
-//!   those of wanted slots are open, and whatever comes waits there. (Where nobody is wanted, those of the slot that
-//!   will be the first.) What a closed queue holds waits for its next worker.
-//! - A slot that is no longer wanted *leaves*: its queues are closed first, and its worker is told to stop once
-//!   they have been empty for a while. A handshake that had begun before ends in the old queue.
-//! - A queue whose slot has left may get a connection all the same, from such a handshake. It is watched, and
-//!   *called* is a slot that gets a worker for it, which leaves again in the same way.
+//! - A queue that no ready worker has is *closed* to new connections, unless no queue of its group has a ready worker: then
+//!   the queues of wanted slots are open, and connections wait there. (Where no slot is wanted, those of slot 0.) What
+//!   waits in a closed queue waits for the queue's next worker.
+//! - A slot that is no longer wanted *leaves*: its queues are closed first, and its worker is told to stop once they have
+//!   been empty for a while. A handshake that had begun before ends in the old queue.
+//! - A queue whose slot has left may still get a connection from such a handshake. It is watched, and a slot that gets a
+//!   worker only for that is *called*; it leaves again in the same way.
 //!
-//! The kernel has no count of connections that are still on their way to a queue: to be empty for
-//! [`EMPTY_FOR`] is what stands for that.
+//! The kernel has no count of connections that are still on their way to a queue; that the queue has been empty for
+//! [`EMPTY_FOR`] stands for it.
 
-use super::slot::Slot;
-use super::worker::{Spec, Worker};
-use super::{Action, Herd, QueueId, SlotId, Span, Time, WorkerId};
+use crate::action::Action;
+use crate::fleet::{Fleet, Worker};
+use crate::ids::{QueueId, SlotId, WorkerId};
+use crate::policies::Policies;
+use crate::policy::Spec;
+use crate::time::{Span, Time};
+use crate::turn::Turn;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// How long the queues of a leaving slot have to be empty: longer than it takes to send the last part of a
-/// handshake again twice (1 s, 2 s).
-pub(super) const EMPTY_FOR: Span = Span::secs(5);
+/// How long the queues of a leaving slot have to be empty: longer than it takes to send the last part of a handshake
+/// again twice (1 s, 2 s).
+const EMPTY_FOR: Span = Span::secs(5);
 
 /// How soon a queue that was not empty is looked at again.
 const LOOK_AGAIN: Span = Span::millis(250);
 
 #[derive(Debug, Default)]
-pub(super) struct Queues {
-    /// Every group there is in some generation's settings.
+pub(crate) struct Queues {
+    /// Every group of the settings of some generation.
     groups: BTreeSet<Vec<QueueId>>,
-    /// Those that get nothing new, as was last ordered.
+    /// Queues that get nothing new, as was last ordered.
     closed: BTreeSet<QueueId>,
-    /// Those somebody tells of when something waits in them, as was last ordered.
+    /// Queues that are watched, as was last ordered.
     watched: BTreeSet<QueueId>,
     /// Slots whose worker serves until their queues are empty.
     leaving: BTreeMap<SlotId, Leaving>,
@@ -48,11 +52,19 @@ pub(super) struct Queues {
 struct Leaving {
     /// Then it goes, whatever waits.
     until: Time,
-    /// Its queues have been empty since then; or are looked at again then.
+    /// Its queues have been empty since then; if that is in the future, they are looked at again then.
     empty_since: Time,
 }
 
-/// What slot `slot` of `slots` has of each group.
+/// A worker that is about to be told to stop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dismissed {
+    pub slot: SlotId,
+    pub worker: WorkerId,
+    pub ready: bool,
+}
+
+/// What slot `slot` of `slots` slots has of each group.
 fn share(groups: &[Vec<QueueId>], slot: SlotId, slots: u32) -> Vec<QueueId> {
     let (slot, slots) = (slot.0 as usize, slots as usize);
     let share = |group: &Vec<QueueId>| {
@@ -68,224 +80,236 @@ fn share(groups: &[Vec<QueueId>], slot: SlotId, slots: u32) -> Vec<QueueId> {
     groups.iter().flat_map(share).collect()
 }
 
-impl Herd {
-    /// The queues a worker is given that is started in this slot with these settings.
-    pub(super) fn share(&self, slot: SlotId, spec: &Spec) -> Vec<QueueId> {
-        share(&spec.policy.queues, slot, self.slots_under(spec))
+/// The queues that a worker is given which is started in this slot with these settings.
+pub(crate) fn share_of(policies: &Policies, slot: SlotId, spec: &Spec) -> Vec<QueueId> {
+    match spec.policy.queues.is_empty() {
+        true => Vec::new(),
+        false => share(&spec.policy.queues, slot, policies.slots_under(spec)),
+    }
+}
+
+impl Queues {
+    /// Settings were accepted: their groups are looked after from now on.
+    pub fn add_groups(&mut self, groups: &[Vec<QueueId>]) {
+        self.groups.extend(groups.iter().cloned());
     }
 
-    /// How many slots there are at most under these settings. (Fewer that were asked for do not count: what
-    /// belongs to the others is closed, not given to who may not want it.)
-    fn slots_under(&self, spec: &Spec) -> u32 {
-        let asked = self.asked.filter(|asked| asked.under >= spec.generation);
-        spec.policy.most_workers().max(asked.map_or(0, |asked| asked.workers))
+    /// Slots that are not wanted, and get a worker all the same. None while a reload is under way.
+    pub fn called(&self, policies: &Policies) -> impl Iterator<Item = SlotId> {
+        let reloading = policies.incoming().is_some();
+        self.called.iter().copied().filter(move |_| !reloading)
     }
 
-    /// Slots that are not wanted, and get a worker all the same.
-    pub(super) fn called(&self) -> impl Iterator<Item = SlotId> {
-        let idle = self.rollout.is_none() && self.ending.is_none();
-        self.queues.called.iter().copied().filter(move |_| idle)
+    pub fn is_called(&self, slot: SlotId, policies: &Policies) -> bool {
+        policies.incoming().is_none() && self.called.contains(&slot)
     }
 
-    pub(super) fn is_called(&self, slot: SlotId) -> bool {
-        self.called().any(|called| called == slot)
-    }
-
-    /// Something waits in a queue that is watched; nobody is told again until that is ordered.
-    pub(super) fn waits(&mut self, queue: QueueId) {
-        if !self.queues.watched.remove(&queue) {
+    /// Something waits in a queue that is watched. The shell does not tell again until the next order to watch it.
+    pub fn waits(&mut self, queue: QueueId, fleet: &Fleet, policies: &Policies, now: Time) {
+        if !self.watched.remove(&queue) {
             return;
         }
-        let again = self.now + LOOK_AGAIN;
-        let leaving: Vec<SlotId> = self.queues.leaving.keys().copied().collect();
-        for slot in leaving {
-            let has = |worker: &Worker| worker.is_ready() && worker.queues.contains(&queue);
-            if self.slots.get(slot.0 as usize).is_some_and(|s| s.workers.iter().any(has))
-                && let Some(leaving) = self.queues.leaving.get_mut(&slot)
-            {
-                leaving.empty_since = again;
+        for (slot, leaving) in &mut self.leaving {
+            let workers = fleet.slot(*slot).map_or(&[][..], |slot| slot.workers());
+            if workers.iter().any(|worker| worker.is_ready() && worker.queues().contains(&queue)) {
+                leaving.empty_since = now + LOOK_AGAIN;
             }
         }
-        if self.is_orphan(queue) {
-            let called = self.slot_to_call(queue);
-            self.queues.called.extend(called);
+        if is_orphan(queue, fleet, policies) {
+            self.called.extend(slot_to_call(queue, policies));
         }
     }
 
-    /// The slot beyond those wanted that has this queue, and no other of its group.
-    fn slot_to_call(&self, queue: QueueId) -> Option<SlotId> {
-        let mut groups = self.good.policy.queues.iter();
-        let place = groups.find_map(|group| group.iter().position(|other| *other == queue))?;
-        u32::try_from(place).ok().map(SlotId)
-    }
-
-    /// Of workers that are about to be told to stop (and are ready or not), those that have to serve on until
-    /// their queues are empty: the ready ones of slots that are not wanted, unless others have their queues.
-    pub(super) fn hold_back(&mut self, dismissed: &[(SlotId, WorkerId, bool)]) -> Vec<WorkerId> {
-        let (now, wanted) = (self.now, self.wanted());
-        let mut surplus: BTreeMap<SlotId, WorkerId> = BTreeMap::new();
-        for &(slot, id, ready) in dismissed {
-            let asked_for = self.find(id).is_none_or(|(_, worker)| worker.unwanted);
-            if ready && slot.0 >= wanted && wanted > 0 && !asked_for {
-                // Of two, the newer: it has what the older has.
-                let newest = surplus.entry(slot).or_insert(id);
-                *newest = id.max(*newest);
+    /// Of workers that are about to be told to stop, those that serve on until their queues are empty: the ready ones of
+    /// slots that are not wanted, unless other workers have their queues.
+    pub fn hold_back(
+        &mut self,
+        dismissed: &[Dismissed],
+        fleet: &Fleet,
+        policies: &Policies,
+        now: Time,
+    ) -> Vec<WorkerId> {
+        let wanted = policies.wanted();
+        let mut surplus: BTreeMap<SlotId, Vec<WorkerId>> = BTreeMap::new();
+        for &Dismissed { slot, worker, ready } in dismissed {
+            let may_stay = ready && wanted > 0 && slot.0 >= wanted;
+            if may_stay && fleet.worker(worker).is_some_and(|(_, worker)| !worker.is_unwanted()) {
+                surplus.entry(slot).or_default().push(worker);
             }
         }
-        let slots: BTreeSet<SlotId> = surplus.keys().copied().collect();
-        self.queues.leaving.retain(|slot, _| slots.contains(slot));
+        self.leaving.retain(|slot, _| surplus.contains_key(slot));
         if surplus.is_empty() {
             return Vec::new();
         }
-        let go: BTreeSet<WorkerId> = dismissed.iter().map(|(_, id, _)| *id).collect();
-        let stay =
-            self.workers().filter(|(_, worker)| worker.is_ready() && !go.contains(&worker.id));
-        let stay: Vec<&Worker> = stay.map(|(_, worker)| worker).collect();
-        let others: BTreeSet<QueueId> =
-            stay.iter().flat_map(|worker| worker.queues.iter().copied()).collect();
-        let somebody_stays = !stay.is_empty();
+        // Of each queue, how many of its ready workers are about to stop.
+        let mut stopping: BTreeMap<QueueId, u32> = BTreeMap::new();
+        let mut ready_stopping = 0;
+        for dismissed in dismissed.iter().filter(|dismissed| dismissed.ready) {
+            let Some((_, worker)) = fleet.worker(dismissed.worker) else { continue };
+            ready_stopping += 1;
+            for queue in worker.queues() {
+                *stopping.entry(*queue).or_default() += 1;
+            }
+        }
+        let stays =
+            |queue: &QueueId| fleet.ready_with(*queue) > stopping.get(queue).copied().unwrap_or(0);
+        let some_stay = fleet.ready_workers() > ready_stopping;
         let mut held_back = Vec::new();
-        for (slot, id) in surplus {
-            let place = &self.slots[slot.0 as usize];
-            let Some(worker) = place.workers.iter().find(|worker| worker.id == id) else {
+        for (slot, mut ids) in surplus {
+            // The newest first: an older worker of the slot stays only for queues that the newer does not have, because
+            // the number of slots was another when it was started.
+            ids.sort_unstable_by(|one, other| other.cmp(one));
+            let mut kept: BTreeSet<QueueId> = BTreeSet::new();
+            let mut stay: Vec<(WorkerId, Time)> = Vec::new();
+            for id in ids {
+                let Some((_, worker)) = fleet.worker(id) else { continue };
+                if worker.queues().iter().any(|queue| !stays(queue) && !kept.contains(queue)) {
+                    kept.extend(worker.queues());
+                    stay.push((id, now + worker.policy().stop_timeout));
+                }
+            }
+            // Where no worker stays, new connections cannot be sent elsewhere.
+            let Some((_, until)) = stay.first().copied().filter(|_| some_stay) else {
+                self.leaving.remove(&slot);
                 continue;
             };
-            // Where nobody stays, new connections cannot be sent elsewhere.
-            let alone = somebody_stays && worker.queues.iter().any(|queue| !others.contains(queue));
-            let until = now + worker.policy().stop_timeout;
-            let leaving = Leaving { until, empty_since: now };
-            let leaving = *self.queues.leaving.entry(slot).or_insert(leaving);
-            if !alone || leaving.empty_since + EMPTY_FOR <= now || leaving.until <= now {
-                self.queues.leaving.remove(&slot);
+            let leaving = *self.leaving.entry(slot).or_insert(Leaving { until, empty_since: now });
+            if leaving.empty_since + EMPTY_FOR <= now || leaving.until <= now {
+                self.leaving.remove(&slot);
             } else {
-                held_back.push(id);
+                held_back.extend(stay.into_iter().map(|(id, _)| id));
             }
         }
         held_back
     }
 
-    /// Nobody has the queue or is about to, because its slot has left and the one that it belongs to now has
-    /// a worker from before.
-    fn is_orphan(&self, queue: QueueId) -> bool {
-        let wanted = self.wanted();
-        if wanted == 0 || self.rollout.is_some() {
-            return false;
-        }
-        let mut workers = self.workers().map(|(_, worker)| worker);
-        if workers.any(|worker| worker.is_active() && worker.queues.contains(&queue)) {
-            return false;
-        }
-        (0..wanted).map(SlotId).all(|slot| {
-            let empty = self.slots.get(slot.0 as usize).is_none_or(Slot::is_empty);
-            !(empty && self.share(slot, &self.good).contains(&queue))
-        }) && self.good.policy.queues.iter().flatten().any(|other| *other == queue)
-    }
-
-    /// Step 3, last part: opens and closes queues, as workers are there for them, and watches those that
-    /// nobody looks after.
-    pub(super) fn settle_queues(&mut self) {
-        let specs = [Some(&self.good), self.rollout.as_ref().map(|rollout| &rollout.to)];
-        let groups = specs.into_iter().flatten().flat_map(|spec| spec.policy.queues.clone());
-        let groups: Vec<Vec<QueueId>> = groups.collect();
-        self.queues.groups.extend(groups);
-        if self.queues.groups.is_empty() || self.ending.is_some() {
+    /// Opens and closes queues, as workers are there for them, and watches those that no worker looks after.
+    pub fn settle(&mut self, fleet: &Fleet, policies: &Policies, turn: &mut Turn) {
+        if self.groups.is_empty() {
             return;
         }
-        let closed = self.to_be_closed();
-        if closed != self.queues.closed {
-            let order = Action::Steer { closed: closed.iter().copied().collect() };
-            // Who is told to stop gets nothing new; and who is started does not wait for this.
-            let at = self.out.iter().position(|action| matches!(action, Action::Drain { .. }));
-            self.out.insert(at.unwrap_or(self.out.len()), order);
-            self.queues.closed = closed;
+        let closed = self.to_be_closed(fleet, policies);
+        if closed != self.closed {
+            // A worker that is told to stop gets nothing new from then on; a worker that is started does not wait for it.
+            turn.order_before_drains(Action::Steer { closed: closed.iter().copied().collect() });
+            self.closed = closed;
         }
-        let watched = self.to_be_watched();
-        if watched != self.queues.watched {
-            self.order(Action::WatchQueues { queues: watched.iter().copied().collect() });
-            self.queues.watched = watched;
+        let watched = self.to_be_watched(fleet, policies, turn.now());
+        if watched != self.watched {
+            turn.order(Action::WatchQueues { queues: watched.iter().copied().collect() });
+            self.watched = watched;
         }
     }
 
-    fn to_be_closed(&self) -> BTreeSet<QueueId> {
-        let served_but_by = |leaving: &BTreeMap<SlotId, Leaving>| -> BTreeSet<QueueId> {
-            let staying = self.workers().filter(|(slot, _)| !leaving.contains_key(slot));
-            let ready = staying.filter(|(_, worker)| worker.is_ready());
-            ready.flat_map(|(_, worker)| worker.queues.iter().copied()).collect()
-        };
-        let mut served = served_but_by(&self.queues.leaving);
-        if served.is_empty() {
-            // Who was about to leave stands in.
-            served = served_but_by(&BTreeMap::new());
+    fn to_be_closed(&self, fleet: &Fleet, policies: &Policies) -> BTreeSet<QueueId> {
+        let mut by_leaving: BTreeMap<QueueId, u32> = BTreeMap::new();
+        let leaving = self.leaving.keys().filter_map(|slot| fleet.slot(*slot));
+        let leaving = leaving.flat_map(|slot| slot.workers()).filter(|worker| worker.is_ready());
+        for queue in leaving.flat_map(Worker::queues) {
+            *by_leaving.entry(*queue).or_default() += 1;
         }
-        let spec = self.spec();
-        let first: BTreeSet<QueueId> =
-            (0..self.wanted().max(1)).flat_map(|slot| self.share(SlotId(slot), &spec)).collect();
+        let stays = |queue: &QueueId| {
+            fleet.ready_with(*queue) > by_leaving.get(queue).copied().unwrap_or(0)
+        };
+        let mut served: BTreeSet<QueueId> = fleet.served_queues().filter(stays).collect();
+        if served.is_empty() {
+            // Workers that were about to leave stand in.
+            served = fleet.served_queues().collect();
+        }
+        let mut of_wanted_slots: Option<BTreeSet<QueueId>> = None;
         let mut closed = BTreeSet::new();
-        for group in &self.queues.groups {
-            let open =
-                [&served, &first].into_iter().find(|open| group.iter().any(|q| open.contains(q)));
-            // Of a group that was in other settings, which nobody serves any more, all are open.
-            let Some(open) = open else { continue };
-            closed.extend(group.iter().copied().filter(|queue| !open.contains(queue)));
+        for group in &self.groups {
+            let open = if group.iter().any(|queue| served.contains(queue)) {
+                &served
+            } else {
+                of_wanted_slots.get_or_insert_with(|| {
+                    let spec = policies.for_slots();
+                    let slots = (0..policies.wanted().max(1)).map(SlotId);
+                    slots.flat_map(|slot| share_of(policies, slot, spec)).collect()
+                })
+            };
+            // Of a group that was in other settings, and that no worker serves any more, all queues are open.
+            if group.iter().any(|queue| open.contains(queue)) {
+                closed.extend(group.iter().copied().filter(|queue| !open.contains(queue)));
+            }
         }
         closed
     }
 
-    fn to_be_watched(&self) -> BTreeSet<QueueId> {
-        let quiet = self.queues.leaving.iter().filter(|(_, its)| its.empty_since <= self.now);
-        let quiet = quiet.filter_map(|(slot, _)| self.slots.get(slot.0 as usize));
-        let leaving = quiet.flat_map(|slot| slot.workers.iter().filter(|worker| worker.is_ready()));
-        let leaving = leaving.flat_map(|worker| worker.queues.iter().copied());
-        // Once is enough: its slot will have a worker as soon as that can be. And one that is wanted is called
-        // by nobody: it has a worker without this queue, of settings that were given up.
+    fn to_be_watched(&self, fleet: &Fleet, policies: &Policies, now: Time) -> BTreeSet<QueueId> {
+        let quiet = self.leaving.iter().filter(|(_, its)| its.empty_since <= now);
+        let quiet = quiet.filter_map(|(slot, _)| fleet.slot(*slot));
+        let leaving = quiet.flat_map(|slot| slot.workers()).filter(|worker| worker.is_ready());
+        let leaving = leaving.flat_map(|worker| worker.queues().iter().copied());
+        // One extra worker for a queue is enough. A slot within `wanted` gets a worker anyway, so it is not called.
         let may_call = |queue| {
-            let slot = self.slot_to_call(queue);
-            slot.is_some_and(|slot| slot.0 >= self.wanted() && !self.is_called(slot))
+            let slot = slot_to_call(queue, policies);
+            slot.is_some_and(|slot| slot.0 >= policies.wanted() && !self.is_called(slot, policies))
         };
-        let orphans = self.queues.closed.iter().copied();
-        let orphans = orphans.filter(|queue| self.is_orphan(*queue) && may_call(*queue));
-        leaving.filter(|queue| self.queues.closed.contains(queue)).chain(orphans).collect()
+        let orphans = self.closed.iter().copied();
+        let orphans =
+            orphans.filter(|queue| may_call(*queue) && is_orphan(*queue, fleet, policies));
+        leaving.filter(|queue| self.closed.contains(queue)).chain(orphans).collect()
     }
 
-    /// Step 3, first part: who was called serves by now, or somebody else does.
-    pub(super) fn forget_called(&mut self) {
-        let wanted = self.wanted();
-        let mut called = core::mem::take(&mut self.queues.called);
-        called.retain(|slot| {
-            let place = self.slots.get(slot.0 as usize);
-            let on_its_way = place.is_some_and(|place| !place.is_empty() && !place.has_ready());
-            let queues = self.share(*slot, &self.good);
+    /// Forgets slots that were called and serve by now, or whose queues another worker has.
+    pub fn forget_called(&mut self, fleet: &Fleet, policies: &Policies) {
+        if self.called.is_empty() {
+            return;
+        }
+        let wanted = policies.wanted();
+        self.called.retain(|slot| {
+            let on_its_way = fleet.is_manned(*slot) && !fleet.has_ready(*slot);
+            let queues = share_of(policies, *slot, policies.good());
             wanted > 0
                 && slot.0 >= wanted
-                && (on_its_way || queues.iter().any(|queue| self.is_orphan(*queue)))
+                && (on_its_way || queues.iter().any(|queue| is_orphan(*queue, fleet, policies)))
         });
-        self.queues.called = called;
     }
 
-    pub(super) fn queues_deadline(&self) -> Option<Time> {
-        if self.ending.is_some() {
-            return None;
-        }
-        let now = self.now;
+    pub fn deadline(&self, now: Time) -> Option<Time> {
         let next = |leaving: &Leaving| match leaving.empty_since > now {
             true => leaving.empty_since.min(leaving.until),
             false => (leaving.empty_since + EMPTY_FOR).min(leaving.until),
         };
-        self.queues.leaving.values().map(next).filter(|&time| time != Time(u64::MAX)).min()
+        self.leaving.values().map(next).filter(|&time| time != Time(u64::MAX)).min()
     }
+}
 
-    /// The slots whose workers serve a queue, or whose next worker will.
-    pub fn slots_of(&self, queue: QueueId) -> impl Iterator<Item = SlotId> {
-        let wanted = self.wanted();
-        self.slots.iter().zip((0..).map(SlotId)).filter_map(move |(place, slot)| {
-            let mut active = place.active().peekable();
-            let has = match active.peek() {
-                Some(_) => active.any(|worker| worker.queues.contains(&queue)),
-                None => slot.0 < wanted && self.share(slot, &self.good).contains(&queue),
-            };
-            has.then_some(slot)
-        })
+/// The slots whose workers serve a queue, or whose next worker will.
+pub(crate) fn slots_of<'a>(
+    queue: QueueId,
+    fleet: &'a Fleet,
+    policies: &'a Policies,
+) -> impl Iterator<Item = SlotId> + 'a {
+    let wanted = policies.wanted();
+    fleet.slots().filter_map(move |(id, slot)| {
+        let has = match slot.is_empty() {
+            false => slot.active().any(|worker| worker.queues().contains(&queue)),
+            true => id.0 < wanted && share_of(policies, id, policies.good()).contains(&queue),
+        };
+        has.then_some(id)
+    })
+}
+
+/// The slot beyond those wanted that has this queue, and no other of its group.
+fn slot_to_call(queue: QueueId, policies: &Policies) -> Option<SlotId> {
+    let mut groups = policies.good().policy.queues.iter();
+    let place = groups.find_map(|group| group.iter().position(|other| *other == queue))?;
+    u32::try_from(place).ok().map(SlotId)
+}
+
+/// No worker has the queue or is about to have it, because its slot has left, and the slot that it belongs to now has a
+/// worker from before.
+fn is_orphan(queue: QueueId, fleet: &Fleet, policies: &Policies) -> bool {
+    let (wanted, good) = (policies.wanted(), policies.good());
+    if wanted == 0 || policies.incoming().is_some() || fleet.active_has(queue) {
+        return false;
     }
+    let is_ours = good.policy.queues.iter().flatten().any(|other| *other == queue);
+    let missing = (fleet.size()..wanted).map(SlotId);
+    let mut unmanned = fleet.empty_slots(wanted).chain(missing);
+    is_ours && !unmanned.any(|slot| share_of(policies, slot, good).contains(&queue))
 }
 
 #[cfg(test)]

@@ -1,335 +1,270 @@
-//! Workers that are replaced although nobody asks for it: those that have served for `max-age`, or have grown
-//! beyond `max-memory`, are *worn*.
+//! The replacement of serving workers: those that have served for `max-age` or have grown beyond `max-memory` are
+//! *worn*, and an operator may ask for new workers.
 //!
-//! What comes of it is `request`'s, as if somebody had asked for it: one slot at a time, the new worker ready
-//! and watched before the old one is told to stop, and never during a reload. Here is only who is worn, when
-//! that is found out, and how soon it is tried again after a new worker has failed.
-//!
-//! So that workers which started together do not go together, each has a little less than the settings say.
-//! All are weighed at the same moments: herder wakes up once for all of them.
+//! Both go the same way: one slot at a time, the new worker ready and watched before the old one is told to stop, and
+//! never during a reload; what a reload replaces counts, and the rest goes on when it is over. Here is which slot is
+//! next and how soon it is tried again after a new worker has failed; what waits for it is in `requests`.
 
-use super::report::Report;
-use super::worker::Worker;
-use super::{Action, Generation, Herd, Policy, Size, SlotId, Span, Time, WorkerId};
-use alloc::vec::Vec;
-use core::fmt;
+use crate::action::Action;
+use crate::backoff::Backoff;
+use crate::fleet::{Fleet, Slot, Worker};
+use crate::ids::{SlotId, WorkerId};
+use crate::load::Weight;
+use crate::policies::Policies;
+use crate::reason::{Lost, Wear};
+use crate::report::Report;
+use crate::requests::Requests;
+use crate::time::{Span, Time};
+use crate::turn::Turn;
+use crate::wear::{WearState, WearStep};
 
-/// In each such span workers are weighed once at most.
-const WEIGH_EVERY: Span = Span::secs(10);
-/// A worker that uses no CPU time cannot grow, and is weighed ever less often, down to this many times
-/// less.
-const RARELY: u32 = 6;
-/// So many times in a row a worker has to be too heavy: one look may be at a peak.
-const TOO_HEAVY: u32 = 3;
-/// By up to this part is the limit of each worker lower than the settings say.
-const SPREAD: f64 = 0.1;
-/// A worker that was too heavy this soon after it was first weighed may just need that much: the next in
-/// its slot is left alone for longer.
-const SOON: Span = Span::secs(60);
-/// For so long at most.
-const LEFT_ALONE: Span = Span::secs(600);
-/// The wait after a new worker has failed; it doubles with each further one.
-const FIRST_DELAY: Span = Span::secs(5);
-const LONGEST_DELAY: Span = Span::secs(300);
+/// The wait after new workers have failed in a row.
+const BACKOFF: Backoff = Backoff { first: Span::secs(5), longest: Span::secs(300) };
 
-/// Why a worker is replaced that serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wear {
-    /// Somebody asked for it.
-    Asked,
-    /// It has served for as long as `max-age` allows.
-    Age {
-        /// So long.
-        served: Span,
-    },
-    /// It has grown beyond `max-memory`.
-    Memory {
-        /// What it uses.
-        memory: Size,
-        /// What it was allowed, which is a little less than the settings say.
-        most: Size,
-        /// How long it has served.
-        served: Span,
-        /// So many workers of its slot in a row have needed no more than a minute for that.
-        soon: u32,
-    },
-}
-
-/// To follow the worker's name.
-impl fmt::Display for Wear {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Wear::Asked => f.write_str("is recycled"),
-            Wear::Age { served } => write!(f, "is recycled after {served}, as max-age wants it"),
-            Wear::Memory { memory, most, served, .. } => {
-                write!(
-                    f,
-                    "is recycled after {served}, it uses {memory}, more than its {most} of max-memory"
-                )
-            }
-        }
-    }
-}
-
-/// What a worker uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
-    /// So much.
-    Is(Size),
-    /// It has used no CPU time since it was weighed: what it was then.
-    Same,
-    /// Nobody can tell.
-    Unknown,
-}
-
-/// How worn a worker is; of one that does not serve, or need not be watched, nothing.
+/// When worn workers may be tried again to be replaced.
 #[derive(Debug, Default)]
-pub(super) struct Use {
-    pub worn: Option<Wear>,
-    old_at: Option<Time>,
-    scales: Option<Scales>,
-}
-
-/// How a worker is weighed.
-#[derive(Debug)]
-struct Scales {
-    most: Size,
-    begin: Time,
-    /// When it is weighed next; `None` while it is being weighed.
-    next: Option<Time>,
-    /// So many times in a row it was too heavy, the last time with this weight.
-    heavy: u32,
-    last: Size,
-    /// So many times in a row it had not used any CPU time.
-    idle: u32,
-}
-
-/// When it may be tried again to recycle what is worn.
-#[derive(Debug, Default)]
-pub(super) struct Recycler {
-    pub not_before: Time,
+pub(crate) struct Recycler {
+    not_before: Time,
     failures: u32,
 }
 
-impl Use {
-    /// Of a worker that has been ready since then. `soon` is that of its slot; `chance` are numbers from 0 to 1.
-    fn begin(policy: &Policy, since: Time, now: Time, soon: u32, chance: [f64; 2]) -> Use {
-        let less = |most: u64, chance: f64| (most as f64 * (1.0 - SPREAD * chance)) as u64;
-        let old_at = policy.max_age.map(|age| since + Span(less(age.0, chance[0])));
-        let scales = policy.max_memory.map(|memory| {
-            let alone = WEIGH_EVERY.times((1 << soon.min(16)) - 1).min(LEFT_ALONE);
-            let begin = next_moment(now + alone, 1);
-            let most = Size(less(memory.0, chance[1]));
-            Scales { most, begin, next: Some(begin), heavy: 0, last: Size(0), idle: 0 }
-        });
-        Use { worn: None, old_at, scales }
-    }
-
-    pub fn deadline(&self) -> Option<Time> {
-        let weighing = self.scales.as_ref().and_then(|scales| scales.next);
-        self.old_at.into_iter().chain(weighing).min()
-    }
-
-    fn wear(&mut self, wear: Wear) {
-        *self = Use { worn: Some(wear), ..Use::default() };
-    }
-}
-
-impl Scales {
-    /// Whether that is too much, by now.
-    fn note(&mut self, weight: Weight, now: Time) -> bool {
-        match weight {
-            Weight::Is(size) if size > self.most => {
-                (self.heavy, self.last, self.idle) = (self.heavy + 1, size, 0);
-            }
-            Weight::Is(_) => (self.heavy, self.idle) = (0, 0),
-            Weight::Same if self.heavy > 0 => self.heavy += 1,
-            Weight::Same => self.idle = (self.idle + 1).min(RARELY),
-            Weight::Unknown => {}
-        }
-        self.next = Some(next_moment(now, (1 << self.idle).min(RARELY)));
-        self.heavy >= TOO_HEAVY
-    }
-}
-
-/// The moments at which workers are weighed are the same for all of them.
-fn next_moment(now: Time, steps: u32) -> Time {
-    let every = WEIGH_EVERY.0;
-    Time((now.0 / every + u64::from(steps)).saturating_mul(every))
+/// A worn worker in a slot, and the one that is to serve in its place.
+struct Pair<'a> {
+    old: &'a Worker,
+    new: &'a Worker,
 }
 
 impl Recycler {
-    /// A new worker has failed in place of a worn one. `chance` is from 0 to 1.
-    fn failed(&mut self, now: Time, chance: f64) {
-        let doubled = FIRST_DELAY.times(1 << self.failures.min(16)).min(LONGEST_DELAY);
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = now + Span((doubled.0 as f64 * (1.0 - chance / 4.0)) as u64);
+    /// A reload has replaced every worker.
+    pub fn reset(&mut self) {
+        *self = Recycler::default();
+    }
+
+    /// The slot whose worker is to get its replacement next; `None` while one of them is getting it. Slots that an
+    /// operator has asked for come first; of the others the one that was tried the longest time ago.
+    pub fn next(
+        &self,
+        fleet: &Fleet,
+        policies: &Policies,
+        requests: &Requests,
+        now: Time,
+    ) -> Option<SlotId> {
+        if policies.incoming().is_some() {
+            return None;
+        }
+        let serving = |slot: &SlotId| serving_worn(fleet, policies, requests, *slot).is_some();
+        // Also in a slot that is not wanted any more, and whose worker stands in for another.
+        let mut under_way =
+            fleet.crowded().filter(|slot| newcomer(fleet, policies, requests, *slot).is_some());
+        if under_way.any(|slot| serving(&slot)) {
+            return None;
+        }
+        let wanted = policies.wanted();
+        let may_be_tried = |slot: &SlotId| {
+            let not_before = fleet.slot(*slot).map_or(Time(0), Slot::not_before);
+            slot.0 < wanted && not_before <= now && serving(slot)
+        };
+        if let Some(slot) = requests.first_to_recycle(may_be_tried) {
+            return Some(slot);
+        }
+        if self.not_before > now {
+            return None;
+        }
+        let worn = fleet.worn().filter(|slot| worn_out(fleet, policies, *slot).is_some());
+        worn.filter(may_be_tried)
+            .min_by_key(|slot| (fleet.slot(*slot).map_or(Time(0), Slot::renewed_at), *slot))
+    }
+
+    /// Serving workers whose replacement has been watched for long enough are no longer needed.
+    pub fn advance(
+        &mut self,
+        fleet: &mut Fleet,
+        policies: &Policies,
+        requests: &mut Requests,
+        turn: &mut Turn,
+    ) {
+        if policies.incoming().is_some() {
+            return;
+        }
+        let crowded: alloc::vec::Vec<SlotId> = fleet.crowded().collect();
+        for slot in crowded {
+            let Some(Pair { old, new }) = pair(fleet, policies, requests, slot) else { continue };
+            if new.trial_over().is_none_or(|over| over > turn.now()) {
+                continue;
+            }
+            let (worker, generation, by) = (old.id(), old.generation(), new.id());
+            let asked = requests.recycles(slot).map(|_| Wear::Asked);
+            let why = asked.or(old.wear.worn()).unwrap_or(Wear::Asked);
+            fleet.edit(worker, |worker| worker.wear = WearState::default());
+            turn.report(Report::Recycled { worker, slot, generation, by, why });
+            if why != Wear::Asked {
+                self.reset();
+            }
+            requests.recycled(slot, turn.now());
+        }
+    }
+
+    /// A worker that was to replace another has failed or left, and the old one serves on: the slot is none the worse for
+    /// it. Returns the old worker; `None` if it was not that.
+    pub fn newcomer_lost(
+        &mut self,
+        lost: Lost<'_>,
+        fleet: &Fleet,
+        policies: &Policies,
+        requests: &Requests,
+        turn: &mut Turn,
+    ) -> Option<WorkerId> {
+        let Lost { worker: id, slot, why } = lost;
+        let old = serving_worn(fleet, policies, requests, slot).filter(|old| old.id() < id)?;
+        let (worker, generation) = (old.id(), old.generation());
+        let because = alloc::format!("{id} {why}");
+        turn.report(Report::NotRecycled { worker, slot, generation, why: because });
+        if worn_out(fleet, policies, slot).is_some() {
+            self.failures = self.failures.saturating_add(1);
+            self.not_before = turn.now() + BACKOFF.after(self.failures, turn.chance());
+        }
+        Some(worker)
+    }
+
+    /// When the next step is due: the end of a trial, or the next try.
+    pub fn deadline(
+        &self,
+        fleet: &Fleet,
+        policies: &Policies,
+        requests: &Requests,
+        handled: Time,
+    ) -> Option<Time> {
+        if policies.incoming().is_some() {
+            return None;
+        }
+        let mut pairs = fleet
+            .crowded()
+            .filter_map(|slot| pair(fleet, policies, requests, slot)?.new.trial_over());
+        let trial = pairs.next();
+        let wanted = policies.wanted();
+        let waits = |slot: SlotId| slot.0 < wanted && worn_out(fleet, policies, slot).is_some();
+        let again = Some(self.not_before).filter(|time| *time > handled && fleet.worn().any(waits));
+        trial.into_iter().chain(again).min()
     }
 }
 
-impl Herd {
-    /// A worker became ready: from now on it wears out.
-    pub(super) fn put_to_use(&mut self, id: WorkerId, slot: SlotId) {
-        let now = self.now;
-        let soon = self.slot(slot).too_heavy_soon;
-        let Some((_, worker)) = self.find(id) else { return };
-        let policy = worker.policy();
-        if policy.max_age.is_none() && policy.max_memory.is_none() {
-            worker.wear = Use::default();
-            return;
-        }
-        let chance = [self.jitter.next(), self.jitter.next()];
-        if let Some((_, worker)) = self.find(id) {
-            let since = worker.ready.map_or(now, |(since, _)| since);
-            worker.wear = Use::begin(worker.policy(), since, now, soon, chance);
-        }
-    }
+/// The worker of this slot, and any older one, is to be replaced now; `None` while none is.
+pub(crate) fn replaced_up_to(
+    fleet: &Fleet,
+    policies: &Policies,
+    requests: &Requests,
+    slot: SlotId,
+) -> Option<WorkerId> {
+    pending(fleet, policies, requests, slot).filter(|_| policies.incoming().is_none())
+}
 
-    /// The limits are others for workers that serve: as if they had been those from the beginning.
-    pub(super) fn put_to_use_again(&mut self, generation: Generation) {
-        let serves = |worker: &Worker| worker.is_ready() && worker.generation() == generation;
-        let affected =
-            self.workers().filter(|(_, worker)| serves(worker) && worker.wear.worn.is_none());
-        let affected: Vec<_> = affected.map(|(slot, worker)| (worker.id, slot)).collect();
-        for (worker, slot) in affected {
-            self.put_to_use(worker, slot);
-        }
-    }
+/// The same, whether now or after the reload that is under way.
+pub(crate) fn pending(
+    fleet: &Fleet,
+    policies: &Policies,
+    requests: &Requests,
+    slot: SlotId,
+) -> Option<WorkerId> {
+    requests.recycles(slot).max(worn_out(fleet, policies, slot).map(Worker::id))
+}
 
-    /// A moment has come for a worker that serves: it is old, or to be weighed.
-    pub(super) fn wear_on(&mut self, id: WorkerId) {
-        let now = self.now;
-        let Some((_, worker)) = self.find(id) else { return };
-        let is_due = |time: &Option<Time>| time.is_some_and(|time| time <= now);
-        if is_due(&worker.wear.old_at) {
-            let served = worker.served(now);
-            worker.wear.wear(Wear::Age { served });
-        } else if let Some(scales) = worker.wear.scales.as_mut()
-            && is_due(&scales.next)
-        {
-            scales.next = None;
-            self.order(Action::Weigh { worker: id });
-        }
-    }
+/// The worker of the good settings that serves in this slot and is to be replaced now.
+pub(crate) fn serving_worn<'a>(
+    fleet: &'a Fleet,
+    policies: &Policies,
+    requests: &Requests,
+    slot: SlotId,
+) -> Option<&'a Worker> {
+    let old = replaced_up_to(fleet, policies, requests, slot)?;
+    let good = policies.good().generation;
+    let mut workers = fleet.slot(slot)?.workers().iter();
+    workers.find(|worker| {
+        worker.is_ready()
+            && worker.id() <= old
+            && worker.generation() == good
+            && !worker.is_unwanted()
+    })
+}
 
-    pub(super) fn weighed(&mut self, id: WorkerId, weight: Weight) {
-        let now = self.now;
-        let Some((slot, worker)) = self.find(id) else { return };
+/// The worker that is newer than `old` in this slot, and of the right settings.
+pub(crate) fn newcomer_after<'a>(
+    fleet: &'a Fleet,
+    policies: &Policies,
+    old: WorkerId,
+    slot: SlotId,
+) -> Option<&'a Worker> {
+    let right = policies.for_slots().generation;
+    let mut active = fleet.slot(slot)?.active();
+    active.find(|worker| worker.id() > old && worker.generation() == right && !worker.is_unwanted())
+}
+
+fn newcomer<'a>(
+    fleet: &'a Fleet,
+    policies: &Policies,
+    requests: &Requests,
+    slot: SlotId,
+) -> Option<&'a Worker> {
+    newcomer_after(fleet, policies, pending(fleet, policies, requests, slot)?, slot)
+}
+
+fn pair<'a>(
+    fleet: &'a Fleet,
+    policies: &Policies,
+    requests: &Requests,
+    slot: SlotId,
+) -> Option<Pair<'a>> {
+    let old = serving_worn(fleet, policies, requests, slot)?;
+    let new = newcomer(fleet, policies, requests, slot)?;
+    Some(Pair { old, new })
+}
+
+/// The worker that serves in this slot, if it is worn. One of settings that were given up is replaced for that, and by
+/// other rules.
+fn worn_out<'a>(fleet: &'a Fleet, policies: &Policies, slot: SlotId) -> Option<&'a Worker> {
+    let mut workers = fleet.slot(slot)?.workers().iter();
+    let serving = workers.find(|worker| worker.is_ready() && !worker.is_unwanted());
+    let good = policies.good().generation;
+    serving.filter(|worker| worker.wear.worn().is_some() && worker.generation() == good)
+}
+
+/// A worker serves from now on, or has other limits now: it wears out from when it became ready.
+pub(crate) fn begin_wear(fleet: &mut Fleet, id: WorkerId, turn: &mut Turn) {
+    let now = turn.now();
+    let Some((slot, worker)) = fleet.worker(id) else { return };
+    let soon = fleet.slot(slot).map_or(0, Slot::too_heavy_soon);
+    let policy = worker.policy();
+    let wear = match policy.max_age.is_some() || policy.max_memory.is_some() {
+        true => {
+            let since = worker.ready().map_or(now, |(since, _)| since);
+            WearState::begin(policy, since, now, soon, [turn.chance(), turn.chance()])
+        }
+        false => WearState::default(),
+    };
+    fleet.edit(id, |worker| worker.wear = wear);
+}
+
+/// A serving worker is old by now, or is to be weighed.
+pub(crate) fn wear_on(fleet: &mut Fleet, id: WorkerId, turn: &mut Turn) {
+    let now = turn.now();
+    let step = fleet.edit(id, |worker| {
         let served = worker.served(now);
-        let is_ready = worker.is_ready();
-        let asked = |scales: &&mut Scales| is_ready && scales.next.is_none();
-        let Some(scales) = worker.wear.scales.as_mut().filter(asked) else { return };
-        if !scales.note(weight, now) {
-            return;
-        }
-        let (memory, most, took) = (scales.last, scales.most, now - scales.begin);
-        let place = self.slot(slot);
-        place.too_heavy_soon = if took < SOON { place.too_heavy_soon.saturating_add(1) } else { 0 };
-        let soon = place.too_heavy_soon;
-        if let Some((_, worker)) = self.find(id) {
-            worker.wear.wear(Wear::Memory { memory, most, served, soon });
-        }
-    }
-
-    /// The worker that serves in this slot, if it is worn.
-    pub(super) fn worn_out(&self, slot: SlotId) -> Option<&Worker> {
-        let mut workers = self.slots.get(slot.0 as usize)?.workers.iter();
-        let serving = workers.find(|worker| worker.is_ready() && !worker.unwanted);
-        // One of settings that were given up is replaced for that, and by other rules.
-        let right = self.good.generation;
-        serving.filter(|worker| worker.wear.worn.is_some() && worker.generation() == right)
-    }
-
-    /// A worn worker was replaced, and is no longer needed.
-    pub(super) fn replaced(&mut self, old: WorkerId, slot: SlotId, by: WorkerId, why: Wear) {
-        self.counters.recycled(why);
-        if let Some((_, worker)) = self.find(old) {
-            let generation = worker.generation();
-            worker.wear = Use::default();
-            self.report(Report::Recycled { worker: old, slot, generation, by, why });
-        }
-        if why != Wear::Asked {
-            self.recycler = Recycler::default();
-        }
-    }
-
-    /// A new worker has failed in this slot, where a worn one serves on.
-    pub(super) fn put_off_recycling(&mut self, slot: SlotId) {
-        if self.worn_out(slot).is_some() {
-            let (now, chance) = (self.now, self.jitter.next());
-            self.recycler.failed(now, chance);
-        }
-    }
-
-    /// When what is worn may be tried again.
-    pub(super) fn recycler_deadline(&self) -> Option<Time> {
-        let not_before = Some(self.recycler.not_before).filter(|&time| time > self.handled)?;
-        let slots = (0..self.wanted()).map(SlotId);
-        slots.into_iter().any(|slot| self.worn_out(slot).is_some()).then_some(not_before)
+        worker.wear.step(served, now)
+    });
+    if step == Some(WearStep::Weigh) {
+        turn.order(Action::Weigh { worker: id });
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scales() -> Scales {
-        let (begin, most) = (Time(0), Size(100));
-        Scales { most, begin, next: None, heavy: 0, last: Size(0), idle: 0 }
-    }
-
-    #[test]
-    fn one_look_at_a_peak_is_not_enough() {
-        let mut scales = scales();
-        for (weight, is_worn) in [
-            (Weight::Is(Size(101)), false),
-            (Weight::Is(Size(102)), false),
-            (Weight::Is(Size(100)), false),
-            (Weight::Is(Size(101)), false),
-            (Weight::Unknown, false),
-            (Weight::Is(Size(150)), false),
-            // What uses no CPU time does not get lighter by that.
-            (Weight::Same, true),
-        ] {
-            assert_eq!(scales.note(weight, Time(5)), is_worn, "{weight:?}");
-        }
-        assert_eq!(scales.last, Size(150));
-    }
-
-    #[test]
-    fn who_sleeps_is_weighed_ever_less_often() {
-        let mut scales = scales();
-        let mut now = Time(0);
-        let mut waits = Vec::new();
-        for _ in 0..6 {
-            scales.note(Weight::Same, now);
-            let next = scales.next.unwrap();
-            waits.push((next - now).0 / 1_000_000);
-            now = next;
-        }
-        assert_eq!(waits, [20, 40, 60, 60, 60, 60]);
-        scales.note(Weight::Is(Size(1)), now);
-        assert_eq!(scales.next.unwrap() - now, WEIGH_EVERY);
-    }
-
-    #[test]
-    fn everybody_is_weighed_at_the_same_moments() {
-        let every = WEIGH_EVERY.0;
-        for now in [0, 1, every - 1] {
-            assert_eq!(next_moment(Time(now), 1), Time(every));
-        }
-        assert_eq!(next_moment(Time(every), 1), Time(2 * every));
-        assert_eq!(next_moment(Time(every + 1), 3), Time(4 * every));
-    }
-
-    #[test]
-    fn tries_that_fail_become_rare() {
-        let mut recycler = Recycler::default();
-        let mut delays = Vec::new();
-        for _ in 0..9 {
-            recycler.failed(Time(0), 0.0);
-            delays.push(recycler.not_before.0 / 1_000_000);
-        }
-        assert_eq!(delays, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
-    }
+/// A serving worker was weighed.
+pub(crate) fn weighed(fleet: &mut Fleet, id: WorkerId, weight: Weight, now: Time) {
+    let Some((slot, worker)) = fleet.worker(id).filter(|(_, worker)| worker.is_ready()) else {
+        return;
+    };
+    let served = worker.served(now);
+    let Some(found) = fleet.edit(id, |worker| worker.wear.weighed(weight, now)).flatten() else {
+        return;
+    };
+    let soon = fleet.too_heavy(slot, found.soon);
+    let (memory, most) = (found.memory, found.most);
+    fleet.edit(id, |worker| worker.wear.set_worn(Wear::Memory { memory, most, served, soon }));
 }

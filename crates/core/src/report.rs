@@ -1,10 +1,12 @@
-//! What the core wants on record: one variant for each kind of thing that happens in a herd.
+//! What the core wants on record: one variant for each kind of thing that happens to workers and to the instance.
 //!
 //! The text is for people; the shell adds a `MESSAGE_ID` and fields (pid, slot, …) for machines.
 
-use super::recycle::Wear;
-use super::slot::PERHAPS;
-use super::{Exit, Generation, Hang, SlotId, Span, WorkerId};
+use crate::exit::Exit;
+use crate::ids::{Generation, SlotId, WorkerId};
+use crate::reason::{Evidence, Hang, Manner, Wear};
+use crate::time::Span;
+use crate::words::{PERHAPS, connections};
 use alloc::borrow::ToOwned as _;
 use alloc::format;
 use alloc::string::String;
@@ -42,7 +44,7 @@ pub enum Report {
         was_ready: bool,
         why: Option<String>,
     },
-    /// A worker was not ready in time; what it was seen doing instead, if anybody looked.
+    /// A worker was not ready in time; what it was seen doing instead, if herder looked.
     TimedOut {
         worker: WorkerId,
         slot: SlotId,
@@ -64,7 +66,7 @@ pub enum Report {
     RemainderKilled { worker: WorkerId, slot: SlotId, generation: Generation },
     /// The kernel killed processes of a worker for want of memory.
     OutOfMemory { worker: WorkerId, slot: SlotId, generation: Generation, processes: u64 },
-    /// A worker was replaced, on request or because it is worn: `by` serves, and it is told to stop.
+    /// A worker is replaced, on request or because it is worn: `by` serves, and the worker is told to stop.
     Recycled { worker: WorkerId, slot: SlotId, generation: Generation, by: WorkerId, why: Wear },
     /// A worker was not replaced, because the new one failed; it serves on.
     NotRecycled { worker: WorkerId, slot: SlotId, generation: Generation, why: String },
@@ -84,11 +86,11 @@ pub enum Report {
     StallOver { after: Span },
     /// The probe of the instance has failed so often in a row.
     ProbeFails { failures: u32, why: String },
-    /// It has succeeded again, or there is nobody to ask.
+    /// It has succeeded again, or there is no worker to ask.
     ProbeRecovers { after: Span },
-    /// More workers are wanted because connections wait.
+    /// More workers are wanted, because connections wait.
     ScaledUp { from: u32, to: u32, waiting: u32 },
-    /// Fewer workers are wanted because they would do.
+    /// Fewer workers are wanted, because fewer would do.
     ScaledDown { from: u32, to: u32 },
     /// More workers are needed than there may be.
     ScaleLimit { most: u32, waiting: u32 },
@@ -205,65 +207,6 @@ impl Report {
             Report::Stopping { .. } => "stopping",
             Report::Stopped { .. } => "stopped",
         }
-    }
-}
-
-/// Why a worker counts as ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Evidence {
-    /// It sent READY=1.
-    Notified,
-    /// It was seen waiting on a socket it was given.
-    Accepting,
-    /// It was executed, and the settings say that is enough.
-    Executed,
-    /// It has been alive for `ready-after`; nobody saw it serve.
-    Assumed,
-}
-
-/// What an ending means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// herder had asked for it.
-    Ordered,
-    /// Before it was ready: a failure.
-    BeforeReady,
-    /// Ready, but younger than `min-lifetime`: a failure.
-    Young,
-    /// After it had proved itself: a crash.
-    Crashed,
-    /// It was retiring, or ended as `success-exit-status` allows.
-    Retired,
-}
-
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Evidence::Notified => "notified",
-            Evidence::Accepting => "accepting",
-            Evidence::Executed => "executed",
-            Evidence::Assumed => "assumed",
-        })
-    }
-}
-
-impl fmt::Display for Manner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Manner::Ordered => "as ordered",
-            Manner::BeforeReady => "before it was ready",
-            Manner::Young => "soon after it was ready",
-            Manner::Crashed => "after serving",
-            Manner::Retired => "normally",
-        })
-    }
-}
-
-/// `1 connection waiting`
-pub(super) fn connections(waiting: u32) -> String {
-    match waiting {
-        1 => "1 connection waiting".to_owned(),
-        _ => format!("{waiting} connections waiting"),
     }
 }
 

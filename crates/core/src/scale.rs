@@ -1,68 +1,70 @@
 //! How many workers the load asks for: up fast, down slowly, between the two bounds of `workers`.
 //!
-//! Fed with samples, each of which it has ordered. Nothing is sampled at rest, that is with as few workers
-//! as there may be and no connection waiting: then a *watch* is set, which the next connection that nobody
-//! takes at once sets off. So there is always one of four: a watch, a sample on its way, the time of the next
-//! one, or nothing to do (the number is fixed).
+//! It is fed with samples, each of which it has asked for. Nothing is sampled at rest, that is with as few workers as there
+//! may be and no connection waiting: then a *watch* is set, which goes off when a connection is not accepted at once. So
+//! there is always one of four: a watch, a sample on its way, the time of the next one, or nothing to do (the number is
+//! fixed).
 //!
-//! Up: while connections go on waiting, by 1, 2, 4, … more workers with each sample, and by as many as there
-//! are if ever more wait. Workers that are not ready yet count, and so do those that have time: they will
-//! take what waits. While as many are on their way as serve, they are waited for, for a second.
+//! Up: while connections go on waiting, by 1, 2, 4, … more workers with each sample, and by as many as there are if more
+//! and more wait. Workers that are not ready yet are counted as help, and so are workers that have time: they will accept
+//! what waits. While twice as many workers start as serve, the scaler waits for them for up to a second.
 //!
-//! Down: one at a time, a worker that nobody has needed for a *quiet time*. That is `idle-timeout` at first and
-//! learned for each number of workers: where the load was back soon after it had come down to that, it doubles, and where it was not it
-//! is halved. So what a burst has brought goes soon, and what the load goes up and down over stays.
+//! Down: one worker at a time, when the load has not needed it for a *quiet time*. The quiet time is `idle-timeout` at
+//! first, and is learned for each number of workers: it doubles where the load was back soon after the scaler had come down
+//! to that number, and is halved where it was not. So workers for a single burst leave soon, and workers that a load needs
+//! again and again stay.
 
-use super::sample::{Load, Needs};
-use super::{Span, Time};
+use crate::load::Load;
+use crate::sampling::Needs;
+use crate::time::{Span, Time};
 use alloc::collections::{BTreeMap, VecDeque};
 
 /// Time between samples while connections wait …
 const FAST: Span = Span::millis(100);
 /// … and while there are only more workers than need be.
 const SLOW: Span = Span::millis(500);
-/// So long a connection may wait for a worker that has time: it is on its way out of the queue.
+/// A connection may wait this long for a worker that has time: it is on its way out of the queue.
 const SETTLE: Span = Span::millis(25);
-/// So many workers may always be on their way, and twice as many as serve. More than that after this time.
+/// This many workers may always be starting, or twice as many as serve; more than that only after [`START`].
 const COMING: u32 = 4;
 const START: Span = Span::secs(1);
-/// Connections that wait so long for workers that do nothing wait for workers that are blocked.
+/// When connections have waited this long for workers that use no time, the workers are blocked.
 const BLOCKED: Span = Span::secs(1);
-/// Who uses less of its time does nothing, in permille.
+/// A worker that is busy for less of its time than this, in permille, does nothing.
 const NOTHING: u32 = 20;
-/// Workers that are busy for more of their time than this have none to spare.
-pub(super) const BUSY: u32 = 900;
-/// So many times as long as at first the quiet time can become.
+/// A worker that is busy for more of its time than this, in permille, has none to spare.
+pub(crate) const BUSY: u32 = 900;
+/// The quiet time grows to this many times `idle-timeout` at most.
 const MOST_QUIET: u64 = 8;
 /// Time between one worker told to leave and the next.
 const APART: Span = Span::millis(500);
-/// How long a busy worker in the highest slot is waited for, so that one who does nothing leaves.
+/// How long to wait while the worker in the highest slot is busy, so that a worker that does nothing leaves instead.
 const MOST_COURTESY: Span = Span::secs(5);
 
-/// What the herd is like when a sample comes in.
+/// The state of the fleet when a sample comes in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scene {
+pub(crate) struct Scene {
     pub least: u32,
     pub most: u32,
-    /// Workers wanted so far.
+    /// Workers wanted until now.
     pub wanted: u32,
-    /// Those of them that serve.
+    /// How many of them serve.
     pub ready: u32,
-    /// Of those, who have time.
+    /// How many of those have time.
     pub idle: u32,
-    /// The sum of what they are busy, in permille of one.
+    /// The sum of their busy shares, in permille of one worker.
     pub busy: u32,
-    /// The one who would leave next has something to do.
+    /// The worker that would leave next has something to do.
     pub last_is_busy: bool,
-    /// Nothing speaks against fewer: a reload would.
+    /// No reload is under way, so that fewer workers may be wanted.
     pub may_shrink: bool,
-    /// The quiet time, at first.
+    /// `idle-timeout`: the quiet time at first.
     pub idle_timeout: Span,
 }
 
 /// What follows from a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Stay,
     To(u32),
     /// More are needed than there may be.
@@ -73,18 +75,16 @@ pub(super) enum Step {
 
 /// Why there are no more workers although connections wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hold {
+pub(crate) enum Hold {
     Memory,
     Cpu,
 }
 
 #[derive(Debug)]
-pub(super) struct Scaler {
-    /// The number that follows from load, before bounds.
-    pub wants: u32,
-    /// Ordered, and not answered.
+pub(crate) struct Scaler {
+    /// A sample was asked for, and has not come.
     asked: bool,
-    /// A knock is waited for.
+    /// The watch is set.
     listens: bool,
     next: Option<Time>,
     /// The last sample: when, and how many connections waited.
@@ -93,21 +93,20 @@ pub(super) struct Scaler {
     waits_since: Option<Time>,
     /// How many more at the next step up.
     step: u32,
-    /// How many workers were needed lately, and when; only what no later one exceeds.
+    /// How many workers were needed lately, and when; entries that a later one exceeds are dropped.
     needed: VecDeque<(Time, u32)>,
-    /// By number of workers to come down to: so many times `idle-timeout`, where that is not once.
+    /// By the number of workers to come down to: the quiet time as a multiple of `idle-timeout`, where it is not 1.
     quiet: BTreeMap<u32, u64>,
     last_up: Option<Time>,
     /// When, and to how many.
     last_down: Option<(Time, u32)>,
-    /// Since when only a busy worker has kept one from leaving.
+    /// Since when only a busy worker in the highest slot has kept a worker from leaving.
     courtesy_since: Option<Time>,
 }
 
 impl Scaler {
     pub fn new() -> Scaler {
         Scaler {
-            wants: 0,
             asked: false,
             listens: false,
             next: None,
@@ -127,15 +126,15 @@ impl Scaler {
         self.last.map_or(0, |(_, waiting)| waiting)
     }
 
-    /// The watch has gone off. A herd without any worker is looked at now, others when those who have time
-    /// had time.
-    pub fn knocked(&mut self, now: Time, nobody: bool) {
+    /// The watch has gone off. Without any worker a sample is due at once; else after workers that have time had the
+    /// chance to accept.
+    pub fn knocked(&mut self, now: Time, no_worker: bool) {
         if !core::mem::take(&mut self.listens) {
             return;
         }
         let soonest = self.last.map_or(now, |(at, _)| at + FAST);
         // (A socket that is broken is ready for ever, and nothing waits in it.)
-        let due = soonest.max(if nobody { now } else { now + SETTLE });
+        let due = soonest.max(if no_worker { now } else { now + SETTLE });
         self.waits_since.get_or_insert(now);
         self.sample_at(due);
     }
@@ -145,7 +144,7 @@ impl Scaler {
         self.asked = false;
     }
 
-    /// The number is fixed: nobody needs to know.
+    /// The number is fixed: no sample is needed.
     pub fn rest(&mut self) {
         self.next = None;
         self.waits_since = None;
@@ -156,15 +155,14 @@ impl Scaler {
         self.next = Some(self.next.map_or(due, |next| next.min(due)));
     }
 
-    /// Plans the next sample if `above`, that is if there are more workers than need be; else none, unless
-    /// something waits.
+    /// Plans the next sample if there are more workers than need be (`above`); else none, unless connections wait.
     pub fn plan(&mut self, now: Time, above: bool) {
         if !self.asked && self.waits_since.is_none() {
             self.next = above.then(|| self.next.unwrap_or(now + SLOW));
         }
     }
 
-    /// What is needed to know now; it counts as ordered then.
+    /// What is to be ordered now; it counts as ordered then.
     pub fn needs(&mut self, now: Time) -> Needs {
         if self.next.is_some_and(|next| next <= now) && !self.asked {
             self.asked = true;
@@ -178,18 +176,14 @@ impl Scaler {
         self.next.filter(|_| !self.asked)
     }
 
-    /// Takes a sample that was ordered, and says what follows; [`wants`](Scaler::wants) says it, too.
+    /// Takes a sample that was ordered, and says what follows.
     pub fn note(&mut self, now: Time, load: &Load, scene: &Scene) -> Step {
         if !core::mem::take(&mut self.asked) {
             return Step::Stay;
         }
         let before = self.waiting();
         self.last = Some((now, load.waiting));
-        let step = self.decide(now, load, before, scene);
-        if let Step::To(wants) = step {
-            self.wants = wants;
-        }
-        step
+        self.decide(now, load, before, scene)
     }
 
     fn decide(&mut self, now: Time, load: &Load, before: u32, scene: &Scene) -> Step {
@@ -205,7 +199,7 @@ impl Scaler {
         self.down(now, scene)
     }
 
-    /// How many workers this load needs: those who are busy, and one for each connection that waits.
+    /// Remembers how many workers this load needs: the busy ones, and one for each connection that waits.
     fn remember(&mut self, now: Time, waiting: u32, scene: &Scene) {
         let busy = if scene.busy <= NOTHING * scene.ready { 0 } else { scene.busy };
         let needed = busy.div_ceil(1000).saturating_add(waiting);
@@ -230,13 +224,13 @@ impl Scaler {
         let coming = scene.wanted.saturating_sub(scene.ready);
         let waited = self.waits_since.map_or(Span::ZERO, |since| now - since);
         let do_nothing = scene.busy <= NOTHING * scene.ready;
-        let nobody = scene.wanted == 0;
+        let from_none = scene.wanted == 0;
         let lacking = load.waiting.saturating_sub(coming);
         let lacking = match lacking.saturating_sub(scene.idle) {
             0 if do_nothing && waited >= BLOCKED => lacking,
             lacking => lacking,
         };
-        if lacking == 0 || waited < SETTLE && !nobody {
+        if lacking == 0 || waited < SETTLE && !from_none {
             return Step::Stay;
         }
         let since_up = self.last_up.map_or(Span::MAX, |at| now - at);
@@ -248,11 +242,11 @@ impl Scaler {
             self.next = Some(now + SLOW);
             return Step::Full;
         }
-        // Without any worker nobody is served at all.
-        if !nobody && load.memory_pressure {
+        // Without any worker no client is served, so the first one is started in any case.
+        if !from_none && load.memory_pressure {
             return Step::Held(Hold::Memory);
         }
-        if !nobody && load.cpu_starved {
+        if !from_none && load.cpu_starved {
             return Step::Held(Hold::Cpu);
         }
         let nearly_full = load.limit.is_some_and(|limit| load.waiting >= limit - limit / 4);
@@ -269,7 +263,7 @@ impl Scaler {
         shortest.times(self.quiet.get(&to).copied().unwrap_or(1))
     }
 
-    /// The load is back, or less than ever: was it right to come down to so many?
+    /// Learns from the last step down: `is_back` says whether the load needed the worker again.
     fn learn(&mut self, now: Time, is_back: bool, shortest: Span) {
         let Some((at, to)) = self.last_down.take() else { return };
         let times = self.quiet.remove(&to).unwrap_or(1);

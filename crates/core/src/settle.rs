@@ -1,331 +1,391 @@
-//! Step 3: what is wanted, compared with what is there; the difference, ordered.
+//! What is wanted, compared with what is there: the one place where workers are started, and where serving workers are
+//! told to stop because they are not needed.
 //!
-//! The order of the steps is the order of claims: what must go, then the canary, then slots
-//! without a worker (they need no budget), then workers to be replaced (they do).
+//! The steps stand in the order of their claims on the bounds: what must go, then the first worker of new settings, then
+//! slots without a worker (they need no surge), then workers to be replaced (they do).
 
-use super::rollout::{Phase, Rollout};
-use super::slot::Slot;
-use super::worker::{Spec, Worker};
-use super::{Action, Generation, Herd, SlotId, Time, WorkerId};
+use crate::action::Action;
+use crate::fleet::{Fleet, Slot, Worker};
+use crate::ids::{Generation, SlotId, WorkerId};
+use crate::policies::Policies;
+use crate::policy::Spec;
+use crate::queues::{Dismissed, Queues, share_of};
+use crate::recycle::{Recycler, replaced_up_to};
+use crate::reload::{Phase, Reload};
+use crate::requests::Requests;
+use crate::time::Time;
+use crate::turn::Turn;
 use alloc::collections::BTreeSet;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-impl Herd {
-    pub(super) fn settle(&mut self) {
-        if self.ending.is_some() {
-            return self.settle_ending();
-        }
-        self.forget_called();
+/// All that a decision about workers depends on, for one turn.
+pub(crate) struct Settle<'a> {
+    pub fleet: &'a mut Fleet,
+    pub policies: &'a Policies,
+    pub reload: &'a mut Reload,
+    pub requests: &'a Requests,
+    pub recycler: &'a Recycler,
+    pub queues: &'a mut Queues,
+    pub bounds: &'a mut Bounds,
+    pub turn: &'a mut Turn,
+}
+
+/// How many processes there may be.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    /// The most slots that were wanted since a worker last left; draining workers come on top.
+    peak: u32,
+}
+
+/// A worker to be started in a slot that has one of other settings, or a worn one.
+struct Replacement {
+    slot: SlotId,
+    /// Active workers there may be in wanted slots before this one is started.
+    below: u32,
+    /// The old worker may be told to stop first, where there is no room for the new one beside it.
+    may_clear: bool,
+}
+
+impl Bounds {
+    pub fn new(wanted: u32) -> Bounds {
+        Bounds { peak: wanted }
+    }
+}
+
+impl Settle<'_> {
+    pub fn settle(mut self) {
+        self.queues.forget_called(self.fleet, self.policies);
         self.make_room();
         self.raise_peak();
         self.dismiss();
         self.try_canary();
         self.fill();
-        self.replace();
-        self.recycle();
+        self.replace_outdated();
+        self.replace_worn();
     }
 
-    /// As many slots as are wanted, or still have a worker. (Slot 0 is always there, for the canary
-    /// of a herd that wants nobody.)
-    pub(super) fn make_room(&mut self) {
-        let used = self.slots.iter().rposition(|slot| !slot.workers.is_empty());
-        let used = used.map_or(1, |used| used + 1);
-        let used = self.called().map(|slot| slot.0 as usize + 1).fold(used, usize::max);
-        self.slots.resize_with(used.max(self.wanted() as usize), Slot::default);
+    /// As many slots as are wanted, or called, or still have a worker. (Slot 0 is always there, for the canary of an
+    /// instance that wants no worker.)
+    pub fn make_room(&mut self) {
+        let called = self.queues.called(self.policies).map(|slot| slot.index() + 1).max();
+        let wanted = self.policies.wanted() as usize;
+        self.fleet.resize(wanted.max(1).max(called.unwrap_or(0)));
     }
 
     /// Workers that are there from a time when more were wanted are allowed for until they have left.
     fn raise_peak(&mut self) {
-        let before = self.rollout.as_ref().map_or(0, |rollout| rollout.wanted_before);
-        let wanted = self.wanted();
-        let surplus = self.slots.iter().skip(wanted as usize);
-        let stand_ins: u32 = surplus.map(|slot| u32::from(slot.has_ready())).sum();
-        let peak = before.max(wanted + stand_ins).max(wanted + self.called_and_there());
-        let leaving = self.count(Worker::is_leaving) > 0;
-        self.peak = if leaving { self.peak.max(peak) } else { peak };
+        let wanted = self.policies.wanted();
+        let stand_ins = self.fleet.ready_surplus(wanted).count() as u32;
+        let called = self.called_and_there();
+        let peak = self.reload.wanted_before().max(wanted + stand_ins).max(wanted + called);
+        self.bounds.peak = if self.fleet.leaving() > 0 { self.bounds.peak.max(peak) } else { peak };
     }
 
     /// Slots that are not wanted, and have the worker they were called to have.
     fn called_and_there(&self) -> u32 {
-        let called = self.called().filter_map(|slot| self.slots.get(slot.0 as usize));
-        called.map(|slot| u32::from(!slot.is_empty())).sum()
+        let called = self.queues.called(self.policies);
+        called.filter(|slot| self.fleet.is_manned(*slot)).count() as u32
     }
 
-    /// The settings a slot is to have.
-    pub(super) fn spec(&self) -> Rc<Spec> {
-        let forward = self.rollout.as_ref().filter(|rollout| rollout.is_forward());
-        Rc::clone(forward.map_or(&self.good, |rollout| &rollout.to))
-    }
-
-    /// Drains what no slot needs: surplus slots, doubles, unready workers of other settings, and
-    /// whom somebody wants to stop.
+    /// Drains what no slot needs: workers in surplus slots, doubles, unready workers of other settings, and workers that
+    /// an operator wants to stop.
     fn dismiss(&mut self) {
-        let generation = self.spec().generation;
+        let generation = self.policies.for_slots().generation;
         let kept_slots = self.kept_slots(generation);
-        let held = if self.holds_old_workers(generation) { self.wanted() } else { 0 };
-        let canary = self.rollout.as_ref().and_then(Rollout::canary);
+        let wanted = self.policies.wanted();
+        let holds_old = self.holds_old_workers(generation);
+        let canary = self.reload.canary();
         let mut dismissed = Vec::new();
-        for (slot, id) in self.slots.iter().zip((0..).map(SlotId)) {
-            let keepers = match id.0 < kept_slots {
-                true => keepers(slot, generation, canary, self.worn(id)),
-                false if self.is_called(id) => keepers(slot, generation, canary, None),
-                false => vec![],
+        for id in self.slots_to_look_at(generation, kept_slots.min(wanted)) {
+            let Some(slot) = self.fleet.slot(id) else { continue };
+            let keepers = if id.0 < kept_slots {
+                let worn = replaced_up_to(self.fleet, self.policies, self.requests, id);
+                keepers(slot, generation, canary, worn)
+            } else if self.queues.is_called(id, self.policies) {
+                keepers(slot, generation, canary, None)
+            } else {
+                vec![]
             };
+            let held = holds_old && id.0 < wanted;
             let others = slot.active().filter(|worker| {
-                let kept = Some(worker.id) == canary || keepers.contains(&worker.id);
-                worker.unwanted || !(kept || id.0 < held && worker.is_ready())
+                let kept = Some(worker.id()) == canary || keepers.contains(&worker.id());
+                worker.is_unwanted() || !(kept || held && worker.is_ready())
             });
-            dismissed.extend(others.map(|worker| (id, worker.id, worker.is_ready())));
+            dismissed.extend(others.map(|worker| Dismissed {
+                slot: id,
+                worker: worker.id(),
+                ready: worker.is_ready(),
+            }));
         }
-        let held_back = self.hold_back(&dismissed);
-        dismissed.retain(|(_, worker, _)| !held_back.contains(worker));
-        for (slot, worker, ready) in dismissed {
-            if ready {
-                self.touch(slot);
+        let now = self.turn.now();
+        let held_back = self.queues.hold_back(&dismissed, self.fleet, self.policies, now);
+        for Dismissed { slot, worker, ready } in dismissed {
+            if !held_back.contains(&worker) {
+                self.drain(slot, worker, ready);
             }
-            self.drain_unless_spawning(worker);
         }
     }
 
-    /// Slots that keep their worker for now. A surplus one goes only when it is not needed: while a
-    /// reload goes forward, or a wanted slot is without a ready worker, it serves in its place.
-    fn kept_slots(&self, generation: Generation) -> u32 {
-        let wanted = self.wanted();
-        let lacking = wanted - self.ready();
-        let surplus = self.slots.iter().zip(0..).skip(wanted as usize);
-        let stand_ins = surplus.filter(|(slot, _)| slot.has_ready()).take(lacking as usize);
-        let needed = stand_ins.map(|(_, number)| number + 1).last().unwrap_or(wanted);
-        let Some(rollout) = self.rollout.as_ref().filter(|rollout| rollout.is_forward()) else {
-            return needed;
-        };
-        if self.all_slots_have(generation) { needed } else { needed.max(rollout.wanted_before) }
+    /// The slots in which a worker may be too many. A slot with one worker that is wanted and serves, or is on its way
+    /// with the right settings, is none of them.
+    fn slots_to_look_at(&self, generation: Generation, kept: u32) -> BTreeSet<SlotId> {
+        let mut slots: BTreeSet<SlotId> = self.fleet.crowded().collect();
+        slots.extend(self.fleet.unwanted());
+        slots.extend(self.fleet.surplus(kept).map(|(slot, _)| slot));
+        let outdated = self.fleet.slots_of_others(generation);
+        slots.extend(outdated.filter(|slot| !self.fleet.has_ready(*slot)));
+        slots
     }
 
-    /// With a surge as large as the herd nothing is replaced before everything new is ready.
+    /// The slots that keep their worker for now. A surplus one goes only when it is not needed: while a reload goes forward,
+    /// or a wanted slot is without a ready worker, it serves in its place.
+    fn kept_slots(&self, generation: Generation) -> u32 {
+        let wanted = self.policies.wanted();
+        let lacking = wanted - self.fleet.ready_in(wanted);
+        let stand_ins = self.fleet.ready_surplus(wanted).take(lacking as usize);
+        let needed = stand_ins.map(|slot| slot.0 + 1).last().unwrap_or(wanted);
+        let forward = matches!(self.reload.phase(), Some(Phase::Rolling | Phase::Replacing));
+        match forward && !self.all_slots_have(generation) {
+            true => needed.max(self.reload.wanted_before()),
+            false => needed,
+        }
+    }
+
+    /// With a surge as large as the number wanted, nothing is replaced before everything new is ready.
     fn holds_old_workers(&self, generation: Generation) -> bool {
-        let wanted = self.wanted();
-        let rolling = self.rollout.as_ref().is_some_and(|rollout| rollout.phase == Phase::Rolling);
-        rolling && self.rules().surge(wanted) >= wanted && !self.all_slots_have(generation)
+        let wanted = self.policies.wanted();
+        self.reload.phase() == Some(&Phase::Rolling)
+            && self.policies.for_instance().surge(wanted) >= wanted
+            && !self.all_slots_have(generation)
     }
 
     /// Every wanted slot has a ready worker of this generation.
     fn all_slots_have(&self, generation: Generation) -> bool {
-        self.wanted_slots().iter().all(|slot| {
+        let wanted = self.policies.wanted();
+        if self.fleet.ready_of(generation) < wanted || self.fleet.ready_in(wanted) < wanted {
+            return false;
+        }
+        let has = |slot: &Slot| {
             slot.active().any(|worker| worker.is_ready() && worker.generation() == generation)
-        })
+        };
+        self.fleet.slots().take(wanted as usize).all(|(_, slot)| has(slot))
     }
 
-    /// A worker the shell has not answered for yet is dealt with when it has.
-    fn drain_unless_spawning(&mut self, id: WorkerId) {
-        let spawning =
-            self.find(id).is_some_and(|(_, worker)| worker.state == super::State::Spawning);
-        if !spawning {
-            self.drain(id);
+    fn drain(&mut self, slot: SlotId, worker: WorkerId, ready: bool) {
+        if ready {
+            self.reload.touch(slot);
         }
-    }
-
-    /// A serving worker of this slot was given up for a reload.
-    fn touch(&mut self, slot: SlotId) {
-        if let Some(rollout) = &mut self.rollout {
-            rollout.touched.insert(slot);
-        }
+        self.fleet.drain(worker, self.turn);
     }
 
     /// Starts the first worker of new settings, in a slot that has none if there is one.
     fn try_canary(&mut self) {
-        let Some(Phase::Canary { worker: None }) = self.rollout.as_ref().map(|r| &r.phase) else {
-            return;
-        };
-        let wanted = self.wanted();
-        let empty = self.wanted_slots().iter().position(Slot::is_empty);
-        let slot = match empty {
+        let canary = self.reload.phase() == Some(&Phase::Canary { worker: None });
+        let Some(to) = self.policies.incoming().filter(|_| canary) else { return };
+        let wanted = self.policies.wanted();
+        let surge = self.policies.for_instance().surge(wanted);
+        let slot = match self.fleet.first_empty(wanted) {
             Some(slot) => slot,
-            None if self.active() < wanted + self.rules().surge(wanted) => 0,
-            None => match self.slot_to_clear() {
-                Some(slot) => {
-                    self.clear(slot);
-                    slot.0 as usize
-                }
-                None => return,
-            },
+            None if self.fleet.active_in(wanted) < wanted + surge => SlotId(0),
+            None => {
+                // A slot whose worker may go before its replacement is there.
+                let unready = self.fleet.first_unready(wanted);
+                let Some(slot) = unready.or_else(|| self.may_miss_one().then_some(SlotId(0)))
+                else {
+                    return;
+                };
+                self.clear(slot);
+                slot
+            }
         };
-        if !self.may_start() {
+        if self.may_start() {
+            let id = self.spawn(slot, to);
+            self.reload.canary_started(id);
+        }
+    }
+
+    /// `max-unavailable` allows one ready worker fewer.
+    fn may_miss_one(&self) -> bool {
+        let wanted = self.policies.wanted();
+        let least = wanted.saturating_sub(self.policies.for_instance().unavailable(wanted));
+        self.fleet.ready_in(wanted) > least
+    }
+
+    /// Tells the workers of a slot to stop, before there is a replacement.
+    fn clear(&mut self, slot: SlotId) {
+        let workers = self.fleet.slot(slot).into_iter().flat_map(Slot::active);
+        let workers: Vec<(WorkerId, bool)> =
+            workers.map(|worker| (worker.id(), worker.is_ready())).collect();
+        for (worker, ready) in workers {
+            self.drain(slot, worker, ready);
+        }
+    }
+
+    /// Gives every wanted or called slot without a worker one, as back-off and bounds allow.
+    fn fill(&mut self) {
+        let wanted = self.policies.wanted();
+        if !self.may_start() && self.queues.called(self.policies).next().is_none() {
             return;
         }
-        let Some(rollout) = &self.rollout else { return };
-        let to = Rc::clone(&rollout.to);
-        let id = self.spawn(SlotId(slot as u32), to);
-        if let Some(rollout) = &mut self.rollout {
-            rollout.phase = Phase::Canary { worker: Some(id) };
-        }
-    }
-
-    /// A slot whose worker may go before its replacement is there.
-    fn slot_to_clear(&self) -> Option<SlotId> {
-        let unready = self.wanted_slots().iter().position(|slot| !slot.has_ready());
-        let slot = unready.or_else(|| self.may_miss_one().then_some(0))?;
-        Some(SlotId(slot as u32))
-    }
-
-    /// Whether `max-unavailable` allows one ready worker fewer.
-    fn may_miss_one(&self) -> bool {
-        let wanted = self.wanted();
-        self.ready() > wanted.saturating_sub(self.rules().unavailable(wanted))
-    }
-
-    fn clear(&mut self, slot: SlotId) {
-        let active: Vec<(WorkerId, bool)> =
-            self.slot(slot).active().map(|worker| (worker.id, worker.is_ready())).collect();
-        for (worker, ready) in active {
-            if ready {
-                self.touch(slot);
-            }
-            self.drain_unless_spawning(worker);
-        }
-    }
-
-    /// Gives every wanted slot without a worker one, as back-off and limits allow.
-    fn fill(&mut self) {
-        let spec = self.spec();
-        let canary = self.rollout.as_ref().and_then(Rollout::canary);
-        let wanted = self.wanted();
-        let budget = wanted + self.rules().surge(wanted);
-        // Slots that still have somebody come last: a worker that takes its time to retire must not
-        // take the place of others, again and again.
-        let mut order: Vec<SlotId> = (0..wanted).map(SlotId).collect();
-        order.sort_by_key(|id| self.slots[id.0 as usize].workers.len());
-        order.extend(self.called());
+        // Slots that still have some process come last: a worker that takes its time to retire must not take the place of
+        // others, again and again.
+        let mut order: Vec<SlotId> = self.fleet.empty_slots(wanted).collect();
+        let canary =
+            self.reload.canary().and_then(|id| self.fleet.worker(id)).map(|(slot, _)| slot);
+        order.extend(canary.filter(|slot| slot.0 < wanted && self.has_only_the_canary(*slot)));
+        order.extend(self.queues.called(self.policies).filter(|slot| !self.fleet.is_manned(*slot)));
+        let surge = self.policies.for_instance().surge(wanted);
         for id in order {
-            let now = self.now;
-            let slot = self.slot(id);
-            let lacking = slot.active().all(|worker| Some(worker.id) == canary);
-            let empty = slot.is_empty();
-            if !lacking || slot.not_before > now {
+            if self.fleet.slot(id).is_none_or(|slot| slot.not_before() > self.turn.now()) {
                 continue;
             }
             // A slot that only has the canary gets its worker back within the surge.
-            if !empty && self.active() >= budget {
+            if self.fleet.is_manned(id) && self.fleet.active_in(wanted) >= wanted + surge {
                 continue;
             }
-            // Whoever is called comes on top; the place is nobody else's.
+            // The worker of a called slot comes on top, and no other takes its place.
             if id.0 >= wanted {
-                self.peak = self.peak.max(wanted + self.called_and_there() + 1);
+                self.bounds.peak = self.bounds.peak.max(wanted + self.called_and_there() + 1);
             }
             if !self.may_start() {
                 break;
             }
-            self.spawn(id, Rc::clone(&spec));
+            self.spawn(id, self.policies.for_slots());
         }
+    }
+
+    fn has_only_the_canary(&self, slot: SlotId) -> bool {
+        let canary = self.reload.canary();
+        let mut active = self.fleet.slot(slot).into_iter().flat_map(Slot::active);
+        active.all(|worker| Some(worker.id()) == canary)
     }
 
     /// Replaces workers of other settings, within the surge and what may be missing.
-    fn replace(&mut self) {
-        let (skipped, may_clear) = match self.rollout.as_ref().map(|rollout| &rollout.phase) {
+    fn replace_outdated(&mut self) {
+        let wanted = self.policies.wanted();
+        let rules = self.policies.for_instance();
+        let (skipped, may_clear) = match self.reload.phase() {
             Some(Phase::Checking { .. } | Phase::Canary { .. }) => return,
             Some(Phase::Rolling | Phase::Replacing) => (BTreeSet::new(), true),
             Some(Phase::RollingBack { failed, .. }) => (failed.clone(), true),
-            // What a roll-back could not restore is tried again, as any slot that fails; but whoever
-            // serves there serves until it works, unless there never is room for another beside.
-            None => (BTreeSet::new(), self.rules().most_processes(self.wanted()) <= self.wanted()),
+            // What a roll-back could not restore is tried again, as any slot that fails; but its worker serves until the
+            // new one does, unless there never is room for another beside it.
+            None => (BTreeSet::new(), rules.most_processes(wanted) <= wanted),
         };
-        let spec = self.spec();
-        let wanted = self.wanted();
-        // Who may not be told to leave first needs room for another beside.
-        let budget = wanted + self.rules().surge(wanted).max(u32::from(!may_clear));
-        for id in (0..wanted).map(SlotId).filter(|id| !skipped.contains(id)) {
-            let now = self.now;
-            let slot = self.slot(id);
-            let outdated = slot.active().all(|w| w.generation() != spec.generation);
-            if !outdated || slot.is_empty() || slot.not_before > now {
-                continue;
+        // Where the old worker may not be told to stop first, there has to be room for another beside it.
+        let below = wanted + rules.surge(wanted).max(u32::from(!may_clear));
+        let generation = self.policies.for_slots().generation;
+        let mut next = SlotId(0);
+        while self.has_budget(below, may_clear) {
+            let Some(slot) = self.fleet.next_outdated(next, generation) else { return };
+            if slot.0 >= wanted {
+                return;
             }
-            if self.active() >= budget {
-                if !may_clear || !self.may_miss_one() || !self.fewer_starting_than_allowed() {
-                    continue;
-                }
-                self.clear(id);
+            if !skipped.contains(&slot) {
+                self.replace(Replacement { slot, below, may_clear });
             }
-            if self.may_start() {
-                self.spawn(id, Rc::clone(&spec));
-            }
+            next = SlotId(slot.0 + 1);
         }
     }
 
-    /// Starts the replacement of a worker that serves and is worn, or to be replaced on request: one at a
-    /// time, one more than wanted.
-    fn recycle(&mut self) {
-        let Some(id) = self.next_to_recycle() else { return };
-        if self.active() <= self.wanted() && self.may_start() {
-            let (spec, now) = (self.spec(), self.now);
-            self.slot(id).renewed_at = now;
-            self.spawn(id, spec);
+    /// One more worker can be started to replace another.
+    fn has_budget(&self, below: u32, may_clear: bool) -> bool {
+        match self.fleet.active_in(self.policies.wanted()) < below {
+            true => self.may_start(),
+            false => may_clear && self.may_miss_one() && self.fewer_starting_than_allowed(),
         }
     }
 
-    /// Active workers in wanted slots: what the surge is counted against.
-    fn active(&self) -> u32 {
-        let in_slot = |slot: &Slot| slot.active().map(|_| 1).sum::<u32>();
-        // The canary of a herd that wants nobody stands in a slot that is not wanted.
-        let slots = if self.wanted() == 0 { &self.slots[..] } else { self.wanted_slots() };
-        slots.iter().map(in_slot).sum()
+    /// Starts the replacement of a serving worker that is worn, or that an operator wants replaced: one at a time, one more
+    /// than wanted.
+    fn replace_worn(&mut self) {
+        let now = self.turn.now();
+        let Some(slot) = self.recycler.next(self.fleet, self.policies, self.requests, now) else {
+            return;
+        };
+        let below = self.policies.wanted() + 1;
+        let before = self.fleet.processes();
+        self.replace(Replacement { slot, below, may_clear: false });
+        if self.fleet.processes() > before {
+            self.fleet.renew(slot, now);
+        }
+    }
+
+    /// Starts a replacement, if the bounds allow it.
+    fn replace(&mut self, Replacement { slot, below, may_clear }: Replacement) {
+        if self.fleet.slot(slot).is_none_or(|slot| slot.not_before() > self.turn.now()) {
+            return;
+        }
+        if self.fleet.active_in(self.policies.wanted()) >= below {
+            if !may_clear || !self.may_miss_one() || !self.fewer_starting_than_allowed() {
+                return;
+            }
+            self.clear(slot);
+        }
+        if self.may_start() {
+            self.spawn(slot, self.policies.for_slots());
+        }
     }
 
     fn fewer_starting_than_allowed(&self) -> bool {
-        let starting = self.count(Worker::is_starting);
-        self.rules().max_starting.is_none_or(|most| starting < most)
+        let most = self.policies.for_instance().max_starting;
+        most.is_none_or(|most| self.fleet.starting() < most)
     }
 
-    /// Whether one more process is within every bound.
+    /// One more process is within every bound.
     fn may_start(&self) -> bool {
-        let most = self.rules().most_processes_since(self.wanted(), self.peak);
-        self.fewer_starting_than_allowed() && self.count(Worker::has_process) < most
+        let rules = self.policies.for_instance();
+        let most = rules.most_processes_since(self.policies.wanted(), self.bounds.peak);
+        self.fewer_starting_than_allowed() && self.fleet.processes() < most
     }
 
-    fn spawn(&mut self, slot: SlotId, spec: Rc<Spec>) -> WorkerId {
-        self.last_worker = WorkerId(self.last_worker.0 + 1);
-        let (id, now, generation) = (self.last_worker, self.now, spec.generation);
-        let place = self.slot(slot);
-        let respawn = u64::from(core::mem::take(&mut place.vacated));
-        place.respawns += respawn;
-        self.counters.respawns += respawn;
-        let queues = self.share(slot, &spec);
-        let place = self.slot(slot);
-        place.workers.push(Worker::new(id, spec, queues.clone(), now));
-        self.order(Action::Spawn { worker: id, slot, generation, queues });
-        id
-    }
-
-    /// When a slot that is waiting for its next try may have it.
-    pub(super) fn next_try(&self) -> Option<Time> {
-        if self.ending.is_some() {
-            return None;
+    fn spawn(&mut self, slot: SlotId, spec: &Rc<Spec>) -> WorkerId {
+        let queues = share_of(self.policies, slot, spec);
+        let now = self.turn.now();
+        let (worker, respawn) = self.fleet.take_in(slot, Rc::clone(spec), queues.clone(), now);
+        if respawn {
+            self.turn.respawned();
         }
-        let called = self.called().filter_map(|slot| self.slots.get(slot.0 as usize));
-        let times = self.wanted_slots().iter().chain(called).map(|slot| slot.not_before);
-        times.filter(|&time| time > self.handled).min()
+        let generation = spec.generation;
+        self.turn.order(Action::Spawn { worker, slot, generation, queues });
+        worker
     }
 }
 
-/// The workers a slot keeps: a ready one of the right settings (the newest) and no other; until there
-/// is one, whichever serves, and the one that is to follow it. A worn worker is one that serves until
-/// it is followed, and who follows it may be ready already, on trial.
+/// When a slot that waits for its next try may have it.
+pub(crate) fn next_try(
+    fleet: &Fleet,
+    policies: &Policies,
+    queues: &Queues,
+    handled: Time,
+) -> Option<Time> {
+    let wanted = policies.wanted();
+    let mut tries = fleet.tries_after(handled);
+    let next = tries.find(|(_, slot)| slot.0 < wanted || queues.is_called(*slot, policies));
+    next.map(|(time, _)| time)
+}
+
+/// The workers that a slot keeps: a ready one of the right settings (the newest) and no other; until there is one, the one
+/// that serves, and the one that is to follow it. A worn worker is one that serves until it is followed, and the worker that
+/// follows it may be ready already, on trial.
 fn keepers(
     slot: &Slot,
     right: Generation,
     canary: Option<WorkerId>,
     worn: Option<WorkerId>,
 ) -> Vec<WorkerId> {
-    let others = || slot.active().filter(|w| Some(w.id) != canary && !w.unwanted);
-    let is_worn = |worker: &&Worker| worn.is_some_and(|old| worker.id <= old);
+    let others = || slot.active().filter(|w| Some(w.id()) != canary && !w.is_unwanted());
+    let is_worn = |worker: &&Worker| worn.is_some_and(|old| worker.id() <= old);
     let is_right = |worker: &&Worker| worker.generation() == right && !is_worn(worker);
     let serving = others().find(|worker| worker.is_ready());
-    if !serving.as_ref().is_some_and(is_worn)
-        && let Some(worker) = others().filter(is_right).filter(|worker| worker.is_ready()).last()
-    {
-        return vec![worker.id];
+    if !serving.as_ref().is_some_and(is_worn) {
+        let newest = others().filter(is_right).filter(|worker| worker.is_ready()).last();
+        if let Some(worker) = newest {
+            return vec![worker.id()];
+        }
     }
     let following = others().find(is_right);
-    serving.into_iter().chain(following).map(|worker| worker.id).collect()
+    serving.into_iter().chain(following).map(Worker::id).collect()
 }

@@ -1,55 +1,59 @@
-//! Connections that wait and are not taken: what shows that of workers that say nothing of themselves.
+//! Connections that wait and are not accepted: what shows a hang of workers that say nothing about themselves.
 //!
-//! For each queue, that is a socket's connections, a *spell* begins when a sample finds some waiting. It
-//! ends when there are fewer than at the sample before, or none: somebody has accepted. A spell that
-//! lasts for `stall-timeout` is a *stall* if the workers of the queue have used no CPU time in it, or if
-//! nothing at all has changed in a queue that is not full. (A queue that only grows may belong to
-//! workers that do what they can, and one that is full looks the same whatever they do.)
+//! For each queue, that is a socket's connections, a *spell* begins when a sample finds some waiting. It ends when there
+//! are fewer than at the sample before, or none: a worker has accepted. A spell that lasts for `stall-timeout` is a
+//! *stall* if the workers of the queue have used no CPU time in it, or if nothing at all has changed in a queue that is not
+//! full. (A queue that only grows may belong to workers that do what they can, and a full one looks the same whatever they
+//! do.)
 //!
-//! A slot that has the queue for itself is to blame, and its worker hangs. Of a queue that all share
-//! nobody knows whose fault it is: that is reported, once, and when it is over.
+//! If one slot has the queue for itself, its worker hangs. Of a queue that all workers share the kernel does not tell which
+//! of them is at fault: that is reported, once, and again when it is over.
 //!
 //! Nothing is sampled at rest: the next connection that waits is *watched* for.
 
-use super::hang::Hang;
-use super::report::Report;
-use super::sample::{Load, Needs};
-use super::{Herd, QueueId, SlotId, Span, Time, WorkerId};
+use crate::fleet::Fleet;
+use crate::ids::{QueueId, SlotId, WorkerId};
+use crate::load::Load;
+use crate::reason::Hang;
+use crate::report::Report;
+use crate::sampling::Needs;
+use crate::time::{Span, Time};
+use crate::turn::Turn;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// Samples in a stall, or half as many. What happens to look the same so often does not change.
+/// Samples in a stall. What looks the same in half as many does not change.
 const SAMPLES: u64 = 64;
-/// Time between samples at least.
+/// The shortest time between samples.
 const SHORTEST: Span = Span::millis(50);
-/// Who uses less than this part of the time uses none: timers and the like do not accept.
+/// A worker that uses less than this part of the time does nothing but its timers.
 const IDLE: u64 = 100;
 
-/// Connections have been waiting, and none was taken as far as anybody saw.
+/// Connections have been waiting, and none was accepted as far as the samples show.
 #[derive(Clone, Debug)]
 struct Spell {
     since: Time,
     /// The ready worker of the slot, if one slot has the queue.
     worker: Option<WorkerId>,
     waiting: u32,
-    /// In how many samples.
+    /// The number of samples that have seen it.
     seen: u64,
-    /// Nothing has changed, and more might have.
+    /// Nothing has changed, although more connections could have waited.
     unchanged: bool,
     /// CPU time of the workers when it began.
     cpu: BTreeMap<WorkerId, u64>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Stalls {
+pub(crate) struct Stalls {
     /// A sample is on its way.
     asked: bool,
-    /// A knock is waited for.
+    /// The watch is set.
     listens: bool,
     next: Option<Time>,
     last: Option<Time>,
     spells: BTreeMap<QueueId, Spell>,
-    /// Since when the workers that share a queue have let connections wait, once that was reported.
+    /// The stall of a queue that workers share, once it was reported.
     stalled: Option<Stalled>,
 }
 
@@ -60,37 +64,39 @@ struct Stalled {
     waiting: u32,
 }
 
-impl Herd {
-    fn stall_timeout(&self) -> Option<Span> {
-        self.rules().stall_timeout.filter(|_| self.ending.is_none())
-    }
-
-    pub(super) fn stalls_knocked(&mut self) {
-        if core::mem::take(&mut self.stalls.listens)
-            && let Some(timeout) = self.stall_timeout()
-        {
-            self.stalls.next = Some(self.now + period(timeout));
+impl Stalls {
+    /// The watch has gone off. `timeout` is `stall-timeout`, while herder is not about to end.
+    pub fn knocked(&mut self, timeout: Option<Span>, now: Time) {
+        if core::mem::take(&mut self.listens) {
+            self.next = timeout.map(|timeout| now + period(timeout)).or(self.next);
         }
     }
 
-    /// Any sample will do.
-    pub(super) fn see_stalls(&mut self, load: &Load) {
-        self.stalls.asked = false;
-        let Some(timeout) = self.stall_timeout() else { return };
-        let now = self.now;
-        let before = self.stalls.last.replace(now);
-        let mut spells = core::mem::take(&mut self.stalls.spells);
-        // What happened while herder was not there to see it nobody knows. (Of many workers samples are fewer
-        // than it would like.)
-        if before.is_none_or(|before| now - before > period(timeout).times(2).max(timeout.part(4)))
-        {
+    /// A sample has come; any will do. Returns the workers that hang.
+    pub fn sampled(
+        &mut self,
+        load: &Load,
+        timeout: Option<Span>,
+        fleet: &Fleet,
+        turn: &mut Turn,
+    ) -> Vec<(WorkerId, Hang)> {
+        self.asked = false;
+        let Some(timeout) = timeout else { return Vec::new() };
+        let now = turn.now();
+        let before = self.last.replace(now);
+        let mut spells = core::mem::take(&mut self.spells);
+        // After a gap between samples it is not known what happened in it. (With many workers samples are fewer than
+        // planned.)
+        let longest_gap = period(timeout).times(2).max(timeout.part(4));
+        if before.is_none_or(|before| now - before > longest_gap) {
             spells.clear();
         }
+        let cpu: BTreeMap<WorkerId, u64> = load.cpu.iter().copied().collect();
         let mut stalls = Vec::new();
         for queue in load.queues.iter().filter(|queue| queue.waiting > 0) {
-            let worker = queue.slot.and_then(|slot| self.ready_worker(slot));
-            let somebody = worker.is_some() || queue.slot.is_none() && self.serves();
-            if !somebody {
+            let worker = queue.slot.and_then(|slot| ready_worker(fleet, slot));
+            let served = worker.is_some() || queue.slot.is_none() && fleet.serves();
+            if !served {
                 continue;
             }
             let spell = match spells.remove(&queue.id) {
@@ -106,101 +112,107 @@ impl Herd {
                     waiting: queue.waiting,
                     seen: 1,
                     unchanged: !queue.full,
-                    cpu: cpu_of(worker, load).collect(),
+                    cpu: match worker {
+                        Some(id) => cpu.get(&id).map(|time| (id, *time)).into_iter().collect(),
+                        None => cpu.clone(),
+                    },
                 },
             };
-            let took = now - spell.since;
             let unchanged = spell.unchanged && spell.seen > SAMPLES / 2;
-            if took >= timeout && (unchanged || self.used_no_cpu(&spell, load)) {
+            let long_enough = now - spell.since >= timeout;
+            if long_enough && (unchanged || used_no_cpu(&spell, &cpu, fleet, now)) {
                 stalls.push((queue.id, spell.clone()));
             }
-            self.stalls.spells.insert(queue.id, spell);
+            self.spells.insert(queue.id, spell);
         }
-        self.note_stalls(&stalls);
-        let waits = !self.stalls.spells.is_empty();
-        self.stalls.next = waits.then(|| now + period(timeout));
+        let hung = self.note_stalls(&stalls, turn);
+        self.next = (!self.spells.is_empty()).then(|| now + period(timeout));
+        hung
     }
 
-    fn used_no_cpu(&self, spell: &Spell, load: &Load) -> bool {
-        let time = self.now - spell.since;
-        let mut cpu = cpu_of(spell.worker, load);
-        // One whose time is not known may have used any.
-        let known = |worker: WorkerId| load.cpu.iter().any(|(id, _)| *id == worker);
-        let all_known = match spell.worker {
-            Some(worker) => known(worker),
-            None => self.workers().filter(|(_, w)| w.is_ready()).all(|(_, w)| known(w.id)),
-        };
-        all_known
-            && cpu.all(|(id, now)| {
-                let before = spell.cpu.get(&id).copied().unwrap_or(0);
-                now.saturating_sub(before) <= time.part(IDLE).0
-            })
-    }
-
-    fn note_stalls(&mut self, stalls: &[(QueueId, Spell)]) {
-        let now = self.now;
+    fn note_stalls(
+        &mut self,
+        stalls: &[(QueueId, Spell)],
+        turn: &mut Turn,
+    ) -> Vec<(WorkerId, Hang)> {
+        let now = turn.now();
+        let mut hung = Vec::new();
         for (queue, spell) in stalls {
             let (after, waiting) = (now - spell.since, spell.waiting);
             match spell.worker {
                 Some(worker) => {
-                    self.stalls.spells.remove(queue);
-                    self.hangs(worker, Hang::Stalled { waiting, after });
+                    self.spells.remove(queue);
+                    hung.push((worker, Hang::Stalled { waiting, after }));
                 }
-                None if self.stalls.stalled.is_none() => {
-                    let since = spell.since;
-                    self.stalls.stalled = Some(Stalled { queue: *queue, since, waiting });
-                    self.report(Report::Stalled { waiting, after });
+                None if self.stalled.is_none() => {
+                    self.stalled = Some(Stalled { queue: *queue, since: spell.since, waiting });
+                    turn.report(Report::Stalled { waiting, after });
                 }
                 None => {}
             }
         }
-        if let Some(Stalled { queue, since, .. }) = self.stalls.stalled
-            && self.stalls.spells.get(&queue).is_none_or(|spell| spell.since > since)
-        {
-            self.stalls.stalled = None;
-            self.report(Report::StallOver { after: now - since });
+        let is_over = |stalled: &Stalled| {
+            let spell = self.spells.get(&stalled.queue);
+            spell.is_none_or(|spell| spell.since > stalled.since)
+        };
+        if self.stalled.as_ref().is_some_and(is_over) {
+            self.end_stall(turn);
         }
+        hung
     }
 
-    fn ready_worker(&self, slot: SlotId) -> Option<WorkerId> {
-        let slot = self.slots.get(slot.0 as usize)?;
-        slot.active().find(|worker| worker.is_ready()).map(|worker| worker.id)
+    fn end_stall(&mut self, turn: &mut Turn) {
+        if let Some(Stalled { since, .. }) = self.stalled.take() {
+            turn.report(Report::StallOver { after: turn.now() - since });
+        }
     }
 
     /// What is needed to know of stalls.
-    pub(super) fn needs_of_stalls(&mut self) -> Needs {
-        if self.stall_timeout().is_none() || !self.serves() {
-            // Whoever is ready next has his time.
-            let stalled = core::mem::take(&mut self.stalls).stalled;
-            if let Some(Stalled { since, .. }) = stalled {
-                self.report(Report::StallOver { after: self.now - since });
-            }
+    pub fn needs(&mut self, timeout: Option<Span>, fleet: &Fleet, turn: &mut Turn) -> Needs {
+        if timeout.is_none() || !fleet.serves() {
+            self.end_stall(turn);
+            // A worker that becomes ready later has its full time.
+            *self = Stalls::default();
             return Needs::default();
         }
-        let stalls = &mut self.stalls;
-        if stalls.next.is_some_and(|next| next <= self.now) {
-            stalls.next = None;
-            stalls.asked = true;
+        if self.next.is_some_and(|next| next <= turn.now()) {
+            self.next = None;
+            self.asked = true;
         }
-        // Connections that wait are sampled, others are waited for.
-        stalls.listens = !stalls.asked && stalls.next.is_none();
-        Needs { sample: stalls.asked, knock: stalls.listens }
+        // While connections wait there are samples; else the watch tells when some do.
+        self.listens = !self.asked && self.next.is_none();
+        Needs { sample: self.asked, knock: self.listens }
     }
 
-    pub(super) fn stalls_deadline(&self) -> Option<Time> {
-        self.stalls.next.filter(|_| self.stall_timeout().is_some())
+    pub fn deadline(&self, timeout: Option<Span>) -> Option<Time> {
+        self.next.filter(|_| timeout.is_some())
     }
 
-    /// Since when connections have been waiting that none of the workers that share a queue takes, and
-    /// how many were when that was noticed.
+    /// Since when connections have been waiting that none of the workers that share a queue accepts, and how many there
+    /// were when that was noticed.
     pub fn stalled(&self) -> Option<(Time, u32)> {
-        self.stalls.stalled.map(|stalled| (stalled.since, stalled.waiting))
+        self.stalled.map(|stalled| (stalled.since, stalled.waiting))
     }
 }
 
-/// CPU time of this worker, or of all.
-fn cpu_of(worker: Option<WorkerId>, load: &Load) -> impl Iterator<Item = (WorkerId, u64)> {
-    load.cpu.iter().copied().filter(move |(id, _)| worker.is_none_or(|own| own == *id))
+fn ready_worker(fleet: &Fleet, slot: SlotId) -> Option<WorkerId> {
+    Some(fleet.slot(slot)?.ready_worker()?.id())
+}
+
+/// The workers of the queue have used no CPU time in the spell, and the time of each of them is known.
+fn used_no_cpu(spell: &Spell, cpu: &BTreeMap<WorkerId, u64>, fleet: &Fleet, now: Time) -> bool {
+    let most = (now - spell.since).part(IDLE).0;
+    let idle = |id: &WorkerId| {
+        let before = spell.cpu.get(id).copied().unwrap_or(0);
+        cpu.get(id).is_some_and(|time| time.saturating_sub(before) <= most)
+    };
+    match &spell.worker {
+        Some(worker) => idle(worker),
+        None => {
+            let mut ready = fleet.workers().filter(|(_, worker)| worker.is_ready());
+            ready.all(|(_, worker)| cpu.contains_key(&worker.id())) && cpu.keys().all(idle)
+        }
+    }
 }
 
 fn period(timeout: Span) -> Span {

@@ -185,7 +185,7 @@ mod tests {
         let reply =
             connection.call(&Request::new("io.herder.Control.Reload"), Some(soon())).unwrap();
         assert_eq!(reply["generation"], 8);
-        assert_eq!(connection.peer().pid(), std::process::id().cast_signed());
+        assert_eq!(connection.peer().pid(), nix::unistd::getpid().as_raw());
         assert_eq!(server.join().unwrap(), b"{\"method\":\"io.herder.Control.Reload\"}\0");
     }
 

@@ -136,12 +136,9 @@ impl Places {
             for dir in entries.flatten().map(|entry| entry.path()) {
                 let mut instance = self.instance(&dir);
                 // What cannot be looked at is one that this caller may not ask.
-                if let Err(error) = fs::symlink_metadata(&instance.control)
-                    && matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                    )
-                {
+                let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+                let looked_up = fs::symlink_metadata(&instance.control);
+                if looked_up.is_err_and(|error| absent.contains(&error.kind())) {
                     continue;
                 }
                 if found.contains_key(&instance.name) {

@@ -10,6 +10,7 @@ mod client;
 mod columns;
 mod command;
 mod detail;
+pub mod diagnostics;
 mod events;
 mod find;
 mod health;
@@ -68,10 +69,9 @@ fn print(text: &str) -> Result<(), Error> {
     }
 }
 
-/// To standard error, as `main` does with the error that ends a command.
+/// As `main` does with the error that ends a command.
 fn complain(error: &impl Display) {
-    // Nobody can be told if this cannot be written.
-    let _ = writeln!(io::stderr(), "herder: {error}");
+    diagnostics::error(error);
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What to say after `NAME is not running`: how that is and how to change it, as far as systemd tells in time.
 pub fn how_to_start(name: &str) -> String {
-    if !libsystemd::daemon::booted() {
+    if !sd_notify::booted().unwrap_or(false) {
         return format!("; start it with: herder run /etc/herder/{name}.toml");
     }
     let mut command = Command::new("systemctl");

@@ -72,13 +72,15 @@ fn converse(
     let mut buffer = [0; 4096];
     while answers.peek().is_some() {
         while let Some(message) = frames.next_message().unwrap() {
-            if let Received::Reply(reply) = receive(&message)
-                && Request::parse(&message).is_some_and(|call| call.method.starts_with("org."))
-            {
-                stream.write_all(&reply).unwrap();
-                continue;
+            let call = Request::parse(&message);
+            let is_generic = call.as_ref().is_some_and(|call| call.method.starts_with("org."));
+            match receive(&message) {
+                Received::Reply(reply) if is_generic => {
+                    stream.write_all(&reply).unwrap();
+                    continue;
+                }
+                _ => calls.push(call.unwrap()),
             }
-            calls.push(Request::parse(&message).unwrap());
             let (replies, last) = match answers.next().expect("a call nobody has expected") {
                 Answer::Replies(replies) => (replies, false),
                 Answer::LastWords(replies) => (replies, true),

@@ -22,7 +22,7 @@ pub fn check_peer(
     if !Uid::effective().is_root() || peer.uid() == 0 || !instance.is_system {
         return Ok(());
     }
-    if !libsystemd::daemon::booted() {
+    if !sd_notify::booted().unwrap_or(false) {
         return Ok(());
     }
     let mut command = Command::new("systemctl");

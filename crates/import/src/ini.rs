@@ -61,7 +61,8 @@ pub fn python(text: &str) -> Ini {
         let (kept, commented) = without_comment(line);
         if kept.is_empty() {
             // An empty line goes on with the value, a comment says nothing about it.
-            if !commented && let Some(entry) = last(&mut ini).filter(|_| open.is_some()) {
+            let goes_on = !commented && open.is_some();
+            if let Some(entry) = last(&mut ini).filter(|_| goes_on) {
                 entry.value.push('\n');
             }
             continue;

@@ -100,22 +100,6 @@ pub fn reap_orphans(is_worker: impl Fn(i32) -> bool) -> io::Result<usize> {
         .count())
 }
 
-/// Whether anything that a dead worker left in its session or process group still runs. The worker
-/// itself must not have been reaped; `is_worker` is as in [`reap_orphans`].
-///
-/// The usual answer, no, costs one small file: what a dead worker left has an ancestor among
-/// herder's own children that is no worker. Only then all of `/proc` is read.
-///
-/// # Errors
-///
-/// `/proc` cannot be read.
-pub fn has_leftovers(session: i32, is_worker: impl Fn(i32) -> bool) -> io::Result<bool> {
-    if children()?.into_iter().all(is_worker) {
-        return Ok(false);
-    }
-    Ok(!members(session)?.is_empty())
-}
-
 /// Sends `signal` to everything that runs in the session or process group of the worker with this
 /// pid, which must not have been reaped. Returns how many that were; with SIGKILL, call it until there
 /// are none, because they may fork meanwhile.
@@ -135,8 +119,9 @@ pub fn signal_session(session: i32, signal: i32) -> io::Result<usize> {
     Ok(signalled.count())
 }
 
-/// The sessions and process groups in which anything still runs, each number once: one look at
-/// `/proc` for the question of [`has_leftovers`] about any number of dead workers.
+/// The sessions and process groups in which anything still runs, each number once: one look at all of
+/// `/proc` says of any number of dead workers whether they left anything there. Needed only while orphans
+/// run ([`reap_orphans`]): what a dead worker left has an ancestor among them.
 ///
 /// # Errors
 ///
@@ -226,7 +211,7 @@ fn children_of(process: &str) -> io::Result<Option<Vec<i32>>> {
 }
 
 fn children_by_search() -> io::Result<Vec<i32>> {
-    let me = std::process::id().cast_signed();
+    let me = nix::unistd::getpid().as_raw();
     let mine = |pid: &i32| Process::read(*pid).is_some_and(|process| process.parent == me);
     Ok(processes()?.filter(mine).collect())
 }

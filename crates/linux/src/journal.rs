@@ -3,6 +3,11 @@
 //! A journald that hangs fills its queue after a few dozen entries, and every sender that waits
 //! then hangs with it. So a send either succeeds at once or the entry is lost, and the caller
 //! counts. The socket is not connected: a restarted journald is found again by its path.
+//!
+//! The crate tracing-journald cannot do this. Its socket is private and blocks, and it drops the error of a
+//! send, so losses cannot be counted. Measured with version 0.3.2, a journald that reads nothing and
+//! `net.unix.max_dgram_qlen` = 10: ten entries are sent in microseconds each; the eleventh waits in the
+//! kernel (`unix_wait_for_peer`) for as long as journald does not read.
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -13,7 +18,7 @@ use nix::sys::socket::{
 use nix::sys::stat::fstat;
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 
@@ -31,7 +36,18 @@ const STREAM_BUFFER: usize = 8 << 20;
 
 /// Whether this process's standard error is a stream to journald.
 pub fn is_connected() -> bool {
-    libsystemd::logging::connected_to_journal()
+    std::env::var("JOURNAL_STREAM").is_ok_and(|name| is_named(&io::stderr(), &name))
+}
+
+/// Whether this is the file that systemd calls `name`.
+fn is_named(file: &impl AsFd, name: &str) -> bool {
+    name_of(file).is_ok_and(|own| own == name)
+}
+
+/// The name of a stream, as systemd gives it in `JOURNAL_STREAM`: its device and inode.
+fn name_of(file: &impl AsFd) -> io::Result<String> {
+    let file = fstat(file)?;
+    Ok(format!("{}:{}", file.st_dev, file.st_ino))
 }
 
 /// A stream to journald for a process's output: every line becomes an entry, of that process.
@@ -70,8 +86,7 @@ impl Stream {
         let mut stream = UnixStream::from(socket);
         stream.write_all(header.as_bytes())?;
         stream.set_nonblocking(false)?;
-        let file = fstat(&stream)?;
-        Ok(Stream { name: format!("{}:{}", file.st_dev, file.st_ino), socket: stream.into() })
+        Ok(Stream { name: name_of(&stream)?, socket: stream.into() })
     }
 }
 
@@ -192,6 +207,17 @@ mod tests {
         // On a tmpfs file, F_SEAL_WRITE refuses even to open it for writing and truncating.
         assert!(fs::write(&path, "changed").is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), entry);
+    }
+
+    #[test]
+    fn a_stream_is_known_by_its_own_name_only() {
+        let (one, other) = UnixStream::pair().unwrap();
+        let name = name_of(&one).unwrap();
+        assert!(is_named(&one, &name));
+        assert!(!is_named(&other, &name));
+        for wrong in ["", ":", "0:0", &format!("{name}:"), &format!(" {name}")] {
+            assert!(!is_named(&one, wrong), "{wrong:?}");
+        }
     }
 
     #[test]

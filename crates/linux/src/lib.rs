@@ -34,4 +34,4 @@ pub mod usage;
 mod testing;
 
 pub use sys::allowed_cpus;
-pub use sys::code::give_back_code;
+pub use sys::code::{give_back_code, give_back_heap};

@@ -102,10 +102,9 @@ impl Nature {
             (true, false) => changes.push(Change::Blocking),
             (true, true) | (false, false) => {}
         }
-        if let (Some(was), Some(is)) = (before.backlog, self.backlog)
-            && was != is
-        {
-            changes.push(Change::Backlog { was, is });
+        match (before.backlog, self.backlog) {
+            (Some(was), Some(is)) if was != is => changes.push(Change::Backlog { was, is }),
+            _ => {}
         }
         match (before.file, self.file) {
             (File::There(..), File::Gone { .. }) => changes.push(Change::Unlinked),

@@ -221,7 +221,7 @@ mod tests {
     fn the_kernel_says_who_sent_what_and_how_much_is_missing() {
         let directory = tempfile::tempdir().unwrap();
         let inbox = Inbox::bind(directory.path()).unwrap();
-        let (pid, uid) = (std::process::id().cast_signed(), nix::unistd::getuid().as_raw());
+        let (pid, uid) = (nix::unistd::getpid().as_raw(), nix::unistd::getuid().as_raw());
         let worker = UnixDatagram::unbound().unwrap();
         let mut buffer = [0; 16];
         for (sent, len, truncated) in
@@ -246,7 +246,8 @@ mod tests {
     fn descriptors_sent_along_are_closed_and_never_get_a_number() {
         let directory = tempfile::tempdir().unwrap();
         let inbox = Inbox::bind(directory.path()).unwrap();
-        let (mut barrier, held) = std::io::pipe().unwrap();
+        let (barrier, held) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        let mut barrier = std::fs::File::from(barrier);
         let sender = UnixDatagram::unbound().unwrap();
         let fds: Vec<RawFd> = vec![held.as_raw_fd(); 253];
         let address = UnixAddr::new(inbox.path()).unwrap();
@@ -260,7 +261,7 @@ mod tests {
         let mut buffer = [0; 16];
         let received = inbox.recv(&mut buffer).unwrap().unwrap();
         assert_eq!((received.len, received.truncated), (9, false));
-        assert_eq!(received.pid, std::process::id().cast_signed());
+        assert_eq!(received.pid, nix::unistd::getpid().as_raw());
         // No copy is left, here or in a queue: the pipe has reached its end.
         assert_eq!(barrier.read(&mut buffer).unwrap(), 0);
     }

@@ -31,7 +31,7 @@ fn at(pid: i32, socket: &Socket) -> Observation {
 
 /// A look at this very process.
 fn here(socket: &Socket) -> Observation {
-    at(std::process::id().cast_signed(), socket)
+    at(nix::unistd::getpid().as_raw(), socket)
 }
 
 fn is_seen(what: &str, socket: &Socket, wait: impl FnOnce() + Send + 'static) {

@@ -61,8 +61,8 @@ impl Signals {
     pub fn read(&self) -> io::Result<Option<SignalReceived>> {
         // The kernel's structure says both as unsigned numbers; neither is ever that large.
         Ok(self.0.read_signal()?.map(|info| SignalReceived {
-            signal: info.ssi_signo.cast_signed(),
-            sender: info.ssi_pid.cast_signed(),
+            signal: info.ssi_signo as i32,
+            sender: info.ssi_pid as i32,
         }))
     }
 }
@@ -120,7 +120,7 @@ mod tests {
                 first.map(|received| (received.signal, received.sender))
             })
         });
-        let me = std::process::id().cast_signed();
+        let me = nix::unistd::getpid().as_raw();
         assert_eq!(read.join().unwrap(), WATCHED.map(|signal| Some((signal as i32, me))));
     }
 }

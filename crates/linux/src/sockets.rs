@@ -109,7 +109,7 @@ fn receive_from(first: RawFd, handover: Handover) -> Result<Vec<Socket>, Error> 
             Error::Config(format!(
                 "LISTEN_FDS={count} promises descriptors {first} to {}, but {number} ({name}) is not open: \
                  whatever started herder must pass them on",
-                first + count.cast_signed() - 1
+                first + count as i32 - 1
             ))
         })?;
         describe(fd, name).map_err(|(name, why)| {
@@ -163,7 +163,7 @@ fn examine(fd: &OwnedFd, name: &str) -> Result<(Kind, Option<Address>), Errno> {
 }
 
 /// The address a socket has; `None` for families that [`Address`] has no words for.
-fn local_address(fd: RawFd) -> Option<Address> {
+pub fn local_address(fd: RawFd) -> Option<Address> {
     let address = getsockname::<SockaddrStorage>(fd).ok()?;
     match address.family()? {
         AddressFamily::Inet => {

@@ -222,7 +222,7 @@ fn spawn_by(
     let argv = Strings::new(program.argv.iter().map(AsRef::as_ref), &[]);
     let env = Strings::new(program.env.iter().map(AsRef::as_ref), &pids);
     let mut numbers: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
-    let herder = std::process::id().cast_signed();
+    let herder = nix::unistd::getpid().as_raw();
 
     let mut failed = None;
     let mut child = |me: &InChild| {
@@ -239,7 +239,10 @@ fn spawn_by(
         failed = Some(prepared.unwrap_or_else(|error| error));
     };
     let cgroup = program.cgroup.map(|cgroup| cgroup.directory.as_fd());
-    let (pid, pidfd) = vfork(method, cgroup, &mut child).map_err(at(Stage::CreateProcess))?;
+    let given = sockets.iter().map(AsRawFd::as_raw_fd).chain(program.stdin).chain(program.output);
+    let first_closed = given.map(|fd| fd + 1).fold(FIRST_SOCKET, RawFd::max);
+    let (pid, pidfd) =
+        vfork(method, cgroup, first_closed, &mut child).map_err(at(Stage::CreateProcess))?;
     match failed {
         None => Ok(Child { pid, pidfd }),
         Some(error) => {

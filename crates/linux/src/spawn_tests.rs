@@ -3,7 +3,9 @@
 use super::super::limits::OomScore;
 use super::super::testing::alone;
 use super::*;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::pipe2;
 use std::ffi::CString;
 use std::io::Read;
 
@@ -43,7 +45,8 @@ fn wait(pidfd: &OwnedFd) {
 
 /// Runs `program` with a pipe as descriptor 3 and `more` as 4 and on; what it wrote, and its pid.
 fn run(method: CloneMethod, program: &Program<'_>, more: &[BorrowedFd<'_>]) -> (String, i32) {
-    let (mut output, input) = std::io::pipe().unwrap();
+    let (output, input) = pipe2(OFlag::O_CLOEXEC).unwrap();
+    let mut output = std::fs::File::from(output);
     let sockets: Vec<_> = [input.as_fd()].into_iter().chain(more.iter().copied()).collect();
     let child = spawn_by(method, program, &sockets).unwrap();
     drop(input);
@@ -93,7 +96,7 @@ fn target(fd: &impl AsRawFd) -> String {
 /// numbers of thirty sockets lie among the numbers they become, forwards, backwards and rotated.
 #[test]
 fn sockets_keep_their_order_wherever_their_numbers_lie_and_nothing_else_is_passed() {
-    let stray = std::io::pipe().unwrap();
+    let stray = pipe2(OFlag::O_CLOEXEC).unwrap();
     nix::fcntl::fcntl(&stray.0, nix::fcntl::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
     let pairs: Vec<_> = (0..15).map(|_| std::os::unix::net::UnixStream::pair().unwrap()).collect();
     let mut sockets: Vec<BorrowedFd<'_>> =
@@ -391,6 +394,20 @@ fn where_clone3_is_refused_clone_is_used() {
         });
         filtered.join().unwrap();
     }
+}
+
+/// Kernels before 5.9 do not know close_range(2): then all descriptors are copied, and closed by exec.
+#[test]
+fn where_descriptors_cannot_be_copied_in_part_all_are() {
+    let name = "spawn::tests::where_descriptors_cannot_be_copied_in_part_all_are";
+    alone(name, "exec \"$@\"", || {
+        super::super::sys::vfork::refuse(libc::SYS_close_range, libc::ENOSYS);
+        for _ in 0..2 {
+            // Its descriptors are right, too: else the script would not end like that.
+            let script = "test -e /proc/self/fd/2 && test ! -e /proc/self/fd/4";
+            wait(&spawn(&shell(script), &[]).unwrap().pidfd);
+        }
+    });
 }
 
 #[test]

@@ -37,22 +37,74 @@ pub struct Subject {
 /// In `/proc` CPU time is counted in clock ticks, usually of 10 ms, and that of a process whose
 /// parent ended first is lost when it ends; memory that processes share counts for each.
 pub fn of_workers(workers: &[Subject]) -> Vec<Usage> {
-    let mut look = Look::default();
     let mut usages = vec![Usage::default(); workers.len()];
-    let mut sessions = BTreeMap::new();
-    for (index, worker) in workers.iter().enumerate() {
-        let told = worker.cgroup.as_deref().and_then(|path| look.cgroup(path));
-        match told {
-            Some(told) => usages[index] = told,
-            None => drop(sessions.insert(worker.pid, (index, Sum::default()))),
-        }
-    }
-    if !sessions.is_empty() && look.sessions(&mut sessions).is_ok() {
-        for (index, sum) in sessions.into_values() {
-            usages[index] = sum.usage();
+    let mut survey = Survey::new(workers.to_vec());
+    while !survey.is_complete() {
+        for (index, usage) in survey.advance(|| false) {
+            usages[index] = usage;
         }
     }
     usages
+}
+
+/// The same for so many workers that it takes longer than whoever looks may be away from everything else: it is
+/// taken in parts.
+#[derive(Debug)]
+pub struct Survey {
+    workers: Vec<Subject>,
+    /// The worker that is next.
+    next: usize,
+    look: Look,
+    /// Workers of which no cgroup tells, by session, and their numbers.
+    sessions: BTreeMap<i32, (usize, Sum)>,
+    /// The processes of the machine that are still to be looked at for them; `None` before that has begun.
+    processes: Option<Vec<u32>>,
+}
+
+impl Survey {
+    /// A survey of these workers. Nothing is read yet.
+    pub fn new(workers: Vec<Subject>) -> Survey {
+        let (look, sessions) = (Look::default(), BTreeMap::new());
+        Survey { workers, next: 0, look, sessions, processes: None }
+    }
+
+    /// Whether all that can be known is known.
+    pub fn is_complete(&self) -> bool {
+        self.next == self.workers.len()
+            && (self.sessions.is_empty() || self.processes.as_ref().is_some_and(Vec::is_empty))
+    }
+
+    /// Takes the next part, at least one worker or process, until `is_over` says so. What has become known
+    /// with it, by the numbers of the workers.
+    pub fn advance(&mut self, mut is_over: impl FnMut() -> bool) -> Vec<(usize, Usage)> {
+        let mut known = Vec::new();
+        while let Some(worker) = self.workers.get(self.next) {
+            let index = self.next;
+            self.next += 1;
+            match worker.cgroup.as_deref().and_then(|path| self.look.cgroup(path)) {
+                Some(usage) => known.push((index, usage)),
+                None => drop(self.sessions.insert(worker.pid, (index, Sum::default()))),
+            }
+            if is_over() {
+                return known;
+            }
+        }
+        if self.sessions.is_empty() {
+            return known;
+        }
+        let processes = self.processes.get_or_insert_with(|| self.look.all_processes());
+        while let Some(pid) = processes.pop() {
+            self.look.process(pid, &mut self.sessions);
+            if is_over() {
+                break;
+            }
+        }
+        if processes.is_empty() {
+            let sums = self.sessions.values();
+            known.extend(sums.map(|(index, sum)| (*index, sum.usage())));
+        }
+        known
+    }
 }
 
 /// A worker to be weighed.
@@ -131,7 +183,7 @@ fn cpu_of_process(pid: i32) -> Option<u64> {
 }
 
 /// One look, and what it has cost so far.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Look {
     processes: usize,
     descriptors: usize,
@@ -225,27 +277,25 @@ impl Look {
         Some(())
     }
 
-    /// Adds each process to its session. An error if there are too many to look at.
-    fn sessions(&mut self, sessions: &mut BTreeMap<i32, (usize, Sum)>) -> io::Result<()> {
-        for entry in fs::read_dir("/proc")? {
-            let name = entry?.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
-                continue;
-            };
-            self.processes += 1;
-            if self.processes > MOST_PROCESSES {
-                return Err(io::ErrorKind::QuotaExceeded.into());
-            }
-            let directory = format!("/proc/{pid}");
-            // It may have ended just now.
-            let Some(times) = Times::read(&directory) else { continue };
-            if let Some((_, sum)) = sessions.get_mut(&times.session) {
-                sum.add(times);
-                sum.add_memory(&directory);
-                sum.add_descriptors(self.descriptors(&directory));
-            }
+    /// All processes of the machine; none if there are too many to look at.
+    fn all_processes(&mut self) -> Vec<u32> {
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        let pid = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+        let pids: Vec<u32> = entries.filter_map(pid).collect();
+        self.processes += pids.len();
+        if self.processes > MOST_PROCESSES { Vec::new() } else { pids }
+    }
+
+    /// Adds a process to its session.
+    fn process(&mut self, pid: u32, sessions: &mut BTreeMap<i32, (usize, Sum)>) {
+        let directory = format!("/proc/{pid}");
+        // It may have ended just now.
+        let Some(times) = Times::read(&directory) else { return };
+        if let Some((_, sum)) = sessions.get_mut(&times.session) {
+            sum.add(times);
+            sum.add_memory(&directory);
+            sum.add_descriptors(self.descriptors(&directory));
         }
-        Ok(())
     }
 
     /// The number of descriptors of a process. `None` if it cannot be told, or not cheaply.
@@ -297,7 +347,7 @@ impl Times {
 }
 
 /// A sum over processes; what none of them told is not known.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Sum {
     ticks: Option<u64>,
     threads: Option<u64>,

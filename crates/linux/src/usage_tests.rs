@@ -25,7 +25,7 @@ fn a_worker_that_computes_uses_cpu_time() {
     let cpu = |shell| of(shell).cpu_usec.unwrap();
     until("half a second of computing", || cpu(&burner) > 500_000);
     let (before, ours, after) = {
-        let times = || ps(burner.pid.cast_unsigned(), "cputimes") * 1_000_000;
+        let times = || ps(burner.pid as u32, "cputimes") * 1_000_000;
         (times(), cpu(&burner), times())
     };
     // Whole seconds only.
@@ -149,15 +149,34 @@ fn one_walk_serves_all() {
     let shells: Vec<Shell> = (0..20).map(|_| Shell::start("exec sleep 1000")).collect();
     let subjects: Vec<Subject> =
         shells.iter().map(|shell| Subject { pid: shell.pid, cgroup: None }).collect();
-    let mut look = Look::default();
-    let sum = |pid: i32| (pid, (0, Sum::default()));
-    let mut sessions = subjects.iter().map(|subject| sum(subject.pid)).collect();
-    look.sessions(&mut sessions).unwrap();
-    let walked = look.processes;
-    look.sessions(&mut [sum(shells[0].pid)].into()).unwrap();
-    let one = look.processes - walked;
+    let survey = |subjects: &[Subject]| {
+        let mut survey = Survey::new(subjects.to_vec());
+        let known = survey.advance(|| false);
+        assert!(survey.is_complete());
+        (survey.look.processes, known)
+    };
+    let (walked, known) = survey(&subjects);
+    let (one, _) = survey(&subjects[..1]);
     assert!(walked.abs_diff(one) < 100, "{walked} processes for twenty, {one} for one");
-    assert!(sessions.values().all(|(_, sum)| sum.threads == Some(1)));
+    assert!(known.iter().all(|(_, usage)| usage.tasks == Some(1)));
+    assert_eq!(known.len(), shells.len());
+}
+
+#[test]
+fn a_survey_in_parts_says_each_thing_once() {
+    let shells = ["exec sleep 1000", "exec sleep 1000"].map(Shell::start);
+    let subject = |shell: &Shell| Subject { pid: shell.pid, cgroup: None };
+    let mut survey = Survey::new(shells.iter().map(subject).collect());
+    let (mut known, mut parts) = (Vec::new(), 0);
+    while !survey.is_complete() {
+        known.extend(survey.advance(|| true));
+        parts += 1;
+    }
+    // One for each worker, and one at least for each of their processes.
+    assert!(parts >= 4, "{parts}");
+    known.sort_by_key(|(index, _)| *index);
+    assert!(matches!(known[..], [(0, _), (1, _)]), "{known:?}");
+    assert!(known.iter().all(|(_, usage)| usage.memory_bytes.is_some()));
 }
 
 /// A directory with the files a cgroup has.

@@ -24,13 +24,14 @@ pub enum Origin<'a> {
 
 /// The answer to a request; `look` is called if it takes a snapshot.
 pub fn answer(request: &Request, origin: Origin<'_>, look: impl FnOnce() -> Host) -> Response {
-    if let (Origin::Tcp(names), Some(host)) = (origin, &request.host)
-        && !is_ours(host, names)
-    {
-        return Response::refusal(
-            421,
-            "This is not a name of this machine: ask by its address, as localhost, or by its host name.",
-        );
+    match (origin, &request.host) {
+        (Origin::Tcp(names), Some(host)) if !is_ours(host, names) => {
+            return Response::refusal(
+                421,
+                "This is not a name of this machine: ask by its address, as localhost, or by its host name.",
+            );
+        }
+        (Origin::Tcp(_) | Origin::Unix, _) => {}
     }
     match request.path.as_str() {
         "/" => {

@@ -97,9 +97,7 @@ impl Groups {
 
     /// Makes the one that will be asked for next, and removes what is empty.
     pub fn prepare(&mut self, next: WorkerId) {
-        if self.spare.is_none()
-            && let Some(tree) = &self.tree
-        {
+        if let (None, Some(tree)) = (&self.spare, &self.tree) {
             // If that fails it is tried again, and complained of, when it is needed.
             self.spare = make(tree, next).ok().map(|home| (next, home));
         }

@@ -19,8 +19,12 @@ impl Children {
     /// What a worker has to say.
     pub fn hear(&mut self, poll: &Poll, worker: WorkerId, now: u64) -> Vec<Event> {
         let (events, emptied) = self.read(worker, DATAGRAMS_PER_TURN);
-        if !emptied && let Some(child) = self.children.get_mut(&worker) {
-            child.muted_until = Some(now + MUTED_FOR.0);
+        if let Some(child) = self.children.get_mut(&worker).filter(|_| !emptied) {
+            let until = now + MUTED_FOR.0;
+            if let Some(before) = child.muted_until.replace(until) {
+                self.muted.remove(&(before, worker));
+            }
+            self.muted.insert((until, worker));
             let _ = poll.remove(&child.inbox);
         }
         events
@@ -86,17 +90,21 @@ impl Children {
     /// Listens again to workers that were muted for long enough.
     pub fn unmute(&mut self, poll: &Poll, now: u64) {
         self.unmute_memory(poll, now);
-        for (&worker, child) in &mut self.children {
-            if child.muted_until.is_some_and(|until| until <= now) {
+        while let Some(&(until, worker)) = self.muted.first()
+            && until <= now
+        {
+            self.muted.pop_first();
+            if let Some(child) = self.children.get_mut(&worker) {
                 child.muted_until = None;
                 let _ = poll.add(&child.inbox, Token::Inbox(worker).into(), Interest::Read);
             }
         }
     }
 
-    /// When [`unmute`](Children::unmute) is due.
+    /// When [`unmute`](Children::unmute) or [`search`](Children::search) is due.
     pub fn deadline(&self) -> Option<u64> {
-        let inboxes = self.children.values().filter_map(|child| child.muted_until);
-        inboxes.chain(self.memory.as_ref().and_then(Memory::deadline)).min()
+        let inboxes = self.muted.first().map(|(until, _)| *until);
+        let memory = self.memory.as_ref().and_then(Memory::deadline);
+        [inboxes, memory, self.search.deadline()].into_iter().flatten().min()
     }
 }

@@ -57,6 +57,13 @@ pub struct Kills {
     last: Option<u64>,
 }
 
+impl Kills {
+    /// How many there were.
+    pub fn told(&self) -> u64 {
+        self.told
+    }
+}
+
 impl Child {
     /// Looks whether more of its processes were killed.
     fn count_kills(&mut self, worker: WorkerId, now: u64) -> Option<Event> {
@@ -114,9 +121,8 @@ impl Children {
 
     /// Listens to the kernel again.
     pub(super) fn unmute_memory(&mut self, poll: &Poll, now: u64) {
-        if let Some(memory) = &mut self.memory
-            && memory.muted_until.is_some_and(|until| until <= now)
-        {
+        let Some(memory) = &mut self.memory else { return };
+        if memory.muted_until.is_some_and(|until| until <= now) {
             memory.muted_until = None;
             // What has changed meanwhile is reported at once.
             let _ = poll.add(&memory.events, Token::Memory.into(), Interest::Change);

@@ -32,9 +32,7 @@ pub fn complete(
     let own = preset.program.own(arguments);
     for refused in preset.refused {
         let found = refused.options.iter().find_map(|option| value(own, option));
-        if let Some((written, value)) = found
-            && !refused.allows(value)
-        {
+        if let Some((written, _)) = found.filter(|(_, value)| !refused.allows(*value)) {
             let message = format!("`command`: `{}` {}", written.escape_debug(), refused.why);
             problems.advise(at, "command", message, refused.instead);
         }
@@ -59,11 +57,9 @@ impl Program {
             return (!words.is_empty()).then_some(1);
         }
         let server = self.server(words);
-        if let Some(adapter) = self.adapter
-            && let Some(position) = end_of_python(words)
-            // What follows an option of the server's is its value, whatever it is called.
-            && server.is_none_or(|server| server > position)
-        {
+        // What follows an option of the server's is its value, whatever it is called.
+        let python = end_of_python(words).filter(|&at| server.is_none_or(|server| server > at));
+        if let (Some(adapter), Some(position)) = (self.adapter, python) {
             added.push(Added {
                 words: vec![adapter.to_owned()],
                 reason: "the program that serves, with herder's part done",

@@ -3,13 +3,9 @@
 
 use herder_core::{
     Action, Condition, Counters, Event, Generation, Hang, Herd, Manner, Outcome, Policy, Report,
-    Request, RequestId, RequestOutcome, SlotId, Span, Time, Verdict, Wear, WorkerId, WorkerState,
-    WorkerView,
+    Request, RequestId, RequestOutcome, SlotId, Span, Wear, WorkerId, WorkerState, WorkerView,
 };
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The longest `stop-timeout` here, and what a worker that cannot be killed is waited for.
-const LONGEST_STOP: Span = Span::secs(30 + 11);
 
 #[derive(Default)]
 pub struct Answers {
@@ -27,11 +23,12 @@ pub struct Answers {
     respawns: u64,
     degraded: Span,
     last: Option<(Request, RequestOutcome)>,
+    /// Generations whose reloads began.
+    accepted: BTreeSet<Generation>,
 }
 
 struct Asked {
     what: Request,
-    at: Time,
     /// Who was to be replaced.
     ready: BTreeMap<WorkerId, SlotId>,
     /// The same was asked for already.
@@ -42,16 +39,22 @@ fn states(herd: &Herd) -> BTreeMap<WorkerId, (SlotId, WorkerState)> {
     herd.view().map(|worker| (worker.id, (worker.slot, worker.state))).collect()
 }
 
-fn is_recycling(what: Request) -> bool {
+fn is_recycling(what: &Request) -> bool {
     matches!(what, Request::Recycle { .. })
 }
 
 impl Answers {
-    pub fn before(&mut self, now: Time, herd: &Herd, event: &Event) {
+    pub fn before(&mut self, herd: &Herd, event: &Event) {
         self.before = states(herd);
         self.wanted_before = herd.strength().0;
         self.reloading = herd.progress().is_some();
         let Event::Asked { request, what } = event else { return };
+        if let Request::Reload { generation, .. } = what {
+            let newest = self.accepted.last().copied().unwrap_or(herd.generation());
+            if *generation > newest && herd.condition() != Condition::Stopping {
+                self.accepted.insert(*generation);
+            }
+        }
         let covered = |slot: SlotId| match what {
             Request::Recycle { slot: Some(one) } => slot == *one,
             _ => slot.0 < herd.strength().0,
@@ -66,14 +69,13 @@ impl Answers {
         };
         let ready = ready.filter(|(id, (slot, _))| !is_new(**id, *slot));
         let ready = ready.map(|(id, (slot, _))| (*id, *slot)).collect();
-        let joins = is_recycling(*what) && self.open.values().any(|asked| is_recycling(asked.what));
+        let joins = is_recycling(what) && self.open.values().any(|asked| is_recycling(&asked.what));
         assert!(self.asked.insert(*request), "the simulator numbers requests");
-        self.open.insert(*request, Asked { what: *what, at: now, ready, joins });
+        self.open.insert(*request, Asked { what: what.clone(), ready, joins });
     }
 
     pub fn after(
         &mut self,
-        now: Time,
         herd: &Herd,
         actions: &[Action],
         policies: &BTreeMap<Generation, Policy>,
@@ -84,7 +86,7 @@ impl Answers {
         self.one_slot_at_a_time(herd, &after, actions);
         self.counters(herd, actions);
         for action in actions {
-            if let Action::Answered { request, outcome } = action {
+            if let Action::Answer { request, outcome } = action {
                 let asked = self.open.remove(request).expect("one answer to each request");
                 self.is_true(herd, &after, &asked, outcome);
                 self.last = Some((asked.what, outcome.clone()));
@@ -93,7 +95,7 @@ impl Answers {
                 assert!(self.open.is_empty(), "left without an answer to {:?}", self.open.keys());
             }
         }
-        self.in_time(now, herd);
+        self.in_time(herd, &after);
     }
 
     fn workers_count_up(&mut self, actions: &[Action]) {
@@ -172,8 +174,10 @@ impl Answers {
             return;
         }
         let mut active: BTreeMap<SlotId, u32> = BTreeMap::new();
-        for (slot, state) in after.values() {
-            let counts = matches!(state, WorkerState::Starting | WorkerState::Ready);
+        for (id, (slot, state)) in after {
+            // One that is to stop on request may have to wait until it is started.
+            let counts = matches!(state, WorkerState::Starting | WorkerState::Ready)
+                && !self.unwanted.contains(id);
             *active.entry(*slot).or_default() += u32::from(counts);
         }
         for action in actions {
@@ -182,7 +186,7 @@ impl Answers {
             let others = active.iter().filter(|(other, count)| *other != slot && **count > 1);
             assert!(!beside || others.count() == 0, "two slots are recycled at once");
             let worn = herd.view().any(|worker| worker.slot == *slot && worker.worn.is_some());
-            assert!(!beside || worn || self.open.values().any(|asked| is_recycling(asked.what)));
+            assert!(!beside || worn || self.open.values().any(|asked| is_recycling(&asked.what)));
         }
     }
 
@@ -195,12 +199,12 @@ impl Answers {
         outcome: &RequestOutcome,
     ) {
         let wanted = herd.strength().0;
-        match (outcome, asked.what) {
+        match (outcome, &asked.what) {
             (RequestOutcome::Stopped, _) => {
                 assert_eq!(herd.condition(), Condition::Stopping, "nobody stops");
             }
             (RequestOutcome::Done(_), Request::Scale { workers }) => {
-                assert_eq!(herd.bounds().0, workers);
+                assert_eq!(herd.bounds().0, *workers);
                 let surplus = after.values().any(|(slot, state)| {
                     slot.0 >= wanted && matches!(state, WorkerState::Starting | WorkerState::Ready)
                 });
@@ -213,7 +217,7 @@ impl Answers {
                 }
             }
             (RequestOutcome::Done(_), Request::StopWorker { worker }) => {
-                let state = after.get(&worker).map(|(_, state)| *state);
+                let state = after.get(worker).map(|(_, state)| *state);
                 assert!(matches!(state, None | Some(WorkerState::Swept)), "{worker}: {state:?}");
             }
             (RequestOutcome::Done(_), Request::AbortReload) => {
@@ -224,9 +228,17 @@ impl Answers {
                 assert!(slot.0 >= wanted.min(self.wanted_before));
             }
             (RequestOutcome::NotFound(_), Request::StopWorker { worker }) => {
-                assert!(!self.before.contains_key(&worker));
+                assert!(!self.before.contains_key(worker));
             }
             (RequestOutcome::NotFound(what), _) => panic!("not found: {what}"),
+            (RequestOutcome::Done(_), Request::Reload { generation, .. }) => {
+                assert_eq!(herd.generation(), *generation);
+                assert_eq!(herd.progress(), None, "a reload goes on");
+            }
+            (RequestOutcome::Superseded { by }, Request::Reload { generation, .. }) => {
+                assert!(by > generation);
+            }
+            (RequestOutcome::Superseded { .. }, what) => panic!("{what:?} was superseded"),
             (RequestOutcome::Failed { reason, worker }, _) => {
                 assert!(!reason.is_empty() && !reason.contains('\n'));
                 let named = worker.is_none_or(|worker| reason.contains(&worker.to_string()));
@@ -267,12 +279,18 @@ impl Answers {
                     own.reloads_refused += 1;
                     self.reloads += 1;
                 }
-                Action::Answer { verdict, .. } => {
-                    match verdict {
-                        Verdict::Done => own.reloads_done += 1,
-                        Verdict::Failed { .. } => own.reloads_failed += 1,
-                        Verdict::Superseded { .. } => own.reloads_superseded += 1,
-                        Verdict::Stopped => {}
+                Action::Answer { request, outcome } => {
+                    let asked = self.open.get(request).map(|asked| &asked.what);
+                    let Some(Request::Reload { generation, .. }) = asked else { continue };
+                    if !self.accepted.contains(generation) {
+                        continue;
+                    }
+                    match outcome {
+                        RequestOutcome::Done(_) => own.reloads_done += 1,
+                        RequestOutcome::Failed { .. } => own.reloads_failed += 1,
+                        RequestOutcome::Superseded { .. } => own.reloads_superseded += 1,
+                        RequestOutcome::Stopped => {}
+                        RequestOutcome::NotFound(why) => panic!("a reload was not found: {why}"),
                     }
                     self.reloads += 1;
                 }
@@ -296,20 +314,28 @@ impl Answers {
         assert!(without.into_iter().all(|past| past.outcome == Outcome::Refused));
     }
 
-    /// Nobody who was stopped himself can answer.
-    pub fn stood_still(&mut self, span: Span) {
-        self.open.values_mut().for_each(|asked| asked.at = asked.at + span);
-    }
-
-    fn in_time(&self, now: Time, herd: &Herd) {
+    /// Requests are open only while what they wait for is under way. (How long that takes at most is what
+    /// `lives` checks.)
+    fn in_time(&self, herd: &Herd, after: &BTreeMap<WorkerId, (SlotId, WorkerState)>) {
         for (id, asked) in &self.open {
             assert_ne!(herd.condition(), Condition::Stopping, "{id} waits for a herd that ends");
-            match asked.what {
-                Request::StopWorker { .. } => {
-                    assert!(now <= asked.at + LONGEST_STOP, "{id} is not answered");
+            match &asked.what {
+                Request::StopWorker { worker } => {
+                    let state = after.get(worker).map(|(_, state)| *state);
+                    let stops = match state {
+                        // It may not have been started yet, and is told to stop once it has.
+                        Some(WorkerState::Starting | WorkerState::Retiring) => true,
+                        Some(WorkerState::Draining | WorkerState::Killed) => true,
+                        Some(WorkerState::Ready | WorkerState::Swept) | None => false,
+                    };
+                    assert!(stops, "{id} waits for {worker}, which is {state:?}");
                 }
                 Request::AbortReload => {
                     assert!(herd.progress().is_some(), "{id} waits for a roll-back that is over");
+                }
+                Request::Reload { generation, .. } => {
+                    let reload = herd.progress().map(|progress| progress.generation);
+                    assert_eq!(reload, Some(*generation), "{id} waits for a reload that is over");
                 }
                 Request::Scale { .. } | Request::Recycle { .. } => {}
             }
@@ -317,9 +343,9 @@ impl Answers {
     }
 
     /// Asked for in peace: done, but for a herd that has no room for a second worker in a slot.
-    pub fn was_done(&self, herd: &Herd, what: Request) {
+    pub fn was_done(&self, herd: &Herd, what: &Request) {
         let Some((asked, outcome)) = &self.last else { panic!("{what:?} was not answered") };
-        assert_eq!(*asked, what, "not answered");
+        assert_eq!(asked, what, "not answered");
         match outcome {
             RequestOutcome::Done(_) => assert_eq!(herd.strength().0, herd.strength().1),
             RequestOutcome::Failed { reason, .. } => {
@@ -332,7 +358,7 @@ impl Answers {
     /// The trouble is over for long.
     pub fn at_the_end(&self) {
         if let Some((id, asked)) = self.open.iter().next() {
-            panic!("{id}, asked at {}, was never answered: {:?}", asked.at, asked.what);
+            panic!("{id} was never answered: {:?}", asked.what);
         }
     }
 }

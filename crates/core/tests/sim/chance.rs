@@ -94,3 +94,42 @@ pub fn any_policy(dice: &mut Dice) -> Policy {
         check: dice.below(5) == 0,
     }
 }
+
+/// Settings with some of those of `other` that can be changed at run time: each group of settings that depend on
+/// one another changes in one of three cases.
+pub fn adjusted(old: Policy, other: &Policy, dice: &mut Dice) -> Policy {
+    let mut new = old;
+    let mut changes = || dice.below(3) == 0;
+    if changes() {
+        (new.workers, new.scaling) = (other.workers, other.scaling);
+    }
+    if changes() {
+        (new.start_timeout, new.crash_after) = (other.start_timeout, other.crash_after);
+        (new.ready_after, new.ready_when) = (other.ready_after, other.ready_when);
+    }
+    if changes() {
+        (new.min_ready_time, new.min_lifetime) = (other.min_ready_time, other.min_lifetime);
+    }
+    if changes() {
+        (new.max_surge, new.max_unavailable) = (other.max_surge, other.max_unavailable);
+    }
+    if changes() {
+        (new.max_starting, new.max_draining) = (other.max_starting, other.max_draining);
+    }
+    if changes() {
+        (new.stop_timeout, new.stop_delay) = (other.stop_timeout, other.stop_delay);
+    }
+    if changes() {
+        (new.max_age, new.max_memory) = (other.max_age, other.max_memory);
+    }
+    if changes() {
+        (new.crash_burst, new.service_watchdog) = (other.crash_burst, other.service_watchdog);
+        new.stall_timeout = other.stall_timeout;
+    }
+    if let (Some(old), Some(other)) = (new.probe, other.probe)
+        && changes()
+    {
+        new.probe = Some(Probe { of_worker: old.of_worker, ..other });
+    }
+    new
+}

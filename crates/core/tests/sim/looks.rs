@@ -1,9 +1,7 @@
 //! Single stories of workers that are looked at while they start.
 
-use super::story::{CRASH, Story, policy};
-use herder_core::{
-    Action, Event, Evidence, Notice, Policy, Ready, Report, Sight, Span, Verdict, WorkerId,
-};
+use super::story::{CRASH, Story, Verdict, policy};
+use herder_core::{Action, Event, Evidence, Notice, Policy, Ready, Report, Sight, Span, WorkerId};
 
 const ONE: WorkerId = WorkerId(1);
 

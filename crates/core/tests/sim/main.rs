@@ -6,12 +6,15 @@
 
 mod answers;
 mod behaviour;
+mod census;
 mod chance;
 mod curves;
 mod elastic;
 mod hangs;
+mod lives;
 mod load;
 mod looks;
+mod matrix;
 mod plant;
 mod properties;
 mod queues;
@@ -23,12 +26,16 @@ mod story;
 mod wear;
 mod world;
 
+use census::Census;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use world::World;
 
 /// Runs per fault model; each is some hundreds of events.
 const RUNS: u64 = 4_000;
+
+/// So many seeds have to produce everything at least once.
+const MOST_CENSUS_RUNS: u64 = 200;
 
 fn runs() -> u64 {
     let asked = std::env::var("HERDER_SIM_RUNS").ok();
@@ -67,20 +74,24 @@ fn play_all(files_lost: bool) {
     }
     let events = AtomicU64::new(0);
     let next = AtomicU64::new(1);
+    let failed = AtomicBool::new(false);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let failures: Vec<String> = std::thread::scope(|scope| {
         let work = || {
             let mut failures = Vec::new();
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed > runs() || !failures.is_empty() {
+                if seed > runs() || failed.load(Ordering::Relaxed) {
                     return failures;
                 }
                 match play(seed, files_lost) {
                     Ok(count) => {
                         events.fetch_add(count, Ordering::Relaxed);
                     }
-                    Err(text) => failures.push(format!("seed {seed}: {text}")),
+                    Err(text) => {
+                        failed.store(true, Ordering::Relaxed);
+                        failures.push(format!("seed {seed}: {text}"));
+                    }
                 }
             }
         };
@@ -106,9 +117,28 @@ fn every_property_holds_when_the_old_files_no_longer_start() {
     play_all(true);
 }
 
+/// Plays random runs, of both fault models in turn, until they have produced every kind of event, order, request,
+/// report and state. However few runs are asked for, these are as many as it takes.
+#[test]
+fn random_runs_produce_every_kind_of_everything() {
+    let mut census = Census::default();
+    for seed in 1..=MOST_CENSUS_RUNS {
+        for files_lost in [false, true] {
+            let mut world = World::new(seed, files_lost);
+            world.play();
+            census.add(&world.census);
+        }
+        if census.missing().is_empty() {
+            println!("complete after {seed} seeds");
+            return;
+        }
+    }
+    panic!("{MOST_CENSUS_RUNS} seeds never produced {:?}", census.missing());
+}
+
 #[test]
 fn the_same_input_gives_the_same_trace() {
-    for seed in 1..=200 {
+    for seed in 1..=runs().min(200) {
         let mut runs = [World::new(seed, false), World::new(seed, false)];
         for run in &mut runs {
             run.play();

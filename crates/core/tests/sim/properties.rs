@@ -3,30 +3,35 @@
 
 use super::answers::Answers;
 use super::behaviour::{Fault, Quality};
+use super::lives::{Life, Lives};
 use super::queues::Queues;
 use super::wear::Wears;
 use super::world::has_process;
 use herder_core::{
-    Action, Condition, Event, Evidence, Generation, Herd, Manner, Notice, Policy, Ready, Report,
-    Request, Sight, SlotId, Span, Time, Verdict, WorkerId, WorkerState,
+    Action, Condition, Event, Evidence, Generation, Herd, Manner, Notice, Policy, Ready,
+    ReloadPhase, Report, Request, RequestId, RequestOutcome, Sight, SlotId, Span, Time, WorkerId,
+    WorkerState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub struct Watch {
     answers: Answers,
+    pub lives: Lives,
     wears: Wears,
     before: BTreeMap<WorkerId, (SlotId, WorkerState)>,
     /// The most slots wanted since no worker was on its way out and no reload under way.
     peak: u32,
     wanted_before: u32,
     accepted: BTreeSet<Generation>,
-    answered: BTreeMap<Generation, Verdict>,
+    answered: BTreeMap<Generation, RequestOutcome>,
+    /// Requests for reloads, with what they are to bring.
+    reloads: BTreeMap<RequestId, Generation>,
+    /// Generations of which no worker is to be started again.
+    forgotten: BTreeSet<Generation>,
     /// In this turn.
     just_answered: BTreeSet<Generation>,
-    good_before: Option<Generation>,
     instant: (Time, usize),
-    stop_by: Option<Time>,
     stops: u32,
     ready_sent: bool,
     stopping_sent: bool,
@@ -37,8 +42,10 @@ pub struct Watch {
     ticks: (Time, u32),
     /// The caller has ended the turn with `tell`.
     pub turn_ends: bool,
-    /// Since when each worker has been ready, and when it is to be trusted.
-    trusted_at: BTreeMap<WorkerId, Time>,
+    /// Since when each worker has been ready.
+    ready_at: BTreeMap<WorkerId, Time>,
+    /// Workers that have been ready for `min-lifetime`.
+    proved: BTreeSet<WorkerId>,
     started_at: BTreeMap<WorkerId, Time>,
     /// When some trusted worker was last ready, or nobody was wanted.
     trust: Time,
@@ -69,20 +76,45 @@ fn active_slots(states: &BTreeMap<WorkerId, (SlotId, WorkerState)>) -> u32 {
     active.map(|(slot, _)| slot.0 + 1).max().unwrap_or(0)
 }
 
+/// The settings that a turn goes by: those that are being brought in, unless a reload is rolled back, and
+/// otherwise those of the last complete generation.
+fn rules<'a>(herd: &Herd, policies: &'a BTreeMap<Generation, Policy>) -> &'a Policy {
+    let forward = herd.progress().filter(|progress| progress.phase != ReloadPhase::RollingBack);
+    &policies[&forward.map_or(herd.generation(), |progress| progress.generation)]
+}
+
 impl Watch {
-    pub fn before(&mut self, now: Time, herd: &Herd, event: &Event) {
-        self.answers.before(now, herd, event);
+    pub fn before(
+        &mut self,
+        now: Time,
+        herd: &Herd,
+        event: &Event,
+        policies: &BTreeMap<Generation, Policy>,
+    ) {
+        self.answers.before(herd, event);
+        for worker in herd.view().filter(|worker| worker.state == WorkerState::Ready) {
+            let min_lifetime = policies[&worker.generation].min_lifetime;
+            if self.ready_at.get(&worker.id).is_some_and(|at| *at + min_lifetime <= now) {
+                self.proved.insert(worker.id);
+            }
+        }
         self.before = states(herd);
-        self.good_before = Some(herd.generation());
         self.just_answered.clear();
         self.wanted_before = herd.strength().0;
         match event {
-            Event::Reload { generation, .. } => {
+            Event::Asked { request, what: Request::Reload { generation, .. } } => {
                 self.accepted.insert(*generation);
+                self.reloads.insert(*request, *generation);
             }
             Event::Stop => self.stops += 1,
             _ => {}
         }
+    }
+
+    /// The settings of a generation are others from this event on.
+    pub fn adjusted(&mut self, now: Time, generation: Generation, old: &Policy, new: &Policy) {
+        self.lives.adjusted(now, generation, old, new);
+        self.wears.adjusted(generation, old, new);
     }
 
     pub fn after(
@@ -93,13 +125,17 @@ impl Watch {
         actions: &[Action],
         policies: &BTreeMap<Generation, Policy>,
     ) {
-        self.answers.after(now, herd, actions, policies);
+        self.lives.after(now, herd, event, actions, policies);
+        self.answers.after(herd, actions, policies);
         self.bounded_work(now, actions, herd);
         self.capacity(herd, actions, policies);
         self.processes(herd, actions, policies);
+        self.surge(herd, actions, policies);
+        self.starting(herd, actions, policies);
+        self.forgets(actions);
         self.systemd(now, actions);
         self.answers(actions);
-        self.the_end(now, event, actions, policies);
+        self.the_end(event, actions);
         self.trust(now, herd, actions, policies);
         self.looks(herd, event, actions, policies);
         self.wears.after(now, herd, event, actions, policies);
@@ -158,10 +194,8 @@ impl Watch {
         if !drained_ready {
             return;
         }
-        let in_force = self.in_force(herd, policies);
-        let allowed = in_force.iter().map(|policy| policy.max_unavailable.down(wanted)).max();
-        let floor =
-            ready_slots(&undrained, wanted).min(wanted.saturating_sub(allowed.unwrap_or(0)));
+        let allowed = rules(herd, policies).max_unavailable.down(wanted);
+        let floor = ready_slots(&undrained, wanted).min(wanted.saturating_sub(allowed));
         let ready = ready_slots(&after, wanted);
         assert!(
             ready >= floor,
@@ -189,15 +223,68 @@ impl Watch {
             return;
         }
         let live = after.values().filter(|(_, state)| has_process(*state)).count() as u32;
-        let bound =
-            policies.values().map(|policy| policy.most_processes_since(wanted, self.peak)).max();
-        assert!(Some(live) <= bound, "{live} processes, {bound:?} allowed, peak {}", self.peak);
+        let bound = rules(herd, policies).most_processes_since(wanted, self.peak);
+        assert!(live <= bound, "{live} processes, {bound} allowed, peak {}", self.peak);
+    }
+
+    /// A second worker in a slot is started only within wanted + max-surge; outside a reload one more than
+    /// wanted is always allowed, to replace a worker that is worn or of settings that were given up.
+    fn surge(&self, herd: &Herd, actions: &[Action], policies: &BTreeMap<Generation, Policy>) {
+        let wanted = herd.strength().0;
+        let spawned = |id: WorkerId| {
+            actions.iter().any(|a| matches!(a, Action::Spawn { worker, .. } if *worker == id))
+        };
+        // A worker that is not started yet may only wait to be told to stop.
+        let active: Vec<(SlotId, WorkerId)> = herd
+            .view()
+            .filter(|view| view.slot.0 < wanted)
+            .filter(|view| match self.lives.of(view.id) {
+                Some(Life::Starting | Life::Ready) => true,
+                Some(Life::Spawning) => spawned(view.id),
+                _ => false,
+            })
+            .map(|view| (view.slot, view.id))
+            .collect();
+        let beside = |slot: SlotId| active.iter().filter(|(other, _)| *other == slot).count() > 1;
+        let surge = rules(herd, policies).surge(wanted);
+        let surge = if herd.progress().is_some() { surge } else { surge.max(1) };
+        for (slot, id) in active.iter().filter(|(slot, id)| spawned(*id) && beside(*slot)) {
+            let bound = wanted + surge;
+            assert!(active.len() as u32 <= bound, "{id} ({slot}) exceeds {bound}: {active:?}");
+        }
+    }
+
+    /// A worker is started only while fewer than max-starting are on their way to be ready.
+    fn starting(&self, herd: &Herd, actions: &[Action], policies: &BTreeMap<Generation, Policy>) {
+        if !actions.iter().any(|action| matches!(action, Action::Spawn { .. })) {
+            return;
+        }
+        let starting = herd.view().filter(|view| view.state == WorkerState::Starting).count();
+        let most = rules(herd, policies).max_starting;
+        let within = most.is_none_or(|most| starting as u32 <= most);
+        assert!(within, "{starting} workers are starting, {most:?} allowed");
+    }
+
+    /// A generation is forgotten once, and no worker of it is started afterwards.
+    fn forgets(&mut self, actions: &[Action]) {
+        for action in actions {
+            match action {
+                Action::Spawn { worker, generation, .. } => {
+                    assert!(!self.forgotten.contains(generation), "{worker} is of {generation}");
+                }
+                Action::Forget { generation } => {
+                    assert!(self.forgotten.insert(*generation), "{generation} forgotten twice");
+                }
+                _ => {}
+            }
+        }
     }
 
     /// What systemd is told makes sense to systemd.
     fn systemd(&mut self, now: Time, actions: &[Action]) {
         let over = |action: &Action| {
-            let end = matches!(action, Action::Answer { .. });
+            let end = matches!(action, Action::Answer { request, .. }
+                if self.reloads.contains_key(request));
             end || matches!(action, Action::Notify(Notice::Stopping | Notice::Ready))
         };
         let forced = actions.iter().any(over);
@@ -236,23 +323,6 @@ impl Watch {
         }
     }
 
-    /// The policies this turn may go by: of the generation that was good before it, of the one that
-    /// is now, and of the one that is being brought in.
-    fn in_force<'a>(
-        &self,
-        herd: &Herd,
-        policies: &'a BTreeMap<Generation, Policy>,
-    ) -> Vec<&'a Policy> {
-        let coming = self.accepted.iter().filter(|generation| {
-            !self.answered.contains_key(generation) || self.just_answered.contains(generation)
-        });
-        let generations = [self.good_before, Some(herd.generation())].into_iter().flatten();
-        generations
-            .chain(coming.copied())
-            .filter_map(|generation| policies.get(&generation))
-            .collect()
-    }
-
     /// Nobody gives up before the promised number of failures, or the promised time, has passed
     /// since a worker that had proved itself was last there.
     fn trust(
@@ -262,9 +332,10 @@ impl Watch {
         actions: &[Action],
         policies: &BTreeMap<Generation, Policy>,
     ) {
-        let trusted = self.before.iter().any(|(id, (_, state))| {
-            *state == WorkerState::Ready && self.trusted_at.get(id).is_some_and(|at| *at <= now)
-        });
+        let trusted = self
+            .before
+            .iter()
+            .any(|(id, (_, state))| *state == WorkerState::Ready && self.proved.contains(id));
         if trusted || self.wanted_before == 0 {
             self.trust = now;
             self.failures.clear();
@@ -276,10 +347,7 @@ impl Watch {
                     self.started_at.insert(*worker, now);
                 }
                 Report::Ready { worker, .. } => {
-                    let view = herd.view().find(|view| view.id == *worker);
-                    if let Some(policy) = view.and_then(|view| policies.get(&view.generation)) {
-                        self.trusted_at.insert(*worker, now + policy.min_lifetime);
-                    }
+                    self.ready_at.insert(*worker, now);
                 }
                 Report::Retiring { worker, .. }
                 | Report::Ended { worker, manner: Manner::Retired, .. }
@@ -374,32 +442,15 @@ impl Watch {
     /// Every accepted reload is answered, once.
     fn answers(&mut self, actions: &[Action]) {
         for action in actions {
-            if let Action::Answer { generation, verdict } = action {
-                assert!(self.accepted.contains(generation), "an answer nobody waits for");
-                self.just_answered.insert(*generation);
-                let before = self.answered.insert(*generation, verdict.clone());
-                assert_eq!(before, None, "{generation} answered twice");
-            }
+            let Action::Answer { request, outcome } = action else { continue };
+            let Some(generation) = self.reloads.get(request) else { continue };
+            self.just_answered.insert(*generation);
+            let before = self.answered.insert(*generation, outcome.clone());
+            assert_eq!(before, None, "{generation} answered twice");
         }
     }
 
-    fn the_end(
-        &mut self,
-        now: Time,
-        event: &Event,
-        actions: &[Action],
-        policies: &BTreeMap<Generation, Policy>,
-    ) {
-        if matches!(event, Event::Stop) || self.escalated {
-            let delay = policies.values().map(|policy| policy.stop_delay.0).max().unwrap_or(0);
-            let drain = policies.values().map(|policy| policy.stop_timeout.0).max().unwrap_or(0);
-            // Killing waits ten seconds for what cannot be killed; the rest is rounding.
-            let by = Time(now.0 + delay + drain + 11_000_000);
-            self.stop_by.get_or_insert(by);
-        }
-        if let Some(by) = self.stop_by {
-            assert!(now <= by, "still there after its stop should have been over at {by}");
-        }
+    fn the_end(&mut self, event: &Event, actions: &[Action]) {
         for action in actions {
             match action {
                 Action::Report(Report::Escalating { code, .. }) => {
@@ -434,11 +485,6 @@ impl Watch {
         self.stops > 0 || self.escalated
     }
 
-    /// Herder was stopped for so long.
-    pub fn stood_still(&mut self, span: Span) {
-        self.answers.stood_still(span);
-    }
-
     /// A slot that is no longer wanted leaves nothing in its queues.
     pub fn queues_are_left_empty(
         &self,
@@ -446,14 +492,14 @@ impl Watch {
         herd: &Herd,
         actions: &[Action],
         queues: &mut Queues,
-        patience: Span,
+        patience: &BTreeMap<Generation, Span>,
     ) {
         let asked_for = &self.answers.unwanted;
         queues.leaves_in_time(now, herd, &self.before, actions, asked_for, patience);
     }
 
     /// Asked for in peace, and done.
-    pub fn was_done(&self, herd: &Herd, what: Request) {
+    pub fn was_done(&self, herd: &Herd, what: &Request) {
         self.answers.was_done(herd, what);
     }
 
@@ -479,6 +525,12 @@ impl Watch {
             )
         );
         self.answers.at_the_end();
+        let first = Generation(1);
+        for generation in self.accepted.iter().chain([&first]) {
+            let kept = *generation == herd.generation();
+            let forgotten = self.forgotten.contains(generation);
+            assert!(kept != forgotten, "{generation} is in force, and forgotten, or neither");
+        }
         assert!(!self.escalated, "escalated, yet alive");
         assert!(!self.reloading, "RELOADING=1 was never followed by READY=1");
         assert_ne!(herd.condition(), Condition::Reloading, "a reload without end");

@@ -165,14 +165,17 @@ impl Queues {
         before: &BTreeMap<WorkerId, (SlotId, WorkerState)>,
         actions: &[Action],
         asked_for: &BTreeSet<WorkerId>,
-        patience: Span,
+        patience: &BTreeMap<Generation, Span>,
     ) {
+        // While a reload is under way, or workers of settings that were given up are left, two workers of a slot may have
+        // different shares of the queues. The core lets the older one go at once then.
+        let mixed = herd.view().any(|worker| worker.generation != herd.generation());
         let wanted = herd.strength().0;
         self.surplus.retain(|slot, _| slot.0 >= wanted);
         for (slot, _) in before.values().filter(|(slot, _)| slot.0 >= wanted) {
             self.surplus.entry(*slot).or_insert(now);
         }
-        if herd.condition() == Condition::Stopping || wanted == 0 {
+        if herd.condition() == Condition::Stopping || wanted == 0 || mixed {
             return;
         }
         let ready: Vec<(SlotId, WorkerId)> = herd
@@ -186,7 +189,8 @@ impl Queues {
             let since = self.surplus.get(slot).copied();
             let others_stay = ready.iter().any(|(slot, _)| slot.0 < wanted);
             let (Some(since), true) = (since, others_stay) else { continue };
-            if asked_for.contains(worker) || now - since >= patience {
+            let view = herd.view().find(|view| view.id == *worker).expect("it is known");
+            if asked_for.contains(worker) || now - since >= patience[&view.generation] {
                 continue;
             }
             for queue in self.given.get(worker).into_iter().flatten() {
@@ -310,6 +314,23 @@ fn a_slot_leaves_when_its_queue_has_been_empty_for_five_seconds() {
     assert_eq!(story.drained(), [0; 0]);
     story.pass(Span::millis(1));
     assert_eq!(story.drained(), [4]);
+}
+
+/// With two slots, slot 1 has queues 1 and 3; with four it has only queue 1.
+#[test]
+fn a_slot_with_two_workers_leaves_no_queue_of_the_older_one_unserved() {
+    let surge = |workers| Policy { max_surge: Amount::Percent(100), ..of_four(workers) };
+    let mut story = Story::serving(surge(2));
+    story.reload(surge(4));
+    story.up(3);
+    let last = story.spawned().last().copied();
+    assert_eq!(last, Some((6, 1, 2)));
+    story.up(6);
+    assert_eq!(story.drained(), [0; 0], "the old ones serve until all new ones do");
+    story.ask(Request::Scale { workers: 1 });
+    assert!(!story.drained().contains(&2), "queue 3 has no other worker");
+    story.pass(Span::secs(6));
+    assert!(story.drained().contains(&2));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! What operators ask for, told step by step: the answers, and what was done for them.
 
-use super::story::{CRASH, Story, policy};
+use super::story::{CRASH, Story, Verdict, policy};
 use herder_core::{
     Action, Amount, Condition, Event, Exit, Generation, Policy, Ready, Report, Request, RequestId,
-    RequestOutcome, SlotId, Span, Verdict, WorkerId, WorkerState,
+    RequestOutcome, SlotId, Span, WorkerId, WorkerState,
 };
 
 const ALL: Request = Request::Recycle { slot: None };

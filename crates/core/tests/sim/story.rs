@@ -2,8 +2,9 @@
 
 use herder_core::{
     Action, Event, Exit, Generation, Herd, Notice, Policy, Ready, Report, Request, RequestId,
-    RequestOutcome, Span, Time, Verdict, WorkerId,
+    RequestOutcome, Span, Time, WorkerId,
 };
+use std::collections::BTreeMap;
 
 /// A herd and everything it ordered, under a clock that the story moves.
 pub struct Story {
@@ -12,6 +13,29 @@ pub struct Story {
     pub actions: Vec<Action>,
     pub generation: Generation,
     requests: u64,
+    /// Requests for reloads, with the generation that each is to bring.
+    reloads: BTreeMap<RequestId, u64>,
+}
+
+/// How a reload ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Done,
+    Failed { reason: String, worker: Option<WorkerId> },
+    Superseded { by: Generation },
+    Stopped,
+}
+
+impl Verdict {
+    fn of(outcome: &RequestOutcome) -> Verdict {
+        match outcome.clone() {
+            RequestOutcome::Done(_) => Verdict::Done,
+            RequestOutcome::Failed { reason, worker } => Verdict::Failed { reason, worker },
+            RequestOutcome::Superseded { by } => Verdict::Superseded { by },
+            RequestOutcome::Stopped => Verdict::Stopped,
+            RequestOutcome::NotFound(why) => panic!("a reload was not found: {why}"),
+        }
+    }
 }
 
 pub const CRASH: Exit = Exit::Code(1);
@@ -27,7 +51,7 @@ impl Story {
         let watchdog = Some(Span::secs(30));
         let mut herd = Herd::start(now, 1, generation, policy, watchdog, &mut actions);
         herd.tell(now, &mut actions);
-        Story { herd, now, actions, generation, requests: 0 }
+        Story { herd, now, actions, generation, requests: 0, reloads: BTreeMap::new() }
     }
 
     /// Begins with every worker proved.
@@ -61,7 +85,9 @@ impl Story {
 
     pub fn reload(&mut self, policy: Policy) {
         self.generation = Generation(self.generation.0 + 1);
-        self.tell(Event::Reload { generation: self.generation, policy });
+        let generation = self.generation;
+        let request = self.ask(Request::Reload { generation, policy });
+        self.reloads.insert(request, generation.0);
     }
 
     /// Lets time pass, deadline after deadline.
@@ -92,9 +118,12 @@ impl Story {
         self.actions.iter().filter_map(drain).collect()
     }
 
+    /// How reloads ended, each with its generation.
     pub fn verdicts(&self) -> Vec<(u64, Verdict)> {
         let answer = |action: &Action| match action {
-            Action::Answer { generation, verdict } => Some((generation.0, verdict.clone())),
+            Action::Answer { request, outcome } => {
+                Some((*self.reloads.get(request)?, Verdict::of(outcome)))
+            }
             _ => None,
         };
         self.actions.iter().filter_map(answer).collect()
@@ -126,7 +155,7 @@ impl Story {
     /// What the request was answered, if it was.
     pub fn answer(&self, id: RequestId) -> Option<RequestOutcome> {
         let answer = |action: &Action| match action {
-            Action::Answered { request, outcome } if *request == id => Some(outcome.clone()),
+            Action::Answer { request, outcome } if *request == id => Some(outcome.clone()),
             _ => None,
         };
         let mut answers = self.actions.iter().filter_map(answer);

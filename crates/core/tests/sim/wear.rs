@@ -1,11 +1,11 @@
 //! What must hold of workers that wear out, whatever happens; and what that looks like, step by step.
 
-use super::story::{CRASH, Story, policy};
+use super::story::{CRASH, Story, Verdict, policy};
 use herder_core::{
-    Action, Event, Generation, Herd, Policy, Report, Request, Size, SlotId, Span, Time, Verdict,
-    Wear, Weight, WorkerId, WorkerState,
+    Action, Event, Generation, Herd, Policy, Report, Request, Size, SlotId, Span, Time, Wear,
+    Weight, WorkerId, WorkerState,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const EVERY: Span = Span::secs(10);
 
@@ -17,9 +17,27 @@ pub struct Wears {
     weighed: BTreeMap<WorkerId, (Time, bool)>,
     /// So many times in a row a worker was not clearly light enough.
     heavy: BTreeMap<WorkerId, u32>,
+    /// Why each worker is to be replaced.
+    worn: BTreeMap<WorkerId, Wear>,
+    /// The settings of these workers have changed since they were last weighed.
+    adjusted: BTreeSet<WorkerId>,
+    generations: BTreeMap<WorkerId, Generation>,
 }
 
 impl Wears {
+    /// With other limits a worker is weighed as if they had been those from the beginning.
+    pub fn adjusted(&mut self, generation: Generation, old: &Policy, new: &Policy) {
+        if (old.max_age, old.max_memory) == (new.max_age, new.max_memory) {
+            return;
+        }
+        for (worker, its) in &self.generations {
+            if *its == generation {
+                self.heavy.remove(worker);
+                self.adjusted.insert(*worker);
+            }
+        }
+    }
+
     pub fn after(
         &mut self,
         now: Time,
@@ -43,10 +61,12 @@ impl Wears {
                 (Weight::Unknown, _) => {}
             }
         }
+        self.wear(now, herd, policies);
         for action in actions {
             match action {
-                Action::Report(Report::Ready { worker, .. }) => {
+                Action::Report(Report::Ready { worker, generation, .. }) => {
                     self.ready.insert(*worker, now);
+                    self.generations.insert(*worker, *generation);
                 }
                 Action::Weigh { worker } => {
                     let view = herd.view().find(|view| view.id == *worker).expect("it is known");
@@ -54,31 +74,44 @@ impl Wears {
                     let before = self.weighed.insert(*worker, (now, false));
                     // A herder that was held up may be late, and is on time the next time.
                     let span = |time: Time| time.0 / EVERY.0;
-                    let in_time =
-                        before.is_none_or(|(at, answered)| answered && span(now) > span(at));
+                    let afresh = self.adjusted.remove(worker);
+                    let in_time = before
+                        .is_none_or(|(at, answered)| (answered || afresh) && span(now) > span(at));
                     assert!(in_time, "{worker} is weighed too often: {before:?}");
                 }
-                Action::Report(Report::Recycled { worker, generation, why, .. }) => {
-                    let policy = &policies[generation];
-                    match why {
-                        Wear::Asked => {}
-                        Wear::Age { served } => {
-                            let most = policy.max_age.expect("it is set");
-                            assert!(*served >= most.part(10).times(9), "{worker}: {served}");
-                            assert!(now >= self.ready[worker] + *served);
-                        }
-                        Wear::Memory { memory, most, .. } => {
-                            assert!(memory > most && Some(*most) <= policy.max_memory);
-                            assert!(self.heavy[worker] >= 3, "{worker} was not heavy for long");
-                        }
-                    }
+                Action::Report(Report::Recycled { worker, why, .. }) if *why != Wear::Asked => {
+                    assert_eq!(self.worn.get(worker), Some(why), "{worker} was not worn so");
                 }
                 _ => {}
             }
         }
     }
 
-    /// All is well for long: nobody has been forgotten.
+    /// A worker becomes worn by the settings in force, and stays so.
+    fn wear(&mut self, now: Time, herd: &Herd, policies: &BTreeMap<Generation, Policy>) {
+        for view in herd.view() {
+            let Some(why) = view.worn else { continue };
+            let (id, policy) = (view.id, &policies[&view.generation]);
+            if let Some(before) = self.worn.insert(id, why) {
+                assert_eq!(before, why, "{id} is worn for another reason than before");
+                continue;
+            }
+            match why {
+                Wear::Asked => panic!("{id} is worn because it was asked for"),
+                Wear::Age { served } => {
+                    let most = policy.max_age.expect("it is set");
+                    assert!(served >= most.part(10).times(9), "{id}: {served}");
+                    assert!(now >= self.ready[&id] + served);
+                }
+                Wear::Memory { memory, most, .. } => {
+                    assert!(memory > most && Some(most) <= policy.max_memory);
+                    assert!(self.heavy.get(&id) >= Some(&3), "{id} was not heavy for long");
+                }
+            }
+        }
+    }
+
+    /// All is well for long: no worn worker is left.
     pub fn at_the_end(&self, now: Time, herd: &Herd, policies: &BTreeMap<Generation, Policy>) {
         let policy = &policies[&herd.generation()];
         // As long as it takes to try again after the last failure, and then slot by slot.

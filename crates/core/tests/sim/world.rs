@@ -5,7 +5,8 @@ mod processes;
 mod trouble;
 
 use super::behaviour::{Behaviour, Fault, Leftover, Quality};
-use super::chance::{Dice, any_policy, any_quality};
+use super::census::Census;
+use super::chance::{Dice, adjusted, any_policy, any_quality};
 use super::load::Work;
 use super::properties::Watch;
 use super::queues::Queues;
@@ -32,6 +33,8 @@ pub struct World {
     pub now: Time,
     pub events: u64,
     pub trace: Vec<String>,
+    /// What this run has produced.
+    pub census: Census,
     dice: Dice,
     herd: Option<Herd>,
     future: BTreeMap<(Time, u64), Next>,
@@ -41,6 +44,9 @@ pub struct World {
     processes: BTreeMap<WorkerId, Process>,
     qualities: BTreeMap<Generation, Quality>,
     policies: BTreeMap<Generation, Policy>,
+    /// The shortest `stop-timeout` that each generation has had: a surplus worker keeps the one that it began to
+    /// leave with.
+    patience: BTreeMap<Generation, Span>,
     /// Workers that said they are stuck, or asked to be watched more closely than they can bear.
     stuck: BTreeSet<WorkerId>,
     /// Workers that are being asked.
@@ -76,6 +82,7 @@ impl World {
             now: Time(1_000_000),
             events: 0,
             trace: Vec::new(),
+            census: Census::default(),
             dice,
             herd: None,
             future: BTreeMap::new(),
@@ -84,6 +91,7 @@ impl World {
             requests: 0,
             processes: BTreeMap::new(),
             qualities: [(generation, quality)].into(),
+            patience: [(generation, policy.stop_timeout)].into(),
             policies: [(generation, policy)].into(),
             stuck: BTreeSet::new(),
             probed: BTreeSet::new(),
@@ -113,6 +121,7 @@ impl World {
         let mut herd = Herd::start(self.now, seed, self.generation, policy, watchdog, &mut actions);
         herd.tell(self.now, &mut actions);
         self.watch.after(self.now, &herd, &Event::Tick, &actions, &self.policies);
+        self.count(&herd, &actions);
         self.work.after(self.now, &herd, (0, false), &Event::Tick, &actions);
         actions.iter().for_each(|action| self.queues.perform(action));
         self.herd = Some(herd);
@@ -161,12 +170,12 @@ impl World {
 
     /// When every worker works, everything asked for is done.
     fn ask_in_peace(&mut self, what: Request) {
-        self.later(Span::ZERO, Event::Asked { request: RequestId(0), what });
+        self.later(Span::ZERO, Event::Asked { request: RequestId(0), what: what.clone() });
         let end = self.now + RECOVERY;
         self.run_until(end);
         // One that had nothing to do may have left after it.
         let Some(herd) = &self.herd else { return };
-        self.watch.was_done(herd, what);
+        self.watch.was_done(herd, &what);
         if herd.strength().0 == 0 {
             return;
         }
@@ -264,7 +273,6 @@ impl World {
         }
         let begin = self.now;
         self.now = self.now + Span::millis(self.dice.below(90_000));
-        self.watch.stood_still(self.now - begin);
         self.went_on = self.now;
         let together = self.dice.below(2) == 0;
         self.trace.push(format!("{begin} stopped until {} together={together}", self.now));
@@ -303,7 +311,7 @@ impl World {
     fn happen(&mut self, event: Event) {
         let event = match event {
             Event::QueueWaits { queue: COMING } => return self.arrive(),
-            Event::Reload { policy, .. } => self.number(policy),
+            Event::Adjusted { policy, .. } => self.adjust(&policy),
             Event::Asked { what, .. } => {
                 let what = self.aim(what);
                 self.requests += 1;
@@ -354,7 +362,6 @@ impl World {
             | Event::Extend { .. }
             | Event::Exited { .. }
             | Event::Checked { .. }
-            | Event::Reload { .. }
             | Event::Refused { .. }
             | Event::Adjusted { .. }
             | Event::Scale { .. }
@@ -389,7 +396,17 @@ impl World {
         self.events += 1;
         self.trace.push(format!("{} {event}", self.now));
         let mut actions = Vec::new();
-        self.watch.before(self.now, &herd, &event);
+        self.census.event(&event, &herd);
+        self.watch.before(self.now, &herd, &event, &self.policies);
+        if let Event::Adjusted { generation, policy } = &event
+            && let Some(old) = self.policies.get_mut(generation)
+        {
+            self.watch.adjusted(self.now, *generation, old, policy);
+            self.patience.entry(*generation).and_modify(|patience| {
+                *patience = policy.stop_timeout.min(*patience);
+            });
+            *old = policy.clone();
+        }
         let wanted = herd.strength().0;
         herd.handle(self.now, event.clone(), &mut actions);
         // Several events make a turn, now and then.
@@ -398,16 +415,16 @@ impl World {
             herd.tell(self.now, &mut actions);
         }
         self.watch.after(self.now, &herd, &event, &actions, &self.policies);
+        self.count(&herd, &actions);
         self.hung_are_noticed(&herd, &actions);
         let stalls = self.policies.values().any(|policy| policy.stall_timeout.is_some());
         self.work.after(self.now, &herd, (wanted, stalls), &event, &actions);
-        let patience = self.policies.values().map(|policy| policy.stop_timeout).min();
         self.watch.queues_are_left_empty(
             self.now,
             &herd,
             &actions,
             &mut self.queues,
-            patience.unwrap_or_default(),
+            &self.patience,
         );
         actions.iter().for_each(|action| self.queues.perform(action));
         self.queues.check(&herd, &self.policies);
@@ -417,6 +434,12 @@ impl World {
         self.herd = Some(herd);
         self.perform(actions);
         self.serve();
+    }
+
+    fn count(&mut self, herd: &Herd, actions: &[Action]) {
+        actions.iter().for_each(|action| self.census.action(action));
+        self.watch.lives.all().for_each(|life| self.census.life(life));
+        self.census.herd(herd);
     }
 
     /// A ready worker that hangs and is watched is given up within its interval and a moment.
@@ -482,8 +505,7 @@ impl World {
                 | Action::Abandon { .. }
                 | Action::Notify(_)
                 | Action::Report(_)
-                | Action::Answer { .. }
-                | Action::Answered { .. } => {}
+                | Action::Answer { .. } => {}
             }
         }
     }

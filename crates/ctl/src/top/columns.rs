@@ -260,8 +260,8 @@ impl Sort {
     /// By the column that is `steps` to the right.
     pub fn shifted(self, steps: isize) -> Sort {
         let at = ALL.iter().position(|column| *column == self.column).unwrap_or(0);
-        let at = at.cast_signed() + steps;
-        Sort::by(ALL[at.rem_euclid(ALL.len().cast_signed()).cast_unsigned()])
+        let at = at as isize + steps;
+        Sort::by(ALL[at.rem_euclid(ALL.len() as isize) as usize])
     }
 
     /// The large ones stand first.

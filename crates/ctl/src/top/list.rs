@@ -64,9 +64,10 @@ fn row(state: &State, pane: &Pane, names: usize, width: usize, theme: Theme) -> 
             line.push_span(one_line(&status.status));
         }
     }
-    if line.width() > width
-        && let Some(last) = line.spans.pop()
-    {
+    if line.width() <= width {
+        return line;
+    }
+    if let Some(last) = line.spans.pop() {
         let room = width.saturating_sub(line.width());
         line.push_span(Span::styled(fit(&last.content, room), last.style));
     }

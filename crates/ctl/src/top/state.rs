@@ -229,9 +229,8 @@ impl State {
 
     fn keep_in_view(&mut self) {
         let (sort, height) = (self.sort, view::table_height(self));
-        if let Screen::Instance(at) = self.screen
-            && let Some(pane) = self.panes.get_mut(at)
-        {
+        let Screen::Instance(at) = self.screen else { return };
+        if let Some(pane) = self.panes.get_mut(at) {
             pane.keep_in_view(sort, height);
         }
     }

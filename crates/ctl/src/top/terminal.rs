@@ -110,7 +110,7 @@ impl Console {
     /// What signals ask for, if there are any.
     pub fn asked(&self) -> io::Result<Option<Ask>> {
         let Some(info) = self.signals.read_signal()? else { return Ok(None) };
-        let signal = Signal::try_from(info.ssi_signo.cast_signed()).ok();
+        let signal = Signal::try_from(info.ssi_signo as i32).ok();
         Ok(Some(match signal {
             Some(Signal::SIGTSTP) => Ask::Suspend,
             Some(Signal::SIGCONT) => Ask::Resume,

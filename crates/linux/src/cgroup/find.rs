@@ -87,12 +87,13 @@ pub fn place(is_main_process: bool) -> Result<Place, NoTree> {
         return move_down(place(&own, &name));
     }
     let above = name.rsplit_once('/').map(|(above, last)| (above, last, own.parent()));
-    if let Some((above, last, Some(directory))) = above
-        && name != "/"
-        && is_delegated(directory)
-        // A unit directly below a user manager's own: what is above is the manager's.
-        && attribute(&own, INVOCATION).is_none()
-    {
+    let above = above.and_then(|(above, last, directory)| Some((above, last, directory?)));
+    let delegated = above.filter(|(_, _, directory)| {
+        // The cgroup of a unit has an invocation id. Above a unit that lies directly in a user
+        // manager's cgroup, the cgroup is the manager's.
+        name != "/" && is_delegated(directory) && attribute(&own, INVOCATION).is_none()
+    });
+    if let Some((above, last, directory)) = delegated {
         // A worker of another herder, or one of several beside each other.
         if is_workers(last) || (others > 0 && !is_main_process) {
             return Err(NoTree::Taken);

@@ -280,7 +280,7 @@ fn is_populated(events: &str) -> bool {
 fn collect(path: &Path, members: &mut Vec<i32>) -> io::Result<()> {
     let pids = find::pids(&path.join("cgroup.procs"))?;
     // 0 is a process that this pid namespace cannot name.
-    members.extend(pids.into_iter().filter(|pid| *pid != 0).map(u32::cast_signed));
+    members.extend(pids.into_iter().filter(|pid| *pid != 0).map(|pid| pid as i32));
     for name in directories(path) {
         let _ = collect(&path.join(name), members);
     }

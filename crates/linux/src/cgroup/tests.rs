@@ -58,7 +58,7 @@ impl Scene {
 
     fn is_in(&self) -> String {
         let name = find::of_process("self").unwrap();
-        name.strip_prefix(&format!("/{}", self.path.file_name().unwrap().display()))
+        name.strip_prefix(&format!("/{}", self.path.file_name().unwrap().to_str().unwrap()))
             .unwrap_or(&name)
             .to_owned()
     }
@@ -135,7 +135,10 @@ fn the_tree_is_found_where_the_unit_itself_is() {
         enter(&scene.path);
         let tree = Tree::claim(true).unwrap();
         assert_eq!(tree.path(), scene.path);
-        assert_eq!(tree.path_in_mount(), format!("/{}", scene.path.file_name().unwrap().display()));
+        assert_eq!(
+            tree.path_in_mount(),
+            format!("/{}", scene.path.file_name().unwrap().to_str().unwrap())
+        );
         assert_eq!(scene.is_in(), "/supervisor");
         let left = find::pids(&scene.path.join("cgroup.procs")).unwrap();
         assert_eq!(left, [other]);
@@ -277,7 +280,7 @@ fn everybody_in_a_group_is_found_signalled_and_killed() {
             let is_told = |pid: &i32| tree.group_of(*pid).as_deref() == Some("worker-1");
             assert!(members.iter().all(is_told));
             assert_eq!(tree.group_of(1), None);
-            assert!(!group.has(std::process::id().cast_signed()));
+            assert!(!group.has(nix::unistd::getpid().as_raw()));
             assert!(!tree.make("worker-11").unwrap().has(child.pid), "the name goes on");
             assert_eq!(group.remove().unwrap_err().raw_os_error(), Some(libc::EBUSY));
 

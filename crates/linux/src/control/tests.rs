@@ -42,7 +42,7 @@ fn the_peer_is_known() {
     let call = scene.turn(START).remove(0);
     assert!(call.was_trusted);
     let peer = call.peer;
-    assert_eq!(peer.pid, std::process::id().cast_signed());
+    assert_eq!(peer.pid, nix::unistd::getpid().as_raw());
     assert_eq!(peer.uid, nix::unistd::geteuid().as_raw());
     assert_eq!(peer.session, nix::unistd::getsid(None).ok().map(nix::unistd::Pid::as_raw));
     assert!(peer.is_root_or_self());

@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn who_is_about_to_end_is_no_obstacle_and_who_hides_is() {
         // What cannot be read is what there is not, of a process that lives: this one.
-        let me = std::process::id().cast_signed();
+        let me = nix::unistd::getpid().as_raw();
         let proc = tempfile::tempdir().unwrap();
         fs::create_dir(proc.path().join(me.to_string())).unwrap();
         for (statm, is_obstacle) in [("0 0 0 0 0 0 0\n", false), ("700 30 20 5 0 90 0\n", true)] {

@@ -1,4 +1,4 @@
-//! Gives back the memory of code that only starting up needed.
+//! Gives back the memory of code and data that only starting up needed, or an answer.
 //!
 //! Parsing a command line and a settings file takes more code than all that herder does later, and
 //! pages of code that are mapped count as herder's own memory. Nothing is lost: what is needed
@@ -22,6 +22,16 @@ pub fn give_back_code() {
         // again is the same again. Only memory depends on whether it works.
         unsafe { libc::madvise(start, range.len(), libc::MADV_DONTNEED) };
     }
+}
+
+/// Gives back the pages of the heap that hold nothing any more: an answer to a client, or what a settings file was
+/// read into, may have taken megabytes for a moment.
+pub fn give_back_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: gives back free memory only; what is in use stays where it is.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }
 
 /// The mappings of `program` up to its code, in the lines of `/proc/self/maps`

@@ -4,15 +4,16 @@
 //! fact: until it executes its program the child runs *in herder's memory*, while herder waits. What it
 //! may do to its own process is offered by [`InChild`], which exists nowhere else.
 
-use super::{CPU_WORDS, CpuMask, LAST_SIGNAL, SIGSET_SIZE, checked, set_signal_mask};
+use super::{CPU_WORDS, CpuMask, LAST_SIGNAL, SIGSET_SIZE, Wait, checked, set_signal_mask, waitid};
 use nix::sys::resource::{Resource, setrlimit};
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A null-terminated array of C strings for execve(2), made before there is a child: after that
 /// nothing may be allocated.
@@ -106,15 +107,49 @@ const INTO_CGROUP: u64 = 0x2_0000_0000;
 /// [`CloneMethod::Clone3`] makes it in the cgroup whose directory `cgroup` is; [`CloneMethod::Clone`] cannot,
 /// and ignores it.
 ///
+/// The child has a copy of the descriptors below `first_closed`, and none of the others: with thousands of
+/// workers, to copy all of herder's and to close them again takes longer than everything else together. (Where
+/// the kernel cannot do that, it has a copy of all.)
+///
 /// So `child` is like a call that this thread makes: what it writes is seen afterwards. It should
 /// neither allocate nor lock (with several threads another one may hold that lock), and it cannot
-/// return: if it does, the process exits. Its descriptor table is a copy (no `CLONE_FILES`), its
+/// return: if it does, the process exits. Its descriptor table is its own, its
 /// signal dispositions too (no `CLONE_SIGHAND`). It starts with every signal blocked: no handler of
 /// this process can run in it.
 pub fn vfork(
     method: CloneMethod,
     cgroup: Option<BorrowedFd<'_>>,
+    first_closed: RawFd,
     child: &mut dyn FnMut(&InChild),
+) -> io::Result<(i32, OwnedFd)> {
+    /// Whether the kernel can copy some of the descriptors (close_range(2), Linux 5.9).
+    static CAN_COPY_SOME: AtomicBool = AtomicBool::new(true);
+    if CAN_COPY_SOME.load(Ordering::Relaxed) {
+        let mut entry = Entry { first_closed: Some(first_closed), refused: false, child };
+        let (pid, pidfd) = enter_child(method, cgroup, &mut entry)?;
+        if !entry.refused {
+            return Ok((pid, pidfd));
+        }
+        // It has exited by itself; only its zombie is left, and a failed wait leaves that at worst.
+        let _ = waitid(Wait::Pidfd(pidfd.as_fd()), 0);
+        CAN_COPY_SOME.store(false, Ordering::Relaxed);
+    }
+    enter_child(method, cgroup, &mut Entry { first_closed: None, refused: false, child })
+}
+
+/// What a new process begins with.
+struct Entry<'a> {
+    /// The first descriptor it has no use for; `None` if it has a copy of all.
+    first_closed: Option<RawFd>,
+    /// It shares herder's descriptors and could not get a table of its own, so it has exited.
+    refused: bool,
+    child: &'a mut dyn FnMut(&InChild),
+}
+
+fn enter_child(
+    method: CloneMethod,
+    cgroup: Option<BorrowedFd<'_>>,
+    entry: &mut Entry<'_>,
 ) -> io::Result<(i32, OwnedFd)> {
     static STACK: Mutex<Option<Stack>> = Mutex::new(None);
     let mut stack = STACK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -122,14 +157,16 @@ pub fn vfork(
         Some(stack) => stack,
         none => none.insert(Stack::map()?),
     };
-    let mut child = child;
-    let data = (&raw mut child).cast::<c_void>();
+    // Shared for as long as it takes to copy a part.
+    let files = if entry.first_closed.is_some() { libc::CLONE_FILES } else { 0 };
+    let flags = CHILD_FLAGS | files;
+    let data = (&raw mut *entry).cast::<c_void>();
     let mut pidfd: c_int = -1;
     let mask = set_signal_mask(u64::MAX);
     let result = match method {
-        CloneMethod::Clone3 => clone3(stack, cgroup, data, &mut pidfd),
+        CloneMethod::Clone3 => clone3(flags, stack, cgroup, data, &mut pidfd),
         CloneMethod::Clone => {
-            let flags = CHILD_FLAGS | libc::SIGCHLD;
+            let flags = flags | libc::SIGCHLD;
             // SAFETY: the stack is ours alone (the lock) and unused, `data` is what `enter` wants,
             // and both outlive the child's use of them because this thread waits (CLONE_VFORK).
             checked(unsafe { libc::clone(enter, stack.top(), flags, data, &raw mut pidfd) }.into())
@@ -143,15 +180,27 @@ pub fn vfork(
 
 /// The first function on the child's stack.
 extern "C" fn enter(data: *mut c_void) -> c_int {
-    // SAFETY: `data` is the `&mut &mut dyn FnMut` of `vfork`, which waits and does not touch it.
-    let child = unsafe { &mut *data.cast::<&mut dyn FnMut(&InChild)>() };
-    child(&InChild(()));
+    // SAFETY: `data` is the `&mut Entry` of `enter_child`, which waits and does not touch it.
+    let entry = unsafe { &mut *data.cast::<Entry<'_>>() };
+    // Before anything else: what is done to descriptors after this is done to the child's own.
+    entry.refused = entry.first_closed.is_some_and(|first| copy_descriptors_below(first).is_err());
+    if !entry.refused {
+        (entry.child)(&InChild(()));
+    }
     // SAFETY: ends this process without running anything of herder's.
     unsafe { libc::_exit(127) }
 }
 
+/// Gives this process a descriptor table of its own, with a copy of those below `first` (close_range(2)).
+fn copy_descriptors_below(first: RawFd) -> io::Result<()> {
+    let flags = libc::CLOSE_RANGE_UNSHARE;
+    // SAFETY: takes integers. It closes nothing of herder's: the table is copied before.
+    checked(unsafe { libc::syscall(libc::SYS_close_range, first, c_uint::MAX, flags) }).map(drop)
+}
+
 #[cfg(target_arch = "x86_64")]
 fn clone3(
+    flags: c_int,
     stack: &Stack,
     cgroup: Option<BorrowedFd<'_>>,
     data: *mut c_void,
@@ -159,7 +208,7 @@ fn clone3(
 ) -> io::Result<i32> {
     // SAFETY: all zeroes is a valid clone_args: nothing asked for.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = CHILD_FLAGS as u64;
+    args.flags = flags as u64;
     args.pidfd = (&raw mut *pidfd) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     args.stack = stack.0 as u64;
@@ -179,37 +228,54 @@ fn clone3(
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn clone3(_: &Stack, _: Option<BorrowedFd<'_>>, _: *mut c_void, _: &mut c_int) -> io::Result<i32> {
+fn clone3(
+    _: c_int,
+    _: &Stack,
+    _: Option<BorrowedFd<'_>>,
+    _: *mut c_void,
+    _: &mut c_int,
+) -> io::Result<i32> {
     Err(io::Error::from_raw_os_error(libc::ENOSYS))
 }
 
-/// clone3(2), as glibc's own (not exported) wrapper makes it: the child begins on its new, empty
-/// stack, so it must not return from here, it calls `run`. Returns -errno.
-///
-/// # Safety
-/// `args` must be valid and name a stack that is not in use; `run(data)` must not return.
 #[cfg(target_arch = "x86_64")]
-#[unsafe(naked)]
-unsafe extern "C" fn clone3_on_stack(
-    args: *const libc::clone_args,
-    size: usize,
-    run: extern "C" fn(*mut c_void) -> c_int,
-    data: *mut c_void,
-) -> c_long {
-    std::arch::naked_asm!(
-        "mov r8, rcx", // the system call overwrites rcx and r11, and nothing else
-        "mov eax, {clone3}",
-        "syscall",
-        "test rax, rax",
-        "jz 2f",
-        "ret",
-        "2: xor ebp, ebp", // the outermost frame, for debuggers
-        "mov rdi, r8",
-        "call rdx",
-        "ud2",
-        clone3 = const libc::SYS_clone3,
-    )
+unsafe extern "C" {
+    /// clone3(2), as glibc's own (not exported) wrapper makes it: the child begins on its new, empty
+    /// stack, so it must not return from here, it calls `run`. Returns -errno.
+    ///
+    /// # Safety
+    /// `args` must be valid and name a stack that nothing else uses; `run(data)` must not return.
+    #[link_name = "herder_clone3_on_stack"]
+    fn clone3_on_stack(
+        args: *const libc::clone_args,
+        size: usize,
+        run: extern "C" fn(*mut c_void) -> c_int,
+        data: *mut c_void,
+    ) -> c_long;
 }
+
+// A naked function would say the same, and needs a newer compiler than Debian 13 has.
+#[cfg(target_arch = "x86_64")]
+std::arch::global_asm!(
+    ".pushsection .text.herder_clone3_on_stack, \"ax\", @progbits",
+    ".globl herder_clone3_on_stack",
+    ".hidden herder_clone3_on_stack",
+    ".type herder_clone3_on_stack, @function",
+    "herder_clone3_on_stack:",
+    "mov r8, rcx", // the system call overwrites rcx and r11, and nothing else
+    "mov eax, {clone3}",
+    "syscall",
+    "test rax, rax",
+    "jz 2f",
+    "ret",
+    "2: xor ebp, ebp", // the outermost frame, for debuggers
+    "mov rdi, r8",
+    "call rdx",
+    "ud2",
+    ".size herder_clone3_on_stack, . - herder_clone3_on_stack",
+    ".popsection",
+    clone3 = const libc::SYS_clone3,
+);
 
 /// The new process between clone and exec, and what it may do to itself: proof for these methods
 /// that the descriptors they replace and the signals they reset are not herder's.
@@ -344,11 +410,17 @@ impl InChild {
 /// Makes clone3(2) fail with `errno` in this thread, as a seccomp filter does it (seccomp(2)).
 #[cfg(test)]
 pub fn refuse_clone3(errno: i32) {
+    refuse(libc::SYS_clone3, errno);
+}
+
+/// The same of any system call.
+#[cfg(test)]
+pub fn refuse(call: c_long, errno: i32) {
     let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    let answer = libc::SECCOMP_RET_ERRNO | errno.cast_unsigned();
+    let answer = libc::SECCOMP_RET_ERRNO | errno as u32;
     let mut filter = [
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the number of the call
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_clone3 as u32),
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
         statement(libc::BPF_RET | libc::BPF_K, 0, 0, answer),
         statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];

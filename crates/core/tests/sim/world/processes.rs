@@ -80,8 +80,8 @@ impl World {
         self.later(takes, Event::Weighed { worker, weight });
     }
 
-    /// One socket is everybody's, and nothing waits there or others come and go; one is slot 1's, where
-    /// some wait as long as its worker hangs. CPU time is what a worker has lived, while it did not hang.
+    /// All workers share one socket, where connections come and go unless every worker hangs. Another socket is that of
+    /// slot 1, where connections wait as long as its worker hangs. A worker uses CPU time until it hangs.
     pub(super) fn sample(&mut self) -> Load {
         let load = self.work.sample(self.now, &mut self.dice, self.calm);
         let Some(herd) = &self.herd else { return load };
@@ -95,8 +95,9 @@ impl World {
             (end.unwrap_or(self.now).min(self.now) - process.born).0
         };
         let cpu = view.iter().map(|worker| (worker.id, used(worker.id))).collect();
-        // A worker that serves takes some, so sooner or later there are fewer.
-        let shared = self.dice.below(4) as u32;
+        // A worker that serves takes some, so sooner or later there are fewer, unless all of them hang.
+        let none_accepts = !view.is_empty() && view.iter().all(|worker| hangs(&worker.id));
+        let shared = if none_accepts { 3 } else { self.dice.below(4) as u32 };
         let queues = [(0, None, shared), (1, Some(SlotId(1)), u32::from(waits) * 3)];
         let queues =
             queues.map(|(id, slot, waiting)| Queue { id: QueueId(id), slot, waiting, full: false });

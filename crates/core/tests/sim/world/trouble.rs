@@ -4,7 +4,7 @@ use super::*;
 
 impl World {
     pub(super) fn intervene(&mut self, at: Span) {
-        let event = match self.dice.below(65) {
+        let event = match self.dice.below(72) {
             0..=13 => self.any_reload(),
             14..=15 => Event::Refused { reason: "line 3: unknown key".to_owned() },
             16..=21 => Event::Scale { by: self.dice.below(5) as i32 - 2 },
@@ -29,6 +29,10 @@ impl World {
             58 => {
                 let interval = [Span::ZERO, Span::secs(1), Span::MAX][self.dice.below(3) as usize];
                 Event::Interval { worker: self.any_worker(), interval }
+            }
+            // Which generation, and what of these settings it takes, is decided when it happens.
+            65..=71 => {
+                Event::Adjusted { generation: Generation(0), policy: any_policy(&mut self.dice) }
             }
             63 => Event::Knocked,
             64 => Event::Sampled(Load { waiting: 9, ..Load::default() }),
@@ -59,6 +63,7 @@ impl World {
                 let worker = there[self.dice.below(there.len() as u64) as usize];
                 Request::StopWorker { worker }
             }
+            Request::Reload { policy, .. } => self.number(policy),
             other => other,
         }
     }
@@ -71,10 +76,25 @@ impl World {
     pub(super) fn any_reload(&mut self) -> Event {
         let queues = self.queues.groups.clone();
         let policy = Policy { queues, ..any_policy(&mut self.dice) };
-        Event::Reload { generation: Generation(0), policy }
+        let what = Request::Reload { generation: Generation(0), policy };
+        Event::Asked { request: RequestId(0), what }
     }
 
-    pub(super) fn number(&mut self, policy: Policy) -> Event {
+    /// Some settings change in place: of the generation in force, of one that is being brought in, of an earlier
+    /// one that may still have workers, or of one that never was.
+    pub(super) fn adjust(&mut self, other: &Policy) -> Event {
+        let coming = self.herd.as_ref().and_then(|herd| herd.progress());
+        let good = self.herd.as_ref().map_or(Generation(1), Herd::generation);
+        let generation = match (self.dice.below(8), coming) {
+            (0, _) => Generation(self.dice.below(self.generation.0 + 2)),
+            (1..=4, Some(coming)) => coming.generation,
+            _ => good,
+        };
+        let old = self.policies.get(&generation).unwrap_or(other).clone();
+        Event::Adjusted { generation, policy: adjusted(old, other, &mut self.dice) }
+    }
+
+    pub(super) fn number(&mut self, policy: Policy) -> Request {
         self.generation = Generation(self.generation.0 + 1);
         let mut quality = any_quality(&mut self.dice, 6);
         if self.calm && matches!(quality, Quality::Flaky(_)) {
@@ -82,8 +102,9 @@ impl World {
         }
         self.lose_files();
         self.qualities.insert(self.generation, quality);
+        self.patience.insert(self.generation, policy.stop_timeout);
         self.policies.insert(self.generation, policy.clone());
-        Event::Reload { generation: self.generation, policy }
+        Request::Reload { generation: self.generation, policy }
     }
 
     /// From here on whatever is started works, unless it is broken for good.
