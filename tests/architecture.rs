@@ -261,3 +261,24 @@ fn circles_of_imports_in_the_core_are_small() {
         assert!(circle.len() <= LARGEST, "`{module}` is in a circle of {circle:?}");
     }
 }
+
+/// Comments say which process, worker or user does something. Words such as "nobody" leave it to be guessed.
+#[test]
+fn comments_name_the_subject() {
+    const WORDS: [&str; 5] = ["whoever", "whom", "nobody", "somebody", "anybody"];
+    /// Comments that still have to be rewritten. This number may only become smaller.
+    const LEFT: usize = 116;
+    let mut sources = sources("crates");
+    sources.extend(self::sources("src"));
+    let mut found = Vec::new();
+    for source in sources.iter().filter(|source| !source.is_test()) {
+        for (line, number) in source.text.lines().zip(1..) {
+            let Some((_, comment)) = line.split_once("//") else { continue };
+            let mut words = comment.split(|c: char| !c.is_alphanumeric());
+            if words.any(|word| WORDS.contains(&word.to_lowercase().as_str())) {
+                found.push(format!("{}:{number}: {}", source.path.display(), line.trim()));
+            }
+        }
+    }
+    assert!(found.len() <= LEFT, "{} comments:\n{}", found.len(), found.join("\n"));
+}

@@ -1,7 +1,7 @@
 //! Calls over the control socket: what is done about each, and what its caller is told.
 //!
 //! Nothing is ever “busy”: what is asked goes to the core, and the answer is what came of it. A
-//! caller who goes away meanwhile changes nothing.
+//! caller that goes away meanwhile changes nothing.
 
 use super::Daemon;
 use crate::log::{self, LogLevel};
@@ -12,16 +12,16 @@ use herder_wire::control::{self, Failure, Method, Received, Reply};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Somebody who waits for an answer.
+/// A client that waits for an answer.
 #[derive(Debug)]
 pub struct Caller {
     client: ClientId,
     method: Method,
     /// By the generic interface, whose answers say nothing.
     generic: bool,
-    /// He wants to know how it goes.
+    /// It wants to be told of progress.
     more: bool,
-    /// What he was told last.
+    /// What it was told last.
     told: Arc<[u8]>,
     /// How many workers are to be replaced, as far as that was known last.
     of: u32,
@@ -37,13 +37,13 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// Whether anybody wants to know how it goes.
+    /// Whether a caller wants to be told of progress.
     pub fn want_news(&self) -> bool {
         self.requests.values().any(|caller| caller.more)
     }
 }
 
-/// How the instance is doing, for all who ask in one turn.
+/// How the instance is doing, for all clients that ask in one turn.
 #[derive(Debug, Default)]
 pub struct Shown {
     last: Option<Arc<[u8]>>,
@@ -54,12 +54,12 @@ impl Daemon {
     pub(super) fn answer_call(&mut self, call: &Call, shown: &mut Shown) {
         let now = self.clock();
         let id = call.client;
-        match control::receive(&call.message) {
+        match control::receive(&call.request) {
             Received::Reply(reply) => self.server.send(id, &reply, now),
             Received::Garbage => self.server.hang_up(id, now),
             Received::Call(asked) if asked.method.changes() => {
                 if let Err(reason) = self.permits(call) {
-                    // Anybody may try, as often as they like: that must not fill the journal.
+                    // Every user may try, without a limit: that must not fill the journal.
                     let method = asked.method.name();
                     self.log.say(LogLevel::Debug, format_args!("{method} refused: {reason}"));
                     let reply = control::failed(&Failure::NotPermitted { reason });
@@ -81,7 +81,7 @@ impl Daemon {
                 });
                 self.change(method, caller);
             }
-            // Nobody would hear the answer.
+            // A oneway call wants no answer.
             Received::Call(asked) if asked.oneway => self.server.send(id, &[], now),
             Received::Call(asked) => self.tell(id, asked, shown),
         }
@@ -131,7 +131,7 @@ impl Daemon {
         }
     }
 
-    /// Does what a caller who may asks for.
+    /// Does what a caller with the right to change things asks for.
     fn change(&mut self, method: Method, caller: Option<Caller>) {
         let what = match method {
             Method::Reload { previous } => return self.reload(previous, caller),
@@ -252,7 +252,7 @@ impl Daemon {
         }
     }
 
-    /// Tells those who want to know how it goes, if it has gone on.
+    /// Tells callers that want it of progress, if there was any.
     pub(super) fn tell_callers(&mut self) {
         let now = self.clock();
         let message = self.herd.status_line();
@@ -275,17 +275,12 @@ impl Daemon {
             };
             Some((caller, reply))
         });
-        let mut told = Vec::new();
         for (caller, reply) in requests.filter(|(caller, _)| caller.more) {
             let reply = reply.one_of_several();
             if *reply != *caller.told {
                 caller.told = reply.into();
                 self.server.send_newest(caller.client, &caller.told, now);
-                told.push(caller.client);
             }
-        }
-        for client in told {
-            self.watch_client(client);
         }
     }
 
@@ -301,6 +296,5 @@ impl Daemon {
     fn send(&mut self, client: ClientId, reply: &[u8]) {
         let now = self.clock();
         self.server.send(client, reply, now);
-        self.watch_client(client);
     }
 }

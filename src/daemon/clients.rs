@@ -1,47 +1,26 @@
-//! The clients of the control socket: who they are, whether they may change anything, when they are
-//! served. Always last in a turn, and a bounded number.
+//! The clients of the control socket: whether they may change anything, and when they are served. They
+//! come last in a turn, and a bounded number of them.
 
 use super::Daemon;
 use super::calls::Shown;
-use super::token::Token;
 use crate::launch::ControlGroup;
 use herder_linux::child;
-use herder_linux::control::{Call, ClientId, Interest, Peer};
+use herder_linux::control::{Call, Peer};
 use herder_linux::poll;
 use nix::unistd::Uid;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 const A_WORKER: &str = "a worker may not change the instance it belongs to";
 
 impl Daemon {
-    /// Takes new clients.
-    pub(super) fn accept_clients(&mut self) {
+    /// Clients want to connect, have sent something, can be sent more, or have hung up.
+    pub(super) fn clients_ready(&mut self) {
         // A worker must not be able to take the operator's place.
         let group = self.control_group().cloned();
         let trusted = |peer: &Peer| may_change(peer, group.as_ref()).is_ok();
-        for id in self.server.accept_trusting(self.clock(), &trusted) {
-            let Some(fd) = self.server.fd(id) else { continue };
-            if self.poll.add(fd, Token::Client(id).into(), poll::Interest::Read).is_err() {
-                let now = self.clock();
-                self.server.hang_up(id, now);
-            }
-        }
-    }
-
-    /// A client can be read from or written to.
-    pub(super) fn client_ready(&mut self, id: ClientId, event: poll::Event) {
         let now = self.clock();
-        if event.writable {
-            self.server.writable(id, now);
-        }
-        if event.readable || event.hangup {
-            self.server.readable(id, now);
-        }
-        self.watch_client(id);
-        if self.server.fd(id).is_none() && self.streams.forget(id) {
-            self.has_spare_code = true;
-        }
+        self.server.advance(now, &trusted);
+        self.has_spare_code |= self.forget_those_gone();
     }
 
     /// Answers what clients have asked, and lets go of those whose time is over.
@@ -51,36 +30,20 @@ impl Daemon {
         for call in self.server.calls(now) {
             self.answer_call(&call, &mut shown);
             self.has_spare_code = true;
-            self.watch_client(call.client);
         }
         self.server.expire(now);
-    }
-
-    /// Waits for what the client has to send or can take.
-    pub(super) fn watch_client(&self, id: ClientId) {
-        let (Some(fd), Some(interest)) = (self.server.fd(id), self.server.interest(id)) else {
-            return;
-        };
-        let interest = match interest {
-            Interest { read: true, write: true } => poll::Interest::ReadWrite,
-            Interest { write: true, .. } => poll::Interest::Write,
-            Interest { read: true, .. } => poll::Interest::Read,
-            Interest { .. } => poll::Interest::Hangup,
-        };
-        // Fails only for a descriptor that is not watched, and these are.
-        let _ = self.poll.modify(fd.as_fd(), Token::Client(id).into(), interest);
     }
 
     /// Whether a client may change anything.
     ///
     /// # Errors
     ///
-    /// Who may, in words.
+    /// Says which users may.
     pub(super) fn permits(&self, call: &Call) -> Result<(), String> {
         let peer = &call.peer;
         may_change(peer, self.control_group())?;
-        // Its process may have ended since, and the number be another's. (Who is in the group depends
-        // on the settings; who is a worker does not.)
+        // Its process may have ended since, and its number been given to another. (The members of the group
+        // depend on the settings; whether a process is a worker's does not.)
         if peer.is_root_or_self() && !call.was_trusted {
             return Err(A_WORKER.to_owned());
         }
@@ -106,7 +69,7 @@ impl Daemon {
 ///
 /// # Errors
 ///
-/// Who may, in words.
+/// Says which users may.
 fn may_change(peer: &Peer, group: Option<&ControlGroup>) -> Result<(), String> {
     let is_root_or_self = peer.is_root_or_self();
     if !is_root_or_self && !group.is_some_and(|group| peer.is_in(group.gid)) {
@@ -122,8 +85,8 @@ fn may_change(peer: &Peer, group: Option<&ControlGroup>) -> Result<(), String> {
             ),
         });
     }
-    // Not by session, which setsid(2) leaves. herder is a subreaper: whatever a worker starts
-    // descends from herder for as long as it lives, and nobody else does.
+    // Not by session, which setsid(2) leaves. herder is a subreaper: every process that
+    // a worker starts descends from herder for as long as it lives, and no other process does.
     let herder = nix::unistd::getpid().as_raw();
     match child::descends_from(peer.pid, herder) {
         Some(true) => Err(A_WORKER.to_owned()),

@@ -7,11 +7,11 @@ use herder_wire::host::Host;
 use herder_wire::site::{self, Origin};
 
 impl Daemon {
-    /// Answers those who ask, if somebody does, or if somebody's time is over.
+    /// Answers requests, and closes the clients whose time is over.
     pub(super) fn serve_http(&mut self) {
         let now = self.clock();
         for call in self.http.as_mut().map(|server| server.turn(now)).unwrap_or_default() {
-            let origin = match call.over_unix {
+            let origin = match call.peer.over_unix {
                 true => Origin::Unix,
                 false => Origin::Tcp(&names_of_this_machine),
             };
@@ -24,7 +24,7 @@ impl Daemon {
         }
     }
 
-    /// When [`serve_http`](Daemon::serve_http) has something to do, though nobody asks: in microseconds.
+    /// When [`serve_http`](Daemon::serve_http) has something to do even if no client sends anything: in microseconds.
     pub(super) fn http_deadline(&self) -> Option<u64> {
         let at = self.http.as_ref()?.deadline()?;
         u64::try_from(at.as_micros()).ok()

@@ -20,7 +20,7 @@ pub struct Limits {
     /// Of the worker's cgroup.
     pub group: Vec<Limit>,
     /// Of its process.
-    pub process: limits::Limits,
+    pub process: limits::ProcessLimits,
 }
 
 impl Limits {
@@ -32,7 +32,7 @@ impl Limits {
         });
         Limits {
             group: of_group(limits),
-            process: limits::Limits {
+            process: limits::ProcessLimits {
                 nice: limits.nice,
                 oom_score: limits.oom_score_adjust.map(OomScore::new),
                 resources: resources.collect(),
@@ -180,7 +180,7 @@ mod tests {
             process.resources.iter().map(|limit| (limit.name, limit.soft, limit.hard)).collect();
         assert_eq!(resources, [("limits.core", u64::MAX, u64::MAX), ("limits.nofile", 1024, 4096)]);
         let none = Limits::of(&herder_config::WorkerLimits::default());
-        assert!(none.group.is_empty() && none.process == limits::Limits::default());
+        assert!(none.group.is_empty() && none.process == limits::ProcessLimits::default());
     }
 
     #[test]

@@ -48,12 +48,14 @@ impl Daemon {
         let begin = poll::now();
         let Some(worker) = self.looks.take(begin) else { return };
         let sight = match self.children.look(worker, &self.sockets) {
-            Some(sight::Sight::Waiting) => Sight::Waiting,
-            Some(sight::Sight::NotYet(diagnosis)) => match diagnosis.is_a_mistake() {
+            Some(sight::Observation::Waiting) => Sight::Waiting,
+            Some(sight::Observation::NotYet(diagnosis)) => match diagnosis.is_a_mistake() {
                 true => Sight::Astray(diagnosis.to_string()),
                 false => Sight::NotYet(diagnosis.to_string()),
             },
-            Some(sight::Sight::Unreadable(obstacle)) => Sight::Unreadable(obstacle.to_string()),
+            Some(sight::Observation::Unreadable(obstacle)) => {
+                Sight::Unreadable(obstacle.to_string())
+            }
             // It was given up in the meantime: nobody waits for the answer.
             None => Sight::NotYet("it is gone".to_owned()),
         };

@@ -141,11 +141,11 @@ impl Daemon {
             if self.poll.wait(&mut ready, timeout)? {
                 self.events.push_back(Event::Resumed);
             }
-            let mut sources: Vec<(Token, poll::Event)> =
-                ready.iter().filter_map(|&event| Some((Token::of(event.token)?, event))).collect();
-            sources.sort_by_key(|(token, _)| token.rank());
-            for (token, event) in sources {
-                self.receive(token, event);
+            let mut sources: Vec<Token> =
+                ready.iter().filter_map(|source| Token::of(source.token)).collect();
+            sources.sort_by_key(|token| token.rank());
+            for token in sources {
+                self.receive(token);
                 // The next of the kin waits until this one's replacement runs.
                 self.feed();
             }
@@ -245,12 +245,11 @@ impl Daemon {
         Some(Duration::from_micros(next.saturating_sub(now)))
     }
 
-    fn receive(&mut self, token: Token, event: poll::Event) {
+    fn receive(&mut self, token: Token) {
         let now = poll::now();
         match token {
             Token::Signals => self.take_signals(),
-            Token::Control => self.accept_clients(),
-            Token::Client(id) => self.client_ready(id, event),
+            Token::Control => self.clients_ready(),
             Token::Http => self.serve_http(),
             Token::Knock => self.knocked(),
             Token::Probe(worker) => self.probe_ready(worker),
@@ -434,8 +433,6 @@ fn watch(
     http: Option<&HttpServer>,
 ) -> io::Result<()> {
     poll.add(signals, Token::Signals.into(), Interest::Read)?;
-    for listener in server.listeners() {
-        poll.add(listener, Token::Control.into(), Interest::Read)?;
-    }
+    poll.add(server, Token::Control.into(), Interest::Read)?;
     http.map_or(Ok(()), |http| poll.add(http, Token::Http.into(), Interest::Read))
 }

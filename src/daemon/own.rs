@@ -55,7 +55,7 @@ pub fn serve_metrics(own: &mut Vec<Socket>) -> Result<Option<http::Server>, Erro
     if sockets.is_empty() {
         return Ok(None);
     }
-    http::Server::on(sockets).map(Some).map_err(|why| match why.kind() {
+    http::Server::serving(sockets).map(Some).map_err(|why| match why.kind() {
         io::ErrorKind::InvalidInput => Error::Config(why.to_string()),
         _ => Error::system("serve its metrics", why),
     })

@@ -7,7 +7,7 @@ use crate::log::LogLevel;
 use herder_core::{Event, QueueId};
 use herder_linux::poll::{Interest, Poll};
 use herder_linux::sockets::Socket;
-use herder_linux::steer::{self, Disorder, Group};
+use herder_linux::steer::{self, Disorder, ReuseportGroup};
 use std::collections::BTreeSet;
 use std::io;
 
@@ -21,7 +21,7 @@ pub struct Queues {
 
 #[derive(Debug)]
 struct Steered {
-    group: Group,
+    group: ReuseportGroup,
     /// Which of its queues are open, as the kernel was last told.
     open: Vec<bool>,
     /// Why it is left alone, once it is.
@@ -36,15 +36,15 @@ enum Obstacle {
 
 impl Queues {
     /// Begins with everything open, whatever an earlier herder has left there.
-    pub fn begin(groups: Vec<Group>, sockets: &[Socket]) -> Queues {
+    pub fn begin(groups: Vec<ReuseportGroup>, sockets: &[Socket]) -> Queues {
         let mut queues = Queues::default();
         queues.also(groups, sockets);
         queues
     }
 
     /// The same, for those of these groups that are new, because the settings are. Says whether there are any.
-    fn also(&mut self, groups: Vec<Group>, sockets: &[Socket]) -> bool {
-        let begin = |group: Group| {
+    fn also(&mut self, groups: Vec<ReuseportGroup>, sockets: &[Socket]) -> bool {
+        let begin = |group: ReuseportGroup| {
             let open = vec![true; group.members.len()];
             let obstacle = match group.disorder(sockets) {
                 Some(disorder) => {
@@ -143,8 +143,8 @@ fn id(index: usize) -> QueueId {
 }
 
 /// The groups of which each worker has its own, by these settings.
-pub fn groups(spec: &Spec, sockets: &[Socket]) -> Vec<Group> {
-    let own = |group: &Group| {
+pub fn groups(spec: &Spec, sockets: &[Socket]) -> Vec<ReuseportGroup> {
+    let own = |group: &ReuseportGroup| {
         let mut members = group.members.iter();
         let used = &spec.launch.sockets;
         members.any(|member| used.contains(member))

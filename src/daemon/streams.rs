@@ -66,14 +66,14 @@ impl Streams {
         self.listeners.insert(client);
     }
 
-    /// The client is gone; whether it was one of these.
-    pub fn forget(&mut self, client: ClientId) -> bool {
+    /// The client is gone.
+    fn forget(&mut self, client: ClientId) {
         self.owed.remove(&client);
-        let was_told = self.watchers.remove(&client).is_some() | self.listeners.remove(&client);
+        self.watchers.remove(&client);
+        self.listeners.remove(&client);
         if self.watchers.is_empty() {
             self.snapshot = Arc::default();
         }
-        was_told
     }
 
     /// Something is not as it was.
@@ -178,7 +178,6 @@ impl Daemon {
         for _ in 0..TOLD_PER_TURN {
             let Some(client) = self.streams.owed.pop_first() else { break };
             self.server.send_newest(client, &self.streams.snapshot, now);
-            self.watch_client(client);
         }
     }
 
@@ -191,7 +190,6 @@ impl Daemon {
         let now = self.clock();
         for client in self.streams.listeners.clone() {
             self.server.send_each(client, &events, now);
-            self.watch_client(client);
         }
         self.forget_those_gone();
     }
@@ -204,12 +202,14 @@ impl Daemon {
         }
     }
 
-    fn forget_those_gone(&mut self) {
+    /// Forgets the clients that are no longer connected. Whether there were any.
+    pub(super) fn forget_those_gone(&mut self) -> bool {
         let streams = &self.streams;
         let clients = streams.watchers.keys().chain(&streams.listeners).copied();
-        let gone: Vec<ClientId> = clients.filter(|id| self.server.fd(*id).is_none()).collect();
-        for client in gone {
-            self.streams.forget(client);
+        let gone: Vec<ClientId> = clients.filter(|id| !self.server.has(*id)).collect();
+        for client in &gone {
+            self.streams.forget(*client);
         }
+        !gone.is_empty()
     }
 }

@@ -85,7 +85,7 @@ impl Systemd {
                 missed = true;
                 self.again_at.get_or_insert(now + self.delay.0);
             }
-            Sent::Nobody => {
+            Sent::NotListening => {
                 missed = true;
                 self.again_at = None;
             }
@@ -166,7 +166,7 @@ impl Systemd {
             Notice::Watchdog => compose(&[NotifyState::Watchdog]),
         };
         let send = |manager: &Manager| manager.send(datagram.as_bytes());
-        let sent = self.manager.as_ref().map_or(Sent::Nobody, send);
+        let sent = self.manager.as_ref().map_or(Sent::NotListening, send);
         self.taken = sent == Sent::Taken;
         sent
     }

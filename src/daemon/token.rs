@@ -1,14 +1,13 @@
 //! What a ready descriptor is about, as the number it is polled under.
 
 use herder_core::{QueueId, WorkerId};
-use herder_linux::control::ClientId;
 
 /// A source of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
     /// The signalfd.
     Signals,
-    /// The control socket: somebody wants to connect.
+    /// The control socket and its clients.
     Control,
     /// The `check` command has ended.
     Check,
@@ -16,9 +15,7 @@ pub enum Token {
     Process(WorkerId),
     /// A worker's notify socket.
     Inbox(WorkerId),
-    /// A client of the control socket.
-    Client(ClientId),
-    /// The cgroup of a worker that has ended: somebody may still be in it.
+    /// The cgroup of a worker that has ended: a process may still be in it.
     Group(WorkerId),
     /// The memory of all workers together.
     Memory,
@@ -26,9 +23,9 @@ pub enum Token {
     Knock,
     /// A probe of a worker; of worker 0, which there is not, that of the instance.
     Probe(WorkerId),
-    /// The sockets named `herder-metrics`, and who is connected to them.
+    /// The sockets named `herder-metrics` and their clients.
     Http,
-    /// An accept queue that nobody looks after.
+    /// An accept queue that no worker serves.
     Queue(QueueId),
 }
 
@@ -43,7 +40,6 @@ impl From<Token> for u64 {
             Token::Check => (2, 0),
             Token::Process(WorkerId(id)) => (3, id),
             Token::Inbox(WorkerId(id)) => (4, id),
-            Token::Client(ClientId(id)) => (5, id),
             Token::Group(WorkerId(id)) => (6, id),
             Token::Memory => (7, 0),
             Token::Http => (8, 0),
@@ -65,7 +61,6 @@ impl Token {
             2 => Token::Check,
             3 => Token::Process(WorkerId(id)),
             4 => Token::Inbox(WorkerId(id)),
-            5 => Token::Client(ClientId(id)),
             6 => Token::Group(WorkerId(id)),
             7 => Token::Memory,
             8 => Token::Http,
@@ -76,7 +71,7 @@ impl Token {
         })
     }
 
-    /// The order in which ready sources are served: what workers do matters more than who asks.
+    /// The order in which ready sources are served: workers before clients.
     pub fn rank(self) -> u8 {
         match self {
             // What a worker said comes before its end: it said it earlier.
@@ -85,7 +80,7 @@ impl Token {
             Token::Signals | Token::Group(_) | Token::Memory => 2,
             Token::Knock | Token::Queue(_) => 2,
             Token::Check | Token::Probe(_) => 3,
-            Token::Control | Token::Client(_) => 4,
+            Token::Control => 4,
             Token::Http => 5,
         }
     }
@@ -103,7 +98,6 @@ mod tests {
             Token::Check,
             Token::Process(WorkerId(7)),
             Token::Inbox(WorkerId(1 << 59)),
-            Token::Client(ClientId(0)),
             Token::Http,
             Token::Group(WorkerId(1)),
             Token::Memory,

@@ -6,7 +6,7 @@
 use super::Daemon;
 use herder_core::{Event, Size, Weight, WorkerId};
 use herder_linux::poll;
-use herder_linux::usage::{self, Load, Subject};
+use herder_linux::usage::{self, Subject, Weighable};
 
 /// So many are weighed before herder looks after anything else.
 const AT_ONCE: usize = 64;
@@ -24,10 +24,10 @@ impl Daemon {
             let pid = self.children.unreaped(*worker)?;
             let cgroup = self.children.group(*worker).map(|group| group.path().to_owned());
             let cpu_usec = self.children.cpu_when_weighed(*worker);
-            Some((*worker, Load { subject: Subject { pid, cgroup }, cpu_usec }))
+            Some((*worker, Weighable { subject: Subject { pid, cgroup }, cpu_usec }))
         };
         // One that is gone will not be missed: the core expects nothing of it.
-        let (workers, loads): (Vec<WorkerId>, Vec<Load>) = due.iter().filter_map(load).unzip();
+        let (workers, loads): (Vec<WorkerId>, Vec<Weighable>) = due.iter().filter_map(load).unzip();
         for ((worker, load), weight) in workers.into_iter().zip(&loads).zip(usage::weigh(&loads)) {
             let is_idle = weight.cpu_usec.is_some() && weight.cpu_usec == load.cpu_usec;
             let weight_is = match weight.memory_bytes {

@@ -184,8 +184,8 @@ impl Log {
 }
 
 /// The entry in the journal's native protocol.
-fn native(entry: &Entry) -> journal::Entry {
-    let mut native = journal::Entry::new();
+fn native(entry: &Entry) -> journal::NativeEntry {
+    let mut native = journal::NativeEntry::new();
     native
         .field("MESSAGE", &entry.message)
         .field("PRIORITY", &(entry.priority as u8).to_string())

@@ -286,7 +286,7 @@ fn one_that_hides_is_taken_for_ready_only_where_no_proof_is_wanted() {
     assert_eq!(first_evidence(&herder), Some(Evidence::Assumed));
 
     let herder = hidden(&format!("ready = \"accepting\"\n{IMPATIENT}")).start();
-    herder.logs("stopping it: nobody can see whether it waits on its socket: ");
+    herder.logs("stopping it: herder cannot see whether it waits on its socket: ");
     herder.logs("herder may not look into process ");
 }
 

@@ -251,7 +251,7 @@ fn the_log_level_can_be_changed_by_either_name() {
     herder.logs("asks for log entries up to debug");
     assert_eq!(control.call("io.systemd.service.GetLogLevel")["parameters"], json!({ "level": 7 }));
     control.outcome(Method::Reload { previous: false }).unwrap();
-    herder.logs("event: reload generation 2");
+    herder.logs("asks: reload generation 2");
     let set = r#"{"method":"io.systemd.service.SetLogLevel","parameters":{"level":4}}"#;
     control.send_raw(set);
     assert_eq!(control.last(), Ok(json!({})));

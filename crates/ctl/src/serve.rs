@@ -32,7 +32,7 @@ const FRESH: Duration = Duration::from_secs(1);
 /// [`Error::Usage`] if there is neither; [`Error::Config`] or [`Error::System`] if these sockets cannot be
 /// served.
 pub fn serve(instance: Option<&str>, listen: &[String]) -> Result<(), Error> {
-    let server = Server::on(take_sockets(listen)?)
+    let server = Server::serving(take_sockets(listen)?)
         .map_err(|why| Error::system("serve HTTP on these sockets", why))?;
     let places = Places::of_system();
     serve_with(server, IDLE, FRESH, || look(&places, instance))
@@ -84,8 +84,11 @@ fn serve_with(
     let mut last: Option<(Duration, Host)> = None;
     loop {
         for call in server.turn(clock()) {
-            let origin =
-                if call.over_unix { Origin::Unix } else { Origin::Tcp(&names_of_this_machine) };
+            let origin = if call.peer.over_unix {
+                Origin::Unix
+            } else {
+                Origin::Tcp(&names_of_this_machine)
+            };
             let response = site::answer(&call.request, origin, || {
                 last.take_if(|(at, _)| clock() > *at + fresh);
                 let (_, host) = last.get_or_insert_with(|| {
@@ -141,7 +144,7 @@ mod tests {
                 };
                 requests.iter().map(ask).collect()
             });
-            let server = Server::on(vec![socket]).unwrap();
+            let server = Server::serving(vec![socket]).unwrap();
             serve_with(server, Duration::from_secs(2), fresh, || {
                 looks.set(looks.get() + 1);
                 Host::default()

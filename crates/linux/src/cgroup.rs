@@ -4,7 +4,8 @@
 //! Knows cgroup v2 only. The non-obvious fact: processes may sit only in the
 //! leaves once controllers are on for a directory's children (cgroups(7), “no internal
 //! processes”), so herder first moves itself out of the directory it was given into one below it.
-//! Of what is systemd's there, it writes to `cgroup.subtree_control` alone; `.control` is systemd's, too.
+//! Of the files that systemd manages there, herder writes `cgroup.subtree_control` only. The group `.control`
+//! is systemd's as well.
 
 mod find;
 mod group;
@@ -21,17 +22,18 @@ use std::time::{Duration, Instant};
 /// Where herder itself sits, unless systemd has put it somewhere (`DelegateSubgroup=`).
 const SUPERVISOR: &str = "supervisor";
 
-/// What the names of workers' groups begin with; a number follows. By these an earlier herder's are known.
+/// Workers' groups are named by this and a number. By their names a new herder finds the groups of an
+/// earlier one.
 pub const PREFIX: &str = "worker-";
 
-/// The controllers there is a use for. Each costs the kernel something, so no others are switched on.
+/// The controllers that herder uses. Each costs the kernel something, so no others are switched on.
 const CONTROLLERS: [&str; 4] = ["memory", "cpu", "pids", "io"];
 
-/// How long processes that were killed may take to be gone before herder begins without having
-/// tidied up.
+/// How long herder waits at its start until the processes that an earlier herder left, and that it has
+/// killed, are gone. After that it starts without having removed their groups.
 const TIDY_UP: Duration = Duration::from_secs(1);
 
-/// The directory that is herder's to divide.
+/// The directory that herder may divide into groups.
 #[derive(Debug)]
 pub struct Tree {
     directory: PathBuf,
@@ -52,7 +54,7 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// Why there is none; it is for the caller to say whether that matters.
+    /// Why there is none. The caller decides whether that matters.
     pub fn claim(is_main_process: bool) -> Result<Tree, NoTree> {
         let Place { directory, name, mount } = find::place(is_main_process)?;
         let mut tree =
@@ -100,8 +102,8 @@ impl Tree {
     pub fn make(&self, name: &str) -> io::Result<Group> {
         let group = self.group(name);
         match fs::create_dir(group.path()) {
-            // An earlier herder's, which was still ending when this one began. What it counted is not
-            // to be taken for the new worker's.
+            // A group of an earlier herder, which was still ending when this one began. Its counts must not
+            // be taken for those of the new worker.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 group.remove()?;
                 fs::create_dir(group.path())?;
@@ -151,7 +153,7 @@ impl Tree {
         };
         let (offered, is_on) = (list("cgroup.controllers"), list("cgroup.subtree_control"));
         for controller in CONTROLLERS.into_iter().filter(|name| offered(name)) {
-            // One by one: a list is refused as a whole when one of it is.
+            // One by one: the kernel refuses a whole list if it refuses one controller of it.
             let file = self.directory.join("cgroup.subtree_control");
             match group::put(&file, &format!("+{controller}")) {
                 Err(why) if !is_on(controller) => self.refused.push((controller, why)),

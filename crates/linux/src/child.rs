@@ -1,10 +1,10 @@
-//! The ends of workers: how each ended, what it left behind, and who buries that.
+//! The ends of workers: how each ended, the processes it left behind, and how those are reaped.
 //!
-//! Decides nothing: when to signal, and when to give up, is the daemon's. Two facts shape it. A dead
-//! worker stays a zombie until [`reap`], and so long its pid, which is also the number of its
-//! session and process group, belongs to nobody else: so what it left behind is signalled
-//! *before* it is reaped. And herder is a subreaper (PR_SET_CHILD_SUBREAPER(2const)): what a worker
-//! leaves behind becomes herder's own child, to be reaped by herder, too.
+//! Decides nothing: when to signal, and when to give up, is up to the daemon. Two facts shape it. A dead
+//! worker stays a zombie until [`reap`]. Until then its pid, which is also the number of its session
+//! and process group, is not given to another process; so the processes it left behind are signalled
+//! *before* it is reaped. And herder is a subreaper (PR_SET_CHILD_SUBREAPER(2const)): processes that a
+//! worker leaves behind become herder's own children, and herder reaps them, too.
 
 use super::sys::{self, Wait};
 use nix::unistd::{Pid, getsid};
@@ -15,13 +15,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 pub use super::sys::RawExit;
 
-/// Deeper than any tree of processes that is not built for its depth.
+/// The most ancestors that are followed. A tree of processes is as deep as that only on purpose.
 const MOST_ANCESTORS: usize = 4096;
 
-/// Processes of one worker that are looked for, at most.
+/// The most processes of one worker that are looked for.
 const LARGEST_FAMILY: usize = 1024;
 
-/// Makes what workers leave behind herder's children, from now on. Call it before the first one.
+/// From now on, processes that workers leave behind become herder's children. To be called before the
+/// first worker is started.
 ///
 /// # Errors
 ///
@@ -39,7 +40,7 @@ pub fn peek(pidfd: BorrowedFd<'_>) -> io::Result<Option<RawExit>> {
     sys::waitid(Wait::Pidfd(pidfd), libc::WNOHANG | libc::WNOWAIT)
 }
 
-/// Buries the worker behind `pidfd` if it has ended. After this its pid may be anybody's.
+/// Reaps the worker behind `pidfd` if it has ended. After this its pid may be given to another process.
 ///
 /// # Errors
 ///
@@ -84,7 +85,7 @@ pub fn session_of(pid: i32) -> Option<i32> {
     (pid > 0).then(|| getsid(Some(Pid::from_raw(pid))).ok()).flatten().map(Pid::as_raw)
 }
 
-/// Reaps children of herder that are not workers: what workers left behind, now that it has ended.
+/// Reaps children of herder that are not workers: processes that workers left behind and that have ended.
 /// Call it at SIGCHLD. `is_worker` says whether herder knows a pid as a worker that it has not
 /// reaped; those are left alone, so no worker's end is ever lost. Returns how many orphans still run.
 ///
@@ -108,7 +109,8 @@ pub fn reap_orphans(is_worker: impl Fn(i32) -> bool) -> io::Result<usize> {
 /// `/proc` cannot be read.
 pub fn signal_session(session: i32, signal: i32) -> io::Result<usize> {
     let signalled = members(session)?.into_iter().filter(|pid| {
-        // The pidfd pins the process; that it is still the one meant is asked after that.
+        // The pidfd stands for one process for good. Only once it is open can it be checked that this is
+        // still the process that was meant.
         sys::pidfd_open(*pid).is_ok_and(|pidfd| {
             Process::read(*pid).is_some_and(|process| process.runs_in(session))
                 && sys::pidfd_send_signal(pidfd.as_fd(), signal).is_ok()
@@ -145,7 +147,7 @@ pub fn descends_from(pid: i32, ancestor: i32) -> Option<bool> {
             },
         };
     }
-    // Only somebody who wants to hide is that far down.
+    // Only a process that hides on purpose is that far down.
     Some(true)
 }
 
@@ -156,7 +158,7 @@ pub fn descends_from(pid: i32, ancestor: i32) -> Option<bool> {
 ///
 /// `/proc` cannot be read.
 pub fn family(worker: i32) -> io::Result<Vec<i32>> {
-    // Whose parent has ended is herder's own child.
+    // A process whose parent has ended is herder's own child.
     let adopted = children()?.into_iter().filter(|pid| *pid != worker);
     let adopted = adopted.filter(|pid| session_of(*pid) == Some(worker));
     let mut family: Vec<i32> = [worker].into_iter().chain(adopted).collect();
@@ -188,7 +190,8 @@ fn children() -> io::Result<Vec<i32>> {
     }
 }
 
-/// The same of any process, while it does not reap one; `None` on a kernel without CONFIG_PROC_CHILDREN.
+/// The children of any process; complete only if it reaps none meanwhile. `None` on a kernel without
+/// CONFIG_PROC_CHILDREN.
 fn children_of(process: &str) -> io::Result<Option<Vec<i32>>> {
     let mut pids = Vec::new();
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {

@@ -66,7 +66,7 @@ fn a_process_may_call_itself_anything() {
 #[test]
 fn the_children_of_herder_are_found_with_and_without_help_from_the_kernel() {
     alone(
-        "linux::child::tests::the_children_of_herder_are_found_with_and_without_help_from_the_kernel",
+        "child::tests::the_children_of_herder_are_found_with_and_without_help_from_the_kernel",
         "exec \"$@\"",
         || {
             assert!(children().unwrap().is_empty());
@@ -85,10 +85,10 @@ fn the_children_of_herder_are_found_with_and_without_help_from_the_kernel() {
 
 /// Two workers. One dies and leaves behind: two children in its group, of which one ignores the stop
 /// signal, one in a group of its own with a child there (timeout(1) does that), and one in a
-/// session of its own. The other worker is dead too, and nobody has asked for it yet.
+/// session of its own. The other worker is dead too, and was not reaped yet.
 #[test]
 fn what_a_worker_leaves_is_found_signalled_and_reaped_and_no_other_worker_with_it() {
-    let name = "linux::child::tests::what_a_worker_leaves_is_found_signalled_and_reaped_and_no_other_worker_with_it";
+    let name = "child::tests::what_a_worker_leaves_is_found_signalled_and_reaped_and_no_other_worker_with_it";
     alone(name, "exec \"$@\"", || {
         adopt_orphans().unwrap();
         let other = Shell::start("exit 7");
@@ -128,37 +128,33 @@ fn what_a_worker_leaves_is_found_signalled_and_reaped_and_no_other_worker_with_i
         let escaped = children().unwrap().into_iter().find(|pid| !known(*pid)).unwrap();
         assert_eq!(session_of(escaped), Some(escaped));
         signal_group(escaped, libc::SIGKILL).unwrap();
-        until("nobody is left", || orphans() == 0);
+        until("no orphan is left", || orphans() == 0);
         assert_eq!(session_of(escaped), None);
     });
 }
 
-/// setsid(2) leaves a session, not the ancestors; and whoever is left behind gets herder as parent.
+/// setsid(2) leaves a session, not the ancestors; and a process that is left behind gets herder as its parent.
 #[test]
-fn whoever_a_worker_starts_descends_from_herder() {
-    alone(
-        "linux::child::tests::whoever_a_worker_starts_descends_from_herder",
-        "exec \"$@\"",
-        || {
-            adopt_orphans().unwrap();
-            let herder = nix::unistd::getpid().as_raw();
-            let directory = tempfile::tempdir().unwrap();
-            let path = directory.path().join("pid");
-            let note = format!("echo $$ >{0}.new; mv {0}.new {0}; exec sleep 1000", path.display());
-            let worker = Shell::start(&format!("setsid -f sh -c '{note}'; exec sleep 1000"));
-            until("the escaped one has said who it is", || path.exists());
-            let escaped: i32 = fs::read_to_string(&path).unwrap().trim().parse().unwrap();
-            assert_eq!(session_of(escaped), Some(escaped));
-            for pid in [worker.pid, escaped] {
-                assert_eq!(descends_from(pid, herder), Some(true));
-                assert_eq!(descends_from(herder, pid), Some(false));
-            }
-            assert_eq!(descends_from(herder, herder), Some(false));
-            assert!(running_sessions().unwrap().is_superset(&[worker.pid, escaped].into()));
-            signal_group(escaped, libc::SIGKILL).unwrap();
-            until("it is gone", || reap_orphans(|pid| pid == worker.pid).unwrap() == 0);
-            assert_eq!(descends_from(escaped, herder), None);
-            assert!(!running_sessions().unwrap().contains(&escaped));
-        },
-    );
+fn all_that_a_worker_starts_descends_from_herder() {
+    alone("child::tests::all_that_a_worker_starts_descends_from_herder", "exec \"$@\"", || {
+        adopt_orphans().unwrap();
+        let herder = nix::unistd::getpid().as_raw();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pid");
+        let note = format!("echo $$ >{0}.new; mv {0}.new {0}; exec sleep 1000", path.display());
+        let worker = Shell::start(&format!("setsid -f sh -c '{note}'; exec sleep 1000"));
+        until("the escaped process has written its pid", || path.exists());
+        let escaped: i32 = fs::read_to_string(&path).unwrap().trim().parse().unwrap();
+        assert_eq!(session_of(escaped), Some(escaped));
+        for pid in [worker.pid, escaped] {
+            assert_eq!(descends_from(pid, herder), Some(true));
+            assert_eq!(descends_from(herder, pid), Some(false));
+        }
+        assert_eq!(descends_from(herder, herder), Some(false));
+        assert!(running_sessions().unwrap().is_superset(&[worker.pid, escaped].into()));
+        signal_group(escaped, libc::SIGKILL).unwrap();
+        until("it is gone", || reap_orphans(|pid| pid == worker.pid).unwrap() == 0);
+        assert_eq!(descends_from(escaped, herder), None);
+        assert!(!running_sessions().unwrap().contains(&escaped));
+    });
 }

@@ -1,7 +1,7 @@
 //! Asks the kernel about sockets (sock_diag(7)), also about those of other processes in the same network
-//! namespace. What is asked and answered is [`wire::diag`](herder_wire::diag)'s.
+//! namespace. [`wire::diag`](herder_wire::diag) has the format of requests and answers.
 
-use herder_wire::diag::{Part, Socket, parts};
+use herder_wire::diag::{Part, SocketAnswer, parts};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
@@ -9,15 +9,15 @@ use nix::sys::socket::{
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// What the kernel puts into one datagram of a long answer, at most.
+/// The most bytes that the kernel puts into one datagram of a long answer.
 const DATAGRAM: usize = 32 * 1024;
 
-/// A conversation with the kernel.
+/// A netlink socket, by which the kernel is asked.
 #[derive(Debug)]
 pub struct Diag(OwnedFd);
 
 impl Diag {
-    /// Begins one.
+    /// Opens one.
     ///
     /// # Errors
     ///
@@ -29,7 +29,7 @@ impl Diag {
     }
 
     /// Asks about one socket; `None` if there is no such socket in this namespace.
-    pub fn ask(&self, request: &[u8]) -> Option<Socket> {
+    pub fn ask(&self, request: &[u8]) -> Option<SocketAnswer> {
         let mut buffer = [0; 512];
         let answer = self.exchange(Some(request), &mut buffer)?;
         match parts(answer).next()? {
@@ -38,9 +38,13 @@ impl Diag {
         }
     }
 
-    /// Asks about many, and hands over one after the other, until there are no more or nobody wants
-    /// any. Ends the conversation: the rest of the answer would be taken for that to another question.
-    pub fn ask_for_all(self, request: &[u8], mut each: impl FnMut(Socket) -> ControlFlow<()>) {
+    /// Asks about many sockets and hands each to `each`, until there are no more or `each` breaks off. Takes
+    /// the socket: the rest of the answer would be taken for the answer to the next request.
+    pub fn ask_for_all(
+        self,
+        request: &[u8],
+        mut each: impl FnMut(SocketAnswer) -> ControlFlow<()>,
+    ) {
         let mut buffer = vec![0; DATAGRAM];
         let mut request = Some(request);
         while let Some(answer) = self.exchange(request.take(), &mut buffer) {

@@ -1,9 +1,9 @@
-//! The errors nobody inside can act on: each says what was tried, on what, and why it failed.
+//! The errors on which herder itself cannot act: each says what was tried, on what, and why it failed.
 
 use std::fmt;
 use std::io;
 
-/// An error that ends a command, with the exit status that says whose turn it is.
+/// An error that ends a command, with the exit status that says where to look for the cause.
 #[derive(Debug)]
 pub enum Error {
     /// The command line is wrong (64, EX_USAGE).

@@ -1,5 +1,5 @@
-//! One HTTP request, for a probe: connects, asks and reads as much of the answer as says how it is, and
-//! never waits. The caller watches its socket and keeps its time.
+//! One HTTP request, for a probe: connects, sends it, and reads the answer as far as its status. Never
+//! waits: the caller watches the socket and keeps the time.
 
 use super::poll::Interest;
 use herder_wire::url::{Url, verdict};
@@ -11,20 +11,20 @@ use nix::sys::socket::{
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// More of an answer than says how it is.
+/// The most bytes of an answer that are read. Its status comes long before.
 const ENOUGH: usize = 64;
 
 /// A request under way.
 #[derive(Debug)]
 pub struct Fetch {
     stream: OwnedFd,
-    /// What has not been sent.
+    /// The part of the request that was not sent yet.
     request: Vec<u8>,
     answer: Vec<u8>,
 }
 
 impl Fetch {
-    /// Begins to connect. The inner `Err` says why there is nobody to ask.
+    /// Begins to connect. The inner `Err` says why no server can be asked.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl Fetch {
         })
     }
 
-    /// What it waits for.
+    /// What the socket has to be watched for.
     pub fn interest(&self) -> Interest {
         if self.request.is_empty() { Interest::Read } else { Interest::Write }
     }
@@ -103,7 +103,7 @@ mod tests {
     use std::net::TcpListener;
     use std::time::Duration;
 
-    /// Asks whoever listens there, until there is an outcome.
+    /// Asks the server there, until there is an outcome.
     fn ask(address: std::net::SocketAddr) -> Result<(), String> {
         let url = Url::parse(&format!("http://{address}/healthz")).unwrap();
         let mut fetch = Fetch::start(&url).unwrap()?;

@@ -64,7 +64,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// connect(2): nobody listens (`ENOENT`, `ECONNREFUSED`), or journald is busy (`EAGAIN`).
+    /// connect(2): no process listens (`ENOENT`, `ECONNREFUSED`), or journald is busy (`EAGAIN`).
     pub fn open(identifier: &str) -> io::Result<Stream> {
         Stream::at(Path::new(STREAMS), identifier)
     }
@@ -112,7 +112,7 @@ impl Journal {
     pub fn send(&self, entry: &[u8]) -> io::Result<()> {
         match self.send_message(&[IoSlice::new(entry)], &[]) {
             // More than a socket's send buffer holds: journald takes the entry as a file, if it is
-            // sealed, so that nobody changes it while it is read (JOURNAL_NATIVE_PROTOCOL).
+            // sealed, so that it cannot change while it is read (JOURNAL_NATIVE_PROTOCOL).
             Err(error) if error.raw_os_error() == Some(nix::libc::EMSGSIZE) => {
                 let file = sealed_file(entry)?;
                 self.send_message(&[], &[ControlMessage::ScmRights(&[file.as_raw_fd()])])
@@ -128,7 +128,7 @@ impl Journal {
     }
 }
 
-/// A file in memory with this content, which nobody can change any more (memfd_create(2)).
+/// A file in memory with this content, which cannot be changed any more (memfd_create(2)).
 fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let mut file = File::from(memfd_create("herder-journal-entry", flags)?);

@@ -9,6 +9,7 @@ mod sys;
 
 pub mod cgroup;
 pub mod child;
+pub mod clients;
 pub mod control;
 mod diag;
 pub mod error;

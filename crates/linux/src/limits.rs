@@ -9,18 +9,18 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
 
-/// What a worker is held to from before its program runs; what is not set is herder's own.
+/// The limits that a worker has from before its program runs. What is not set stays as herder has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct ProcessLimits {
     /// -20 to 19, setpriority(2).
     pub nice: Option<i32>,
     /// What is written to `oom_score_adj` (proc(5)).
     pub oom_score: Option<OomScore>,
-    /// In this order.
+    /// Set in this order.
     pub resources: Vec<ResourceLimit>,
 }
 
-/// A number from -1000 to 1000, and its digits: nothing can be formatted once it is needed.
+/// A number from -1000 to 1000, and its digits: they are needed in a new process, which must not allocate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OomScore {
     /// The number.
@@ -29,7 +29,7 @@ pub struct OomScore {
 }
 
 impl OomScore {
-    /// Of this number.
+    /// The score with this number.
     pub fn new(value: i32) -> OomScore {
         OomScore { value, digits: value.to_string() }
     }
@@ -38,7 +38,7 @@ impl OomScore {
 /// A limit, and what to call it when it cannot be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceLimit {
-    /// Which one.
+    /// Which limit.
     pub resource: Resource,
     /// Its name in the settings.
     pub name: &'static str,
@@ -58,7 +58,7 @@ pub struct OpenFiles {
 }
 
 impl OpenFiles {
-    /// That of this process.
+    /// The limit of this process.
     ///
     /// # Errors
     ///
@@ -80,8 +80,7 @@ impl OpenFiles {
     }
 }
 
-/// As many as `most`, and no more than this part of the descriptors that this process may have; but
-/// two, whatever that is.
+/// `most`, but no more than one in `part` of the descriptors that this process may have; at least two.
 pub fn at_most(most: usize, part: u64) -> usize {
     let share = OpenFiles::now().map_or(u64::MAX, |limit| limit.hard / part);
     most.min(usize::try_from(share).unwrap_or(usize::MAX)).max(2)

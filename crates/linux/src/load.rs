@@ -1,4 +1,4 @@
-//! What is needed to know of load, read when it is asked for: whether connections wait, how much CPU time
+//! The figures of load, read when they are asked for: whether connections wait, how much CPU time
 //! processes have had and for how much they had to wait, and whether memory is short.
 
 use super::poll::{Interest, Poll};
@@ -21,7 +21,7 @@ pub struct Waiting {
     pub limit: Option<u64>,
 }
 
-/// Looks into these sockets. (A plain file can always be read, and nobody waits there.)
+/// Looks into these sockets. (A plain file can always be read, and no client waits there.)
 pub fn waiting(sockets: &[&Socket]) -> Waiting {
     let is_file = |socket: &Socket| {
         fstat(socket).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)
@@ -76,11 +76,11 @@ pub fn watch<'a>(
 /// CPU time so far, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cpu {
-    /// That a worker has had, with all its processes where it has a cgroup, else by itself.
+    /// The CPU time of a worker: of all its processes where it has a cgroup, else of the worker alone.
     pub used: u64,
-    /// That its first thread has had.
+    /// The CPU time of its first thread.
     pub ran: u64,
-    /// That its first thread was ready to run, and had to wait for a CPU.
+    /// How long its first thread was ready to run and had to wait for a CPU.
     pub delayed: u64,
 }
 

@@ -49,7 +49,7 @@ fn a_watch_is_ready_while_something_waits_in_a_socket() {
     let plain = Socket { fd, name: "plain".to_owned(), address: None, kind: Kind::Special };
     let (watch, unseen) = super::watch([&web, &plain]).unwrap();
     assert_eq!(unseen.len(), 1, "{unseen:?}");
-    assert_eq!(waiting(&[&plain]), Waiting::default(), "it can be read, and nobody waits there");
+    assert_eq!(waiting(&[&plain]), Waiting::default(), "it can be read, and no client waits there");
     let (set, mut events) = (Poll::new().unwrap(), Vec::new());
     set.add(&watch, 7, Interest::Read).unwrap();
     let mut told = |set: &Poll| {

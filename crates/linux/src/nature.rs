@@ -1,7 +1,7 @@
-//! What of a socket each process that has it can change for all of them: whether it blocks, how many
-//! connections may wait on it, and the file of a UNIX socket.
+//! The properties of a socket that each process with the socket can change for all others: whether it
+//! blocks, how many connections may wait on it, and the file of a UNIX socket.
 //!
-//! Reads, and changes nothing: these belong to whoever made the socket (fcntl(2), “open file
+//! Reads, and changes nothing: these belong to the process that made the socket (fcntl(2), “open file
 //! description”; listen(2); unix(7)), and herder cannot put back what it does not own.
 
 use super::queue;
@@ -16,7 +16,7 @@ use std::path::Path;
 /// A socket as it is now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Nature {
-    /// Who finds nothing to accept or receive is not made to wait (`O_NONBLOCK`).
+    /// A process that finds nothing to accept or receive does not wait (`O_NONBLOCK`).
     pub nonblocking: bool,
     /// How many connections may wait, if that can be told.
     pub backlog: Option<u64>,
@@ -85,7 +85,7 @@ fn would_be_seen(path: &Path) -> bool {
     !is_private && path.parent().is_some_and(Path::is_dir)
 }
 
-/// Whether `O_NONBLOCK` is set. (systemd opens FIFOs like that, which are nobody's to accept on.)
+/// Whether `O_NONBLOCK` is set. (systemd opens FIFOs like that, but no process accepts on a FIFO.)
 pub fn is_nonblocking(socket: &Socket) -> bool {
     let flags = fcntl(socket, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
     let is_socket = !matches!(socket.kind, Kind::Fifo | Kind::Special);

@@ -45,7 +45,7 @@ fn the_file_of_a_unix_socket_is_watched() {
     let gone = now(&socket);
     let _another = UnixListener::bind(&path).unwrap();
     assert_eq!(now(&socket).since(&before), [Change::Replaced]);
-    // Who never saw the file cannot say that it is another.
+    // If the file was never seen, it cannot be told that it is another.
     assert_eq!(now(&socket).since(&gone), []);
 }
 

@@ -14,7 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 
-/// The way to whoever started herder with `NOTIFY_SOCKET`.
+/// The way to the service manager that started herder with `NOTIFY_SOCKET`.
 #[derive(Debug)]
 pub struct Manager {
     socket: UnixDatagram,
@@ -55,7 +55,7 @@ impl Manager {
             Ok(_) => Sent::Taken,
             Err(error) => match error.raw_os_error() {
                 Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => Sent::Full,
-                _ => Sent::Nobody,
+                _ => Sent::NotListening,
             },
         }
     }
@@ -68,8 +68,8 @@ pub enum Sent {
     Taken,
     /// There is no room for it now.
     Full,
-    /// Nobody listens there, or not to herder; that may be so for ever.
-    Nobody,
+    /// No process listens there, or it does not take herder's messages; that may never change.
+    NotListening,
 }
 
 /// A worker's own `NOTIFY_SOCKET`, where it speaks to herder.
@@ -84,7 +84,7 @@ pub struct Inbox {
 pub struct Datagram {
     /// How many bytes of the buffer it takes.
     pub len: usize,
-    /// Who sent it, as the kernel says; 0 for a process outside this pid namespace. It may have ended
+    /// The process that sent it, as the kernel says; 0 for one outside this pid namespace. It may have ended
     /// since.
     pub pid: i32,
     /// The sender's user.
@@ -94,7 +94,7 @@ pub struct Datagram {
 }
 
 impl Inbox {
-    /// A new socket in `directory`, under a name nobody can guess.
+    /// A new socket in `directory`, under a name that cannot be guessed.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Inbox {
         let path = directory.join(format!("{:016x}", sys::random()?));
         let socket = UnixDatagram::bind(&path)?;
         let inbox = Inbox { socket, path };
-        // Before anybody knows the path: credentials come only with what is sent after this.
+        // Before any process knows the path: credentials come only with what is sent after this.
         setsockopt(&inbox.socket, sockopt::PassCred, &true)?;
         inbox.socket.set_nonblocking(true)?;
         fs::set_permissions(&inbox.path, fs::Permissions::from_mode(0o600))?;
@@ -165,7 +165,7 @@ mod tests {
             (format!("@{name}"), SocketAddr::from_abstract_name(&name).unwrap()),
         ] {
             let manager = Manager::new(&value).unwrap();
-            assert_eq!(manager.send(b"READY=1"), Sent::Nobody, "{value}: not yet");
+            assert_eq!(manager.send(b"READY=1"), Sent::NotListening, "{value}: not yet");
             let systemd = receiver(&address);
             assert_eq!(manager.send(b"READY=1\nSTATUS=x"), Sent::Taken);
             let mut buffer = [0; 64];

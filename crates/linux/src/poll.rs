@@ -16,7 +16,7 @@ const EVENTS_PER_WAIT: usize = 64;
 /// `CLOCK_MONOTONIC` in microseconds: what `MONOTONIC_USEC=` and `WATCHDOG_USEC=` speak
 /// (sd_notify(3)). Never goes back; stands still while the machine sleeps.
 pub fn now() -> u64 {
-    // It exists on every Linux, so this fails for nobody; 0 would only mean that nothing is due.
+    // Every Linux has this clock, so the call does not fail; 0 would only mean that nothing is due.
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
         time.tv_sec().unsigned_abs() * 1_000_000 + time.tv_nsec().unsigned_abs() / 1_000
     })
@@ -56,7 +56,7 @@ impl Interest {
 
 /// A source that is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct Readiness {
     /// The number it was registered under.
     pub token: u64,
     /// Reading will not block: there is something, or the end, or an error.
@@ -117,7 +117,7 @@ impl Poll {
     /// # Errors
     ///
     /// epoll_wait(2), which fails for nothing that can happen to a valid set.
-    pub fn wait(&self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool> {
+    pub fn wait(&self, events: &mut Vec<Readiness>, timeout: Option<Duration>) -> io::Result<bool> {
         events.clear();
         let mut ready = [EpollEvent::empty(); EVENTS_PER_WAIT];
         let count = match self.0.wait(&mut ready, timeout.map_or(EpollTimeout::NONE, round_up)) {
@@ -127,7 +127,7 @@ impl Poll {
         events.extend(ready.iter().take(count).map(|event| {
             let is = |flags| event.events().intersects(flags);
             let hangup = is(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
-            Event {
+            Readiness {
                 token: event.data(),
                 readable: hangup || is(EpollFlags::EPOLLIN),
                 writable: is(EpollFlags::EPOLLOUT),

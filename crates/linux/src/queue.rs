@@ -1,5 +1,6 @@
 //! Accept queues: how many connections wait on a listening socket, how many may, how many were
-//! dropped. The kernel knows that of any socket one holds, without the help of those that accept.
+//! dropped. The kernel tells that of any socket that herder has, without help from the processes
+//! that accept on it.
 //!
 //! Reads, and changes nothing. The one non-obvious fact: TCP tells by getsockopt(2), UNIX sockets
 //! only through a netlink socket (sock_diag(7)), and only in the network namespace they are of.
@@ -25,8 +26,8 @@ pub struct Queue {
     /// How many may wait. TCP lets in one more.
     pub limit: Option<u64>,
     /// Connections (TCP) or datagrams (UDP) dropped because the queue was full, since the socket was
-    /// made. UNIX sockets drop nothing: who connects or sends has to wait. With `TCP_DEFER_ACCEPT` nobody can
-    /// tell.
+    /// made. UNIX sockets drop nothing: a process that connects or sends has to wait. Unknown with
+    /// `TCP_DEFER_ACCEPT`.
     pub dropped: Option<u64>,
 }
 

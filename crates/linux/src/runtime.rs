@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// The longest path of a UNIX socket, `sun_path` less its NUL (unix(7)).
 const LONGEST_SOCKET_PATH: usize = 107;
-/// What is added to the directory for the longest of its sockets: a worker's.
+/// The longest name of a socket in the directory: that of a worker's notify socket.
 const LONGEST_INSIDE: usize = "/notify/".len() + 16;
 
 /// Where the instance `name` keeps its sockets: `$RUNTIME_DIRECTORY` inside a unit, else
@@ -60,7 +60,7 @@ fn given(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
 pub struct RuntimeDir {
     path: PathBuf,
     notify: PathBuf,
-    /// Whether somebody else keeps the directory itself.
+    /// The directory itself is made and removed by systemd.
     given: bool,
     /// Held until this is dropped.
     _lock: Flock<File>,
@@ -110,15 +110,15 @@ impl RuntimeDir {
         self.path.join("control")
     }
 
-    /// The directory of the workers' notify sockets, which nobody else may enter.
+    /// The directory of the workers' notify sockets, which no other user may enter.
     pub fn notify(&self) -> &Path {
         &self.notify
     }
 }
 
 impl Drop for RuntimeDir {
-    /// Leaves a directory of systemd's as it was, and nothing of one that herder made. What cannot be
-    /// removed is there for the next herder, which removes it.
+    /// Removes the sockets, and of a directory that herder made also the lock and the directory itself. What
+    /// cannot be removed is removed by the next herder.
     fn drop(&mut self) {
         let _ = remove_socket(&self.control());
         let _ = empty(&self.notify);
@@ -134,7 +134,7 @@ fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(path)
 }
 
-/// Whether root has put a symbolic link there, where nobody else could: as systemd does when the
+/// Whether there is a symbolic link of root's, in a place where no other user could put one. systemd makes one when the
 /// directory is in /run/private, with `DynamicUser=` and `RuntimeDirectoryPreserve=` (systemd.exec(5)).
 fn is_behind_link_of_root(path: &Path) -> io::Result<bool> {
     let Some(parent) = path.parent() else { return Ok(false) };
@@ -143,8 +143,8 @@ fn is_behind_link_of_root(path: &Path) -> io::Result<bool> {
     Ok(is_roots && parent.mode() & 0o022 == 0)
 }
 
-/// Refuses a directory that is another user's, or a symbolic link unless it may be followed: whoever
-/// can put one there would choose which files herder, which may be root, changes and removes.
+/// Refuses a directory of another user's, and a symbolic link unless it may be followed. Its owner could
+/// choose which files herder, which may be root, changes and removes.
 fn own(path: &Path, follow: bool) -> Result<(), Error> {
     let there = if follow { fs::metadata(path) } else { fs::symlink_metadata(path) };
     let there = there.map_err(|error| unusable(path, &error))?;
@@ -167,7 +167,7 @@ fn empty(directory: &Path) -> io::Result<()> {
     fs::read_dir(directory)?.try_for_each(|entry| remove_socket(&entry?.path()))
 }
 
-/// Removes a socket. Nothing else that is there is herder's.
+/// Removes a socket. A file of another kind is not herder's, and stays.
 fn remove_socket(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(there) if there.file_type().is_socket() => remove(path),
@@ -187,7 +187,7 @@ fn take_lock(path: &Path, name: &str) -> Result<Flock<File>, Error> {
     let tried = |error: io::Error| unusable(path, &error);
     loop {
         let mut options = OpenOptions::new();
-        // Whoever can open it can lock it, and keep herder from starting: nobody else may.
+        // A process that can open the file can lock it, and keep herder from starting, so only herder's user may.
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = file.custom_flags(libc::O_NOFOLLOW).open(path).map_err(|error| {
             if error.raw_os_error() != Some(libc::ELOOP) {
@@ -368,7 +368,7 @@ mod tests {
         let error = RuntimeDir::open("web", &given_by_systemd(&link)).unwrap_err();
         assert!(error.to_string().contains("owned by user 12345"), "{error}");
         std::os::unix::fs::chown(&private, Some(0), None).unwrap();
-        // Whoever may write there can put a link of root's from elsewhere in its place.
+        // A user that may write there can move a link of root's from elsewhere to its place.
         fs::set_permissions(parent.path(), Permissions::from_mode(0o777)).unwrap();
         let error = RuntimeDir::open("web", &given_by_systemd(&link)).unwrap_err();
         assert!(error.to_string().contains("web is a symbolic link"), "{error}");

@@ -3,7 +3,7 @@
 //!
 //! What counts is an epoll set of one of its processes that watches the socket, a thread that is
 //! blocked in accept(2), poll(2), select(2) or a read from it, or a connection that was accepted from
-//! it (who serves without a break is never seen waiting). Looks once and keeps nothing. What it cannot
+//! it (a worker that serves without a break is never seen waiting). Looks once and keeps nothing. What it cannot
 //! see: io_uring, which does not tell what it waits for; and what the kernel does not show herder, such as
 //! other users' processes (ptrace(2), “access mode checking”; `ProtectProc=` of systemd.exec(5)).
 
@@ -46,12 +46,12 @@ pub struct Worker<'a> {
 
 /// What was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum Observation {
     /// It waits on a socket it was given, or has accepted a connection from one.
     Waiting,
     /// It does not.
     NotYet(Diagnosis),
-    /// Nobody can tell.
+    /// It cannot be told.
     Unreadable(Obstacle),
 }
 
@@ -73,7 +73,7 @@ struct Given<'a> {
 }
 
 /// Looks at a worker.
-pub fn look(worker: &Worker<'_>) -> Sight {
+pub fn look(worker: &Worker<'_>) -> Observation {
     let given: Vec<Given<'_>> = (3..)
         .zip(&worker.sockets)
         .filter(|(_, socket)| can_be_seen(socket.kind))
@@ -84,9 +84,9 @@ pub fn look(worker: &Worker<'_>) -> Sight {
         .collect();
     let inodes: Vec<u64> = given.iter().map(|given| given.inode).collect();
     let mut look = Look::new(Path::new("/proc"), &inodes, MOST_STEPS);
-    // The process itself first: it is what waits, as a rule, and then who else there is does not matter.
+    // The process itself first: as a rule it is the one that waits, and then the others need no look.
     if look.at(worker.pid) {
-        return Sight::Waiting;
+        return Observation::Waiting;
     }
     let family = match worker.group.and_then(|group| group.members().ok()) {
         Some(members) => members,
@@ -95,23 +95,25 @@ pub fn look(worker: &Worker<'_>) -> Sight {
     let others = family.into_iter().filter(|pid| *pid != worker.pid);
     for pid in others {
         if look.at(pid) {
-            return Sight::Waiting;
+            return Observation::Waiting;
         }
         if look.is_exhausted() {
             break;
         }
     }
     if has_accepted(&given, &look.processes) {
-        return Sight::Waiting;
+        return Observation::Waiting;
     }
     match look.obstacle {
         Some(obstacle @ (Obstacle::Ring { .. } | Obstacle::Narrow { .. })) => {
             // What it does instead can be seen all the same.
             diagnosis::elsewhere(&given, &look.processes)
-                .map_or(Sight::Unreadable(obstacle), |(_, diagnosis)| Sight::NotYet(diagnosis))
+                .map_or(Observation::Unreadable(obstacle), |(_, diagnosis)| {
+                    Observation::NotYet(diagnosis)
+                })
         }
-        Some(obstacle) => Sight::Unreadable(obstacle),
-        None => Sight::NotYet(diagnosis::of(worker, &given, &look.processes)),
+        Some(obstacle) => Observation::Unreadable(obstacle),
+        None => Observation::NotYet(diagnosis::of(worker, &given, &look.processes)),
     }
 }
 

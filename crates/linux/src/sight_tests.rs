@@ -25,20 +25,20 @@ fn listener() -> (TcpListener, Socket) {
 }
 
 /// A look at the process with this pid, which was given this socket.
-fn at(pid: i32, socket: &Socket) -> Sight {
+fn at(pid: i32, socket: &Socket) -> Observation {
     look(&Worker { pid, group: None, sockets: vec![socket], listen_pid: true })
 }
 
 /// A look at this very process.
-fn here(socket: &Socket) -> Sight {
+fn here(socket: &Socket) -> Observation {
     at(nix::unistd::getpid().as_raw(), socket)
 }
 
 fn is_seen(what: &str, socket: &Socket, wait: impl FnOnce() + Send + 'static) {
-    assert_ne!(here(socket), Sight::Waiting, "{what}");
+    assert_ne!(here(socket), Observation::Waiting, "{what}");
     // It waits until the end of the tests.
     thread::spawn(wait);
-    until(what, || here(socket) == Sight::Waiting);
+    until(what, || here(socket) == Observation::Waiting);
 }
 
 #[test]
@@ -72,23 +72,23 @@ fn what_is_in_an_epoll_set_is_seen_and_what_was_there_is_not() {
     let add = |flags| epoll.add(&listener, EpollEvent::new(flags, 0)).unwrap();
     // Registered, but for nothing that a connection would bring.
     add(EpollFlags::EPOLLOUT);
-    assert_ne!(here(&socket), Sight::Waiting);
+    assert_ne!(here(&socket), Observation::Waiting);
     epoll.delete(&listener).unwrap();
     add(EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE);
-    assert_eq!(here(&socket), Sight::Waiting);
+    assert_eq!(here(&socket), Observation::Waiting);
     epoll.delete(&listener).unwrap();
-    assert_ne!(here(&socket), Sight::Waiting);
+    assert_ne!(here(&socket), Observation::Waiting);
 }
 
-/// Who always has a client is never seen waiting for one.
+/// A worker that always has a client is never seen waiting for one.
 #[test]
 fn a_connection_that_was_accepted_is_as_good() {
     let (listener, socket) = listener();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     // In the queue it proves nothing: the kernel has put it there.
-    assert_ne!(here(&socket), Sight::Waiting);
+    assert_ne!(here(&socket), Observation::Waiting);
     let accepted = listener.accept().unwrap();
-    assert_eq!(here(&socket), Sight::Waiting);
+    assert_eq!(here(&socket), Observation::Waiting);
     drop((client, accepted));
 
     let directory = tempfile::tempdir().unwrap();
@@ -100,9 +100,9 @@ fn a_connection_that_was_accepted_is_as_good() {
         ..super::tests::socket(copy, Kind::Listener)
     };
     let _client = UnixStream::connect(&path).unwrap();
-    assert_ne!(here(&socket), Sight::Waiting);
+    assert_ne!(here(&socket), Observation::Waiting);
     let _accepted = listener.accept().unwrap();
-    assert_eq!(here(&socket), Sight::Waiting);
+    assert_eq!(here(&socket), Observation::Waiting);
 }
 
 /// What is said of a shell that was given a socket and runs this script, once it runs.
@@ -110,7 +110,7 @@ fn said_of(script: &str, socket: &Socket, what: impl Fn(&Diagnosis) -> bool) -> 
     let shell = Shell::with_sockets(script, &[socket.as_fd()]);
     let mut text = String::new();
     until(script, || match at(shell.pid, socket) {
-        Sight::NotYet(diagnosis) => {
+        Observation::NotYet(diagnosis) => {
             text = diagnosis.to_string();
             what(&diagnosis)
         }
@@ -148,11 +148,11 @@ fn a_copy_of_itself_is_not_taken_for_a_server_behind_a_wrapper() {
     let directory = tempfile::tempdir().unwrap();
     let fifo = directory.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    // It waits for somebody who writes.
+    // It waits for a process that writes.
     let script = format!("(read x < {}) & wait", fifo.display());
     let shell = Shell::with_sockets(&script, &[socket.as_fd()]);
     until("a copy", || child::family(shell.pid).unwrap().len() == 2);
-    let Sight::NotYet(Diagnosis::Idle { .. }) = at(shell.pid, &socket) else {
+    let Observation::NotYet(Diagnosis::Idle { .. }) = at(shell.pid, &socket) else {
         panic!("{:?}", at(shell.pid, &socket));
     };
 }
@@ -162,7 +162,8 @@ fn a_worker_that_listens_elsewhere_is_told_where() {
     let (_given, socket) = listener();
     // Whatever else this process listens on at the moment, it is not what it was given.
     let (_own, _) = listener();
-    let Sight::NotYet(Diagnosis::Elsewhere { address: Address::Inet(address), .. }) = here(&socket)
+    let Observation::NotYet(Diagnosis::Elsewhere { address: Address::Inet(address), .. }) =
+        here(&socket)
     else {
         panic!("{:?}", here(&socket));
     };
@@ -173,30 +174,28 @@ fn a_worker_that_listens_elsewhere_is_told_where() {
     let [given, _own] = [0, 1].map(|index: usize| UnixListener::bind(&paths[index]).unwrap());
     let address = Some(Address::Unix(paths[0].clone()));
     let socket = Socket { address, ..super::tests::socket(given, Kind::Listener) };
-    let Sight::NotYet(diagnosis @ Diagnosis::Elsewhere { .. }) = here(&socket) else { panic!() };
+    let Observation::NotYet(diagnosis @ Diagnosis::Elsewhere { .. }) = here(&socket) else {
+        panic!()
+    };
     let text = diagnosis.to_string();
     assert!(text.contains("it listens on /") && text.len() < 400, "{text}");
 }
 
 #[test]
 fn everything_a_worker_has_started_is_its_family() {
-    alone(
-        "linux::sight::tests::everything_a_worker_has_started_is_its_family",
-        "exec \"$@\"",
-        || {
-            child::adopt_orphans().unwrap();
-            let stranger = Shell::start("exec sleep 60");
-            // A grandchild, and one whose parent ends at once.
-            let shell = Shell::start("sh -c 'sleep 60; exit 0' & (sleep 60 &) ; wait");
-            until("four", || child::family(shell.pid).unwrap().len() == 4);
-            let family = child::family(shell.pid).unwrap();
-            assert!(family[0] == shell.pid && !family.contains(&stranger.pid));
-            for pid in &family[1..] {
-                nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::SIGKILL)
-                    .unwrap();
-            }
-        },
-    );
+    alone("sight::tests::everything_a_worker_has_started_is_its_family", "exec \"$@\"", || {
+        child::adopt_orphans().unwrap();
+        let stranger = Shell::start("exec sleep 60");
+        // A grandchild, and one whose parent ends at once.
+        let shell = Shell::start("sh -c 'sleep 60; exit 0' & (sleep 60 &) ; wait");
+        until("four", || child::family(shell.pid).unwrap().len() == 4);
+        let family = child::family(shell.pid).unwrap();
+        assert!(family[0] == shell.pid && !family.contains(&stranger.pid));
+        for pid in &family[1..] {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::SIGKILL)
+                .unwrap();
+        }
+    });
 }
 
 #[test]
@@ -207,7 +206,7 @@ fn a_look_has_bounds() {
     let mut look = Look::new(Path::new("/proc"), &inode, 2);
     assert!(!look.at(shell.pid));
     assert_eq!(look.obstacle, Some(Obstacle::TooMuch));
-    // Nobody is there: that is in nobody's way.
+    // There is no such process, so nothing was hidden.
     let mut look = Look::new(Path::new("/proc"), &inode, 100);
     assert!(!look.at(i32::MAX));
     assert_eq!(look.obstacle, None);
@@ -260,10 +259,10 @@ fn an_epoll_set_that_is_too_large_proves_nothing() {
 fn what_may_not_be_looked_at_is_said() {
     let start = "exec setpriv --reuid=65534 --clear-groups \"$@\"";
     let start = if nix::unistd::geteuid().is_root() { start } else { "exec \"$@\"" };
-    alone("linux::sight::tests::what_may_not_be_looked_at_is_said", start, || {
+    alone("sight::tests::what_may_not_be_looked_at_is_said", start, || {
         let (_listener, socket) = listener();
         let sight = at(1, &socket);
         let denied = Obstacle::Denied { pid: 1, why: std::io::ErrorKind::PermissionDenied };
-        assert_eq!(sight, Sight::Unreadable(denied));
+        assert_eq!(sight, Observation::Unreadable(denied));
     });
 }

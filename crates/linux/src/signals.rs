@@ -27,10 +27,10 @@ const WATCHED: [Signal; 9] = [
 
 /// A signal that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
+pub struct SignalReceived {
     /// Its number (signal(7)).
     pub signal: i32,
-    /// Who sent it; 0 when the kernel did, or a process outside this pid namespace.
+    /// The process that sent it; 0 for the kernel, and for a process outside this pid namespace.
     pub sender: i32,
 }
 
@@ -40,8 +40,8 @@ pub struct Signals(SignalFd);
 
 impl Signals {
     /// Blocks the signals herder answers to and opens the descriptor that reports them. Call it
-    /// once, in the one thread there is. SIGCHLD is no longer ignored then, if whoever started herder
-    /// had it so: the ends of children would be lost.
+    /// once, in the one thread there is. SIGCHLD, which herder may have inherited as ignored, gets its
+    /// default effect: the ends of children would be lost otherwise.
     ///
     /// # Errors
     ///
@@ -58,12 +58,12 @@ impl Signals {
     /// # Errors
     ///
     /// read(2), which fails for nothing that can happen to a signalfd.
-    pub fn read(&self) -> io::Result<Option<Received>> {
+    pub fn read(&self) -> io::Result<Option<SignalReceived>> {
         // The kernel's structure says both as unsigned numbers; neither is ever that large.
-        Ok(self
-            .0
-            .read_signal()?
-            .map(|info| Received { signal: info.ssi_signo as i32, sender: info.ssi_pid as i32 }))
+        Ok(self.0.read_signal()?.map(|info| SignalReceived {
+            signal: info.ssi_signo as i32,
+            sender: info.ssi_pid as i32,
+        }))
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
     /// The test runs itself again, in a process of its own that was started with SIGCHLD ignored.
     #[test]
     fn children_are_waited_for_even_if_herder_was_started_with_sigchld_ignored() {
-        const NAME: &str = "linux::signals::tests::children_are_waited_for_even_if_herder_was_started_with_sigchld_ignored";
+        const NAME: &str = "signals::tests::children_are_waited_for_even_if_herder_was_started_with_sigchld_ignored";
         const AGAIN: &str = "HERDER_TEST_SIGCHLD";
         if std::env::var_os(AGAIN).is_some() {
             let _signals = Signals::block_and_watch().unwrap();

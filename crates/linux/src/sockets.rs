@@ -2,7 +2,7 @@
 //!
 //! Never closes, unlinks, re-listens or changes a socket it was given; only the descriptor's
 //! `FD_CLOEXEC`, which is herder's own, is set. `O_NONBLOCK` and the backlog belong to the socket and
-//! so to every process that has it: one worker's change is everybody's, and none is herder's to make.
+//! so to every process that has it: a change by one process is seen by all, so herder makes none.
 
 use super::sys;
 use crate::error::Error;
@@ -183,7 +183,7 @@ pub fn local_address(fd: RawFd) -> Option<Address> {
 
 /// Binds a listening stream socket of herder's own and listens.
 ///
-/// A UNIX socket that a dead process left behind is replaced; one that somebody listens on is not.
+/// A UNIX socket that a dead process left behind is replaced; one on which a process listens is not.
 ///
 /// # Errors
 ///
@@ -199,7 +199,7 @@ pub fn bind(name: &str, address: &Address) -> Result<Socket, Error> {
 ///
 /// As [`bind`].
 pub fn bind_group(name: &str, address: &Address, members: u32) -> Result<Vec<Socket>, Error> {
-    // Somebody else's group would let this one in, unasked.
+    // The group of another process of the same user would take this socket in without a word.
     drop(bind_one(name, address, Sharing::Probe)?);
     let first = bind_one(name, address, Sharing::Group)?;
     // Port 0 has become a real one.
@@ -213,7 +213,7 @@ pub fn bind_group(name: &str, address: &Address, members: u32) -> Result<Vec<Soc
 enum Sharing {
     Alone,
     Group,
-    /// Only to see whether nobody has it: nobody is to connect.
+    /// Only to see whether the address is free: no client is to connect.
     Probe,
 }
 
@@ -274,8 +274,8 @@ fn bind_path(path: &Path) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Whether `path` is a socket that nobody listens on: a connection is refused. It is tried without
-/// waiting, because somebody may listen with a full queue.
+/// Whether `path` is a socket on which no process listens: a connection is refused. The attempt does not
+/// wait, because a process may listen with a full queue.
 fn is_stale(path: &Path) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket());
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;

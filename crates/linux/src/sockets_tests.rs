@@ -87,7 +87,7 @@ fn every_kind_passes_in_order_and_only_close_on_exec_is_set() {
             (expected.1, expected.2, &expected.3)
         );
         assert_eq!(fcntl(socket, F_GETFD).unwrap(), FdFlag::FD_CLOEXEC.bits(), "{socket}");
-        assert_eq!(flags_of(socket.as_fd()), flags, "{socket}: O_NONBLOCK is everybody's");
+        assert_eq!(flags_of(socket.as_fd()), flags, "{socket}: O_NONBLOCK belongs to the socket");
     }
     assert_eq!(sockets[7].to_string(), "fifo (FIFO)");
     assert_eq!(sockets[1].to_string(), format!("web ({})", path("stream").display()));
@@ -96,7 +96,7 @@ fn every_kind_passes_in_order_and_only_close_on_exec_is_set() {
 #[test]
 fn a_connection_is_refused_with_the_setting_to_change() {
     let (here, _there) = UnixStream::pair().unwrap();
-    // Its client has hung up before anybody looked, so it has no peer; only the name tells.
+    // Its client has hung up already, so it has no peer; only the name tells.
     let flags = SockFlag::SOCK_CLOEXEC;
     let left = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
     let (packets, _other) =
@@ -175,7 +175,7 @@ fn an_abandoned_unix_socket_is_replaced_and_nothing_else_is() {
     assert!(text(bind("web", &nowhere)).contains("its directory does not exist"));
 }
 
-/// A full queue must not make herder wait: somebody listens there.
+/// A full queue must not make herder wait: another process listens there.
 #[test]
 fn a_unix_socket_with_a_full_queue_is_not_abandoned() {
     let directory = tempfile::tempdir().unwrap();

@@ -7,8 +7,8 @@
 //! hangs.
 
 use super::cgroup::Entrance;
-use super::limits::{Limits, OpenFiles, ResourceLimit};
-use super::sys::vfork::{InChild, Method, PidSlot, Strings, vfork};
+use super::limits::{OpenFiles, ProcessLimits, ResourceLimit};
+use super::sys::vfork::{CloneMethod, InChild, PidSlot, Strings, vfork};
 use super::sys::{Wait, waitid};
 use nix::sys::resource::{Resource, getrlimit};
 use std::borrow::Cow;
@@ -52,7 +52,7 @@ pub struct Program<'a> {
     /// Its limit of open descriptors; herder's own without one.
     pub open_files: Option<OpenFiles>,
     /// What it is held to besides, which overrides the two before.
-    pub limits: Option<&'a Limits>,
+    pub limits: Option<&'a ProcessLimits>,
     /// The CPU it is kept on; without one it runs where herder may.
     pub cpu: Option<usize>,
     /// The cgroup it starts in; herder's own without one.
@@ -197,19 +197,19 @@ impl std::error::Error for SpawnError {}
 ///
 /// The stage that failed, with the kernel's answer.
 pub fn spawn(program: &Program<'_>, sockets: &[BorrowedFd<'_>]) -> Result<Child, SpawnError> {
-    match spawn_by(Method::Clone3, program, sockets) {
+    match spawn_by(CloneMethod::Clone3, program, sockets) {
         // Refused by a seccomp filter (ENOSYS, EPERM), or the kernel knows nothing of it, or of
         // cgroups in it (ENOSYS, EINVAL, E2BIG): ask the old way.
         Err(SpawnError {
             stage: Stage::CreateProcess,
             errno: libc::ENOSYS | libc::EPERM | libc::EINVAL | libc::E2BIG,
-        }) => spawn_by(Method::Clone, program, sockets),
+        }) => spawn_by(CloneMethod::Clone, program, sockets),
         result => result,
     }
 }
 
 fn spawn_by(
-    method: Method,
+    method: CloneMethod,
     program: &Program<'_>,
     sockets: &[BorrowedFd<'_>],
 ) -> Result<Child, SpawnError> {
@@ -227,8 +227,8 @@ fn spawn_by(
     let mut failed = None;
     let mut child = |me: &InChild| {
         let joined = match (method, program.cgroup) {
-            (Method::Clone, Some(cgroup)) => join(me, cgroup),
-            (Method::Clone3, _) | (_, None) => Ok(()),
+            (CloneMethod::Clone, Some(cgroup)) => join(me, cgroup),
+            (CloneMethod::Clone3, _) | (_, None) => Ok(()),
         };
         let prepared = joined.and_then(|()| prepare(me, program, &mut numbers, herder));
         let prepared = prepared.map(|()| {
@@ -257,7 +257,7 @@ fn spawn_by(
 /// (`cgroup_threadgroup_rwsem`), so it takes milliseconds where clone3(2) takes none.
 fn join(me: &InChild, cgroup: &Entrance) -> Result<(), SpawnError> {
     let procs = me.open(&cgroup.procs, libc::O_WRONLY | libc::O_CLOEXEC);
-    // 0 is whoever writes it (cgroups(7)).
+    // 0 is the process that writes it (cgroups(7)).
     procs.and_then(|procs| me.write(procs, b"0")).map_err(at(Stage::JoinCgroup))
 }
 

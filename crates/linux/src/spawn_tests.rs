@@ -9,7 +9,7 @@ use nix::unistd::pipe2;
 use std::ffi::CString;
 use std::io::Read;
 
-const METHODS: [Method; 2] = [Method::Clone3, Method::Clone];
+const METHODS: [CloneMethod; 2] = [CloneMethod::Clone3, CloneMethod::Clone];
 
 fn c(text: &str) -> Cow<'static, CStr> {
     CString::new(text).unwrap().into()
@@ -44,7 +44,7 @@ fn wait(pidfd: &OwnedFd) {
 }
 
 /// Runs `program` with a pipe as descriptor 3 and `more` as 4 and on; what it wrote, and its pid.
-fn run(method: Method, program: &Program<'_>, more: &[BorrowedFd<'_>]) -> (String, i32) {
+fn run(method: CloneMethod, program: &Program<'_>, more: &[BorrowedFd<'_>]) -> (String, i32) {
     let (output, input) = pipe2(OFlag::O_CLOEXEC).unwrap();
     let mut output = std::fs::File::from(output);
     let sockets: Vec<_> = [input.as_fd()].into_iter().chain(more.iter().copied()).collect();
@@ -132,11 +132,11 @@ fn standard_input_is_a_socket_if_asked_for_and_sockets_are_not_changed() {
     let before = (flags(&blocking), flags(&nonblocking));
     let mut program = shell(LIST);
     program.stdin = Some(blocking.as_raw_fd());
-    let (text, _) = run(Method::Clone3, &program, &[nonblocking.as_fd()]);
+    let (text, _) = run(CloneMethod::Clone3, &program, &[nonblocking.as_fd()]);
     let found = descriptors(&text);
     assert_eq!(found[0], (0, target(&blocking)));
     assert_eq!(found[4], (4, target(&nonblocking)));
-    assert_eq!((flags(&blocking), flags(&nonblocking)), before, "O_NONBLOCK is everybody's");
+    assert_eq!((flags(&blocking), flags(&nonblocking)), before, "O_NONBLOCK belongs to the socket");
 }
 
 /// A program that copies its own `/proc/self/FILE` into the pipe: no shell that changes it.
@@ -152,7 +152,7 @@ fn show(file: &str) -> Program<'static> {
 fn signals_start_unblocked_and_with_their_defaults() {
     let ignored = "1 2 3 10 12 13 15 17 20 21 22 28 34 35 64";
     let start = format!("trap '' {ignored}; exec \"$@\"");
-    alone("linux::spawn::tests::signals_start_unblocked_and_with_their_defaults", &start, || {
+    alone("spawn::tests::signals_start_unblocked_and_with_their_defaults", &start, || {
         nix::sys::signal::SigSet::all().thread_block().unwrap();
         for method in METHODS {
             for ignore_sigpipe in [false, true] {
@@ -192,12 +192,13 @@ fn the_worker_leads_a_session_and_a_process_group() {
 fn the_worker_starts_in_its_directory() {
     let mut program = shell("pwd -P >&3");
     program.directory = Some(c("/proc/self/root/usr"));
-    assert_eq!(run(Method::Clone3, &program, &[]).0, "/usr\n");
+    assert_eq!(run(CloneMethod::Clone3, &program, &[]).0, "/usr\n");
 }
 
 #[test]
 fn the_worker_gives_up_protection_from_the_oom_killer_and_herder_keeps_its_own() {
-    let name = "linux::spawn::tests::the_worker_gives_up_protection_from_the_oom_killer_and_herder_keeps_its_own";
+    let name =
+        "spawn::tests::the_worker_gives_up_protection_from_the_oom_killer_and_herder_keeps_its_own";
     alone(name, "exec \"$@\"", || {
         let mine = || std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
         std::fs::write("/proc/self/oom_score_adj", "321").unwrap();
@@ -214,8 +215,7 @@ fn the_worker_gives_up_protection_from_the_oom_killer_and_herder_keeps_its_own()
 /// select(2) of a worker knows no more descriptors than the soft limit herder was given.
 #[test]
 fn the_worker_gets_the_limit_of_descriptors_that_herder_was_given() {
-    let name =
-        "linux::spawn::tests::the_worker_gets_the_limit_of_descriptors_that_herder_was_given";
+    let name = "spawn::tests::the_worker_gets_the_limit_of_descriptors_that_herder_was_given";
     alone(name, "ulimit -S -n 40; exec \"$@\"", || {
         let before = OpenFiles::raise().unwrap();
         assert_eq!(before.soft, 40);
@@ -241,10 +241,10 @@ fn limit_of(limits: &str, name: &str) -> (String, String) {
 
 #[test]
 fn the_worker_is_held_to_its_limits_and_herder_is_not() {
-    let name = "linux::spawn::tests::the_worker_is_held_to_its_limits_and_herder_is_not";
+    let name = "spawn::tests::the_worker_is_held_to_its_limits_and_herder_is_not";
     alone(name, "ulimit -S -n 40; exec \"$@\"", || {
         let resource = |resource, name, soft, hard| ResourceLimit { resource, name, soft, hard };
-        let limits = Limits {
+        let limits = ProcessLimits {
             nice: Some(7),
             oom_score: Some(OomScore::new(123)),
             resources: vec![
@@ -278,10 +278,10 @@ fn the_worker_is_held_to_its_limits_and_herder_is_not() {
     });
 }
 
-/// As user nobody, who may neither raise a hard limit nor be less nice.
+/// As an ordinary user, which may neither raise a hard limit nor be less nice.
 #[test]
 fn a_limit_that_is_not_allowed_says_which_and_what_to_change() {
-    let name = "linux::spawn::tests::a_limit_that_is_not_allowed_says_which_and_what_to_change";
+    let name = "spawn::tests::a_limit_that_is_not_allowed_says_which_and_what_to_change";
     let script = "ulimit -n 40; echo 0 > /proc/self/oom_score_adj; exec setpriv --reuid 65534 --clear-groups --regid 65534 \"$@\"";
     alone(name, script, || {
         let limit = ResourceLimit {
@@ -292,21 +292,21 @@ fn a_limit_that_is_not_allowed_says_which_and_what_to_change() {
         };
         for (limits, stage, errno, sentence) in [
             (
-                Limits { nice: Some(-5), ..Limits::default() },
+                ProcessLimits { nice: Some(-5), ..ProcessLimits::default() },
                 Stage::Nice(-5),
                 libc::EACCES,
                 "cannot set its nice value to -5: Permission denied; herder may do that with \
                  LimitNICE= or CAP_SYS_NICE in its unit",
             ),
             (
-                Limits { oom_score: Some(OomScore::new(-900)), ..Limits::default() },
+                ProcessLimits { oom_score: Some(OomScore::new(-900)), ..ProcessLimits::default() },
                 Stage::OomScore(-900),
                 libc::EACCES,
                 "cannot set its OOM score adjustment to -900: Permission denied; herder may go no \
                  lower than OOMScoreAdjust= in its unit",
             ),
             (
-                Limits { resources: vec![limit], ..Limits::default() },
+                ProcessLimits { resources: vec![limit], ..ProcessLimits::default() },
                 Stage::Limit(limit),
                 libc::EPERM,
                 "cannot set limits.nofile to 10:4096: Operation not permitted; the most is 40, \
@@ -387,7 +387,7 @@ fn where_clone3_is_refused_clone_is_used() {
         // The filter is this thread's alone.
         let filtered = std::thread::spawn(move || {
             super::super::sys::vfork::refuse_clone3(errno);
-            let refused = spawn_by(Method::Clone3, &shell("exit 0"), &[]).unwrap_err();
+            let refused = spawn_by(CloneMethod::Clone3, &shell("exit 0"), &[]).unwrap_err();
             assert_eq!(refused, SpawnError { stage: Stage::CreateProcess, errno });
             let child = spawn(&shell("exit 0"), &[]).unwrap();
             wait(&child.pidfd);
@@ -399,7 +399,7 @@ fn where_clone3_is_refused_clone_is_used() {
 /// Kernels before 5.9 do not know close_range(2): then all descriptors are copied, and closed by exec.
 #[test]
 fn where_descriptors_cannot_be_copied_in_part_all_are() {
-    let name = "linux::spawn::tests::where_descriptors_cannot_be_copied_in_part_all_are";
+    let name = "spawn::tests::where_descriptors_cannot_be_copied_in_part_all_are";
     alone(name, "exec \"$@\"", || {
         super::super::sys::vfork::refuse(libc::SYS_close_range, libc::ENOSYS);
         for _ in 0..2 {

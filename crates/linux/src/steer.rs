@@ -5,7 +5,7 @@
 //! another in its place, leaves no gap: the kernel uses the old one until it has the new one. What was
 //! queued stays where it is.
 //!
-//! The one non-obvious fact: a selector names sockets by their index in the group, which nobody can ask for. It
+//! The one non-obvious fact: a selector names sockets by their index in the group, which the kernel does not tell. It
 //! is the order of listen(2), for UDP that of bind(2) (net/core/sock_reuseport.c), and so the order in which
 //! systemd hands them over: it makes a unit's sockets one after the other. A socket that is closed gives its
 //! index to the last one; as long as herder runs none of its own is.
@@ -25,7 +25,7 @@ use std::os::fd::AsFd;
 
 /// Several sockets of one address, each with a queue of its own.
 #[derive(Debug)]
-pub struct Group {
+pub struct ReuseportGroup {
     /// Its members, as indices into the sockets at hand, in the kernel's order.
     pub members: Vec<usize>,
     choice: Choice,
@@ -57,8 +57,8 @@ impl fmt::Display for Disorder {
 
 /// The sockets of one address that may share it (`SO_REUSEPORT`), of TCP or UDP. One that is alone there is a
 /// group of one.
-pub fn groups(sockets: &[Socket]) -> Vec<Group> {
-    let mut groups: Vec<(Place<'_>, Group)> = Vec::new();
+pub fn groups(sockets: &[Socket]) -> Vec<ReuseportGroup> {
+    let mut groups: Vec<(Place<'_>, ReuseportGroup)> = Vec::new();
     for (index, socket) in sockets.iter().enumerate() {
         let Some(place) = Place::of(socket) else { continue };
         match groups.iter_mut().find(|(other, _)| *other == place) {
@@ -68,7 +68,7 @@ pub fn groups(sockets: &[Socket]) -> Vec<Group> {
                     Kind::Datagram => Choice::Sender(sys::random().unwrap_or_default()),
                     _ => Choice::Random,
                 };
-                groups.push((place, Group { members: vec![index], choice }));
+                groups.push((place, ReuseportGroup { members: vec![index], choice }));
             }
         }
     }
@@ -105,7 +105,7 @@ impl Place<'_> {
     }
 }
 
-impl Group {
+impl ReuseportGroup {
     /// Lets new connections go only to the members that are open; if all or none are, the kernel's own
     /// hash decides.
     ///
@@ -151,7 +151,7 @@ impl Group {
         let address = first.address.as_ref().filter(|_| first.kind == Kind::Listener)?;
         let Address::Inet(inet) = address else { return None };
         let mut there = Vec::new();
-        let collect = |socket: diag::Socket| {
+        let collect = |socket: diag::SocketAnswer| {
             if socket.address.as_ref() == Some(address) {
                 there.push(socket.inode);
             }
@@ -163,7 +163,7 @@ impl Group {
 }
 
 fn judge(ours: &[u32], there: &[u32]) -> Option<Disorder> {
-    // Another network namespace, or another protocol: nobody can tell.
+    // Another network namespace, or another protocol: the order is unknown.
     if !ours.iter().all(|socket| there.contains(socket)) {
         return None;
     }

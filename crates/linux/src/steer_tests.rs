@@ -64,7 +64,7 @@ fn sender(address: SocketAddr) -> UdpSocket {
     udp
 }
 
-fn only_group(sockets: &[Socket]) -> Group {
+fn only_group(sockets: &[Socket]) -> ReuseportGroup {
     let mut groups = groups(sockets);
     assert_eq!(groups.len(), 1);
     groups.pop().unwrap()
@@ -116,7 +116,7 @@ fn what_comes_is_spread_evenly_over_the_open_members() {
     }
 }
 
-/// Somebody who sends more than once is heard by one worker, and moves only when that one is gone.
+/// All datagrams of one sender go to one worker; they go to another only when that one is gone.
 #[test]
 fn datagrams_of_one_sender_stay_together() {
     for host in ["127.0.0.1", "[::1]"] {

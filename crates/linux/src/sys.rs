@@ -63,7 +63,7 @@ pub fn set_attribute(path: &CStr, name: &CStr, value: &[u8]) -> io::Result<()> {
     checked(unsafe { libc::setxattr(path, name, bytes, value.len(), 0) }.into()).map(drop)
 }
 
-/// Eight bytes nobody can guess (getrandom(2)).
+/// Eight bytes that cannot be guessed (getrandom(2)).
 pub fn random() -> io::Result<u64> {
     let mut bytes = [0; 8];
     // SAFETY: the kernel writes at most as many bytes as the buffer has.
@@ -74,7 +74,7 @@ pub fn random() -> io::Result<u64> {
 
 /// A datagram as [`receive`] found it.
 #[derive(Clone, Copy, Debug)]
-pub struct Received {
+pub struct ReceivedBytes {
     /// Bytes in the buffer.
     pub length: usize,
     /// Whether the datagram was longer than the buffer.
@@ -88,7 +88,7 @@ pub struct Received {
 /// The control buffer has room for the sender's credentials, which come first, and for nothing else:
 /// descriptors that were sent along are closed by the kernel without ever getting a number here
 /// (`scm_detach_fds()`), so no sender can fill herder's descriptor table. nix wants room for them.
-pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<Received>> {
+pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<ReceivedBytes>> {
     // SAFETY: computes a size.
     const ROOM: usize = unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) } as usize;
     #[repr(align(8))]
@@ -114,7 +114,7 @@ pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<Recei
     let truncated = message.msg_flags & libc::MSG_TRUNC != 0;
     // SAFETY: the header is as the kernel left it; the result is null or points into `control`.
     let first = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
-    // SAFETY: as above, and nobody writes to it any more.
+    // SAFETY: as above, and it is not written to any more.
     let first = unsafe { first.as_ref() };
     let sender = first
         .filter(|header| header.cmsg_level == libc::SOL_SOCKET)
@@ -126,7 +126,7 @@ pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<Recei
             let ucred = unsafe { ucred.read_unaligned() };
             (ucred.pid, ucred.uid)
         });
-    Ok(Some(Received { length, truncated, sender }))
+    Ok(Some(ReceivedBytes { length, truncated, sender }))
 }
 
 /// getsockopt(2) of an option that is a row of numbers; how many there are, of those asked for.
@@ -272,8 +272,8 @@ pub fn sigpipe_was_ignored() -> bool {
     SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed)
 }
 
-/// Gives SIGCHLD its default effect. Ignored, which is inherited over execve(2), it has the kernel reap
-/// every child by itself (sigaction(2)), and nobody learns how it ended. nix's needs `unsafe` to call it.
+/// Gives SIGCHLD its default effect. If it is ignored, which is inherited over execve(2), the kernel reaps
+/// every child by itself (sigaction(2)), and how it ended is lost. nix's needs `unsafe` to call it.
 pub fn restore_sigchld() -> io::Result<()> {
     // SAFETY: takes a number and the constant for no handler; herder installs none anywhere.
     let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };

@@ -81,7 +81,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Runs the body of the test `name` in a process of its own, which `sh -c start` starts: for what a
-/// process has only one of, such as signal dispositions, and children that are nobody else's.
+/// process has only one of, such as signal dispositions, and children that no other test has.
 pub fn alone(name: &str, start: &str, body: impl FnOnce()) {
     const MARK: &str = "HERDER_TEST_ALONE";
     if std::env::var_os(MARK).is_some() {

@@ -1,7 +1,7 @@
 //! What processes cost: CPU time, memory, tasks and descriptors of workers, and of herder itself.
 //!
-//! Read when somebody looks. Keeps nothing, so rates are not its business. A worker's cgroup tells
-//! best; what it does not tell (a cgroup without controllers tells CPU time only), and everything of
+//! Read when asked for. Keeps nothing, so it knows no rates. A worker's cgroup is the best source. What
+//! it does not have (a cgroup without controllers tells CPU time only), and everything of
 //! a worker without one, is summed over its processes in `/proc`. The one non-obvious fact: only
 //! `/proc` as a whole says which processes are of a session, so one walk serves all workers.
 
@@ -109,7 +109,7 @@ impl Survey {
 
 /// A worker to be weighed.
 #[derive(Clone, Debug)]
-pub struct Load {
+pub struct Weighable {
     /// Which one.
     pub subject: Subject,
     /// The CPU time it had used when it was last weighed.
@@ -121,7 +121,7 @@ pub struct Load {
 pub struct Weight {
     /// The CPU time it has used.
     pub cpu_usec: Option<u64>,
-    /// Its memory; `None` if nobody can tell, or it has used no CPU time since it was last weighed.
+    /// Its memory; `None` if it cannot be told, or it has used no CPU time since it was last weighed.
     pub memory_bytes: Option<u64>,
 }
 
@@ -130,7 +130,7 @@ pub struct Weight {
 /// memory, and without one, the resident memory of its processes.
 ///
 /// One that has used no CPU time since it was last weighed is passed over after a look at one small file.
-pub fn weigh(workers: &[Load]) -> Vec<Weight> {
+pub fn weigh(workers: &[Weighable]) -> Vec<Weight> {
     let mut look = Look::default();
     let mut all: Vec<Option<Weight>> = workers.iter().map(|load| look.weigh(load)).collect();
     let without: Vec<usize> = (0..all.len()).filter(|&index| all[index].is_none()).collect();
@@ -228,7 +228,7 @@ impl Look {
     }
 
     /// What a worker weighs by its cgroup; `None` if that counts no memory, or cannot be read.
-    fn weigh(&mut self, load: &Load) -> Option<Weight> {
+    fn weigh(&mut self, load: &Weighable) -> Option<Weight> {
         let path = load.subject.cgroup.as_deref()?;
         let mut buffer = [0; FILE];
         let cpu_usec = field(read(path.join("cpu.stat"), &mut buffer)?, "usage_usec");

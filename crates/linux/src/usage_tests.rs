@@ -65,8 +65,8 @@ fn a_worker_that_holds_memory_is_seen_to() {
 
 #[test]
 fn a_worker_that_is_gone_costs_nothing_known() {
-    let nobody = Subject { pid: i32::MAX, cgroup: None };
-    assert_eq!(of_workers(&[nobody]), [Usage::default()]);
+    let gone = Subject { pid: i32::MAX, cgroup: None };
+    assert_eq!(of_workers(&[gone]), [Usage::default()]);
     let elsewhere = Subject { pid: i32::MAX, cgroup: Some("/nonexistent".into()) };
     assert_eq!(of_workers(&[elsewhere]), [Usage::default()]);
 }
@@ -143,7 +143,7 @@ fn descriptors_are_counted_the_same_way_whoever_counts() {
     assert_eq!(told, counted as u64);
 }
 
-/// Cheap enough for a loop that must not be held up: one walk, whoever is asked about.
+/// Cheap enough for a loop that must not be held up: one walk, whichever workers are asked about.
 #[test]
 fn one_walk_serves_all() {
     let shells: Vec<Shell> = (0..20).map(|_| Shell::start("exec sleep 1000")).collect();
@@ -191,18 +191,18 @@ fn the_weight_of_a_worker_leaves_out_files_that_are_not_used() {
         "anon 100\nfile 2000\ninactive_anon 7\ninactive_file 1200\nactive_file 800\n",
     );
     let subject = Subject { pid: 1, cgroup: Some(group.path().to_owned()) };
-    let load = |cpu_usec| [Load { subject: subject.clone(), cpu_usec }];
+    let load = |cpu_usec| [Weighable { subject: subject.clone(), cpu_usec }];
     let weight = |memory_bytes| [Weight { cpu_usec: Some(500), memory_bytes }];
     assert_eq!(weigh(&load(None)), weight(Some(1800)));
     assert_eq!(weigh(&load(Some(499))), weight(Some(1800)));
-    // It has done nothing since: nobody looks any further.
+    // It has used no CPU time since: its memory is not read again.
     assert_eq!(weigh(&load(Some(500))), weight(None));
 }
 
 #[test]
 fn the_weight_of_a_worker_without_a_cgroup_is_that_of_its_session() {
     let session = nix::unistd::getsid(None).unwrap().as_raw();
-    let load = |cpu_usec| Load { subject: Subject { pid: session, cgroup: None }, cpu_usec };
+    let load = |cpu_usec| Weighable { subject: Subject { pid: session, cgroup: None }, cpu_usec };
     let [weight] = weigh(&[load(None)])[..] else { panic!("one for one") };
     assert!(weight.memory_bytes.is_some_and(|bytes| bytes > 100_000), "{weight:?}");
     assert!(weight.cpu_usec.is_some());

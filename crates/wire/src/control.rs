@@ -2,7 +2,7 @@
 //!
 //! Both ends are here: the daemon reads calls with [`receive`] and answers with a [`Reply`] or a
 //! [`Failure`]; the client makes calls with [`Method::request`] and reads [`Answer`] and [`Failure`]
-//! back. Who may call what is decided by the daemon. The generic `io.systemd.service`, which
+//! back. The daemon decides which client may call which method. The generic `io.systemd.service`, which
 //! systemd's own services have, is other names for some of the same methods. The descriptions and
 //! the types are held together by a test.
 
@@ -67,16 +67,16 @@ pub struct Call {
 /// A method, as [`DESCRIPTION`] explains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Tell what the instance is. Anybody who can connect may ask.
+    /// Tell what the instance is. Every client may ask.
     Describe,
-    /// Tell how things are. Anybody who can connect may ask.
+    /// Tell how things are. Every client may ask.
     Status,
-    /// Tell how things are, again and again. Anybody who can connect may ask.
+    /// Tell how things are, again and again. Every client may ask.
     Watch {
         /// In microseconds, at least [`SHORTEST_INTERVAL`]; none is for changes only.
         interval: Option<u64>,
     },
-    /// Tell what happens. Anybody who can connect may ask.
+    /// Tell what happens. Every client may ask.
     Events,
     /// Read the settings again and replace every worker. Changes things, as all that follow but the
     /// last: check the caller.
@@ -111,7 +111,7 @@ pub enum Method {
         /// The least important entries to write.
         level: LogLevel,
     },
-    /// Tell how much is logged; only in [`GENERIC`]. Anybody who can connect may ask.
+    /// Tell how much is logged; only in [`GENERIC`]. Every client may ask.
     GetLogLevel,
 }
 
@@ -134,7 +134,7 @@ impl Method {
         }
     }
 
-    /// Whether it changes the instance, so that not everybody may call it.
+    /// Whether it changes the instance, so that not every client may call it.
     pub fn changes(&self) -> bool {
         match self {
             Method::Describe

@@ -94,8 +94,8 @@ fn tcp(ipv6: bool, states: u32, port: u16) -> Vec<u8> {
 
 /// A socket, as the kernel describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Socket {
-    /// 0 for a connection that nobody has accepted yet.
+pub struct SocketAnswer {
+    /// 0 for a connection that was not accepted yet.
     pub inode: u32,
     /// It listens.
     pub listens: bool,
@@ -111,10 +111,10 @@ pub struct Socket {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// One of the sockets that were asked about.
-    Socket(Socket),
+    Socket(SocketAnswer),
     /// There are no more.
     End,
-    /// An error, or what nobody asked for: there will be nothing else.
+    /// An error, or an answer to no request of ours: nothing else follows.
     Refused,
 }
 
@@ -144,7 +144,7 @@ fn long(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn socket(message: &[u8]) -> Option<Socket> {
+fn socket(message: &[u8]) -> Option<SocketAnswer> {
     let body = message.get(HEADER..)?;
     match *body.first()? {
         AF_UNIX => unix_answer(body),
@@ -153,8 +153,8 @@ fn socket(message: &[u8]) -> Option<Socket> {
     }
 }
 
-fn unix_answer(body: &[u8]) -> Option<Socket> {
-    let mut socket = Socket {
+fn unix_answer(body: &[u8]) -> Option<SocketAnswer> {
+    let mut socket = SocketAnswer {
         inode: long(body, 4)?,
         listens: *body.get(2)? == LISTEN,
         address: None,
@@ -188,13 +188,13 @@ fn unix_name(name: &[u8]) -> Address {
     }
 }
 
-fn inet_answer(body: &[u8]) -> Option<Socket> {
+fn inet_answer(body: &[u8]) -> Option<SocketAnswer> {
     let port = u16::from_be_bytes(body.get(4..6)?.try_into().ok()?);
     let ip: IpAddr = match *body.first()? {
         AF_INET => IpAddr::from(<[u8; 4]>::try_from(body.get(8..12)?).ok()?),
         _ => Ipv6Addr::from(<[u8; 16]>::try_from(body.get(8..24)?).ok()?).into(),
     };
-    Some(Socket {
+    Some(SocketAnswer {
         inode: long(body, INET_MESSAGE - 4)?,
         listens: *body.get(1)? == LISTEN,
         address: Some(Address::Inet(SocketAddr::new(ip, port))),
@@ -202,7 +202,7 @@ fn inet_answer(body: &[u8]) -> Option<Socket> {
         queue: long(body, INET_MESSAGE - 16).zip(long(body, INET_MESSAGE - 12)),
         file: None,
     })
-    .map(|socket| if socket.listens { socket } else { Socket { queue: None, ..socket } })
+    .map(|socket| if socket.listens { socket } else { SocketAnswer { queue: None, ..socket } })
 }
 
 #[cfg(test)]

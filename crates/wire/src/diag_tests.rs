@@ -69,7 +69,7 @@ fn unix_sockets_are_read() {
         attribute(UNIX_DIAG_VFS, &[5, 0, 0, 0, 1, 0, 0, 0]),
         attribute(UNIX_DIAG_RQLEN, &queue),
     ];
-    let socket = Socket {
+    let socket = SocketAnswer {
         inode: 7,
         listens: true,
         address: Some(Address::Unix("/run/web.sock".into())),
@@ -80,11 +80,11 @@ fn unix_sockets_are_read() {
     assert_eq!(read(&listens), [Part::Socket(socket.clone())]);
     // Of a connection the same numbers mean something else.
     let connected = message(SOCK_DIAG_BY_FAMILY, &unix_body(ESTABLISHED, 7, &attributes));
-    let connection = Socket { listens: false, queue: None, ..socket };
+    let connection = SocketAnswer { listens: false, queue: None, ..socket };
     assert_eq!(read(&connected), [Part::Socket(connection)]);
     let name = [attribute(UNIX_DIAG_NAME, b"\0web")];
     let unnamed = message(SOCK_DIAG_BY_FAMILY, &unix_body(LISTEN, 7, &name));
-    let [Part::Socket(Socket { address, .. })] = &read(&unnamed)[..] else { panic!() };
+    let [Part::Socket(SocketAnswer { address, .. })] = &read(&unnamed)[..] else { panic!() };
     assert_eq!(*address, Some(Address::Abstract(b"web".to_vec())));
 }
 
@@ -96,7 +96,7 @@ fn tcp_sockets_are_read_one_after_the_other() {
     datagram.extend(message(NLMSG_DONE, &[0; 4]));
     let socket = |inode, address, queue: Option<_>| {
         let address = Some(Address::Inet(address));
-        Part::Socket(Socket { inode, listens: queue.is_some(), address, queue, file: None })
+        Part::Socket(SocketAnswer { inode, listens: queue.is_some(), address, queue, file: None })
     };
     assert_eq!(read(&datagram), [socket(7, one, Some((2, 9))), socket(0, two, None), Part::End]);
 }

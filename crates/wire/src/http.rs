@@ -195,7 +195,7 @@ impl Response {
         Response { status, content_type: "text/plain; charset=utf-8", headers: Vec::new(), body }
     }
 
-    /// As it is sent; whether the connection is kept is up to who sends it.
+    /// As it is sent; whether the connection is kept is up to the caller.
     pub fn to_bytes(&self, head_only: bool, keep_alive: bool) -> Vec<u8> {
         let mut text = String::with_capacity(512 + self.body.len());
         let _ = write!(
@@ -230,7 +230,7 @@ impl Response {
     }
 }
 
-/// The words of RFC 9110 for a status, for people who look at the bytes.
+/// The words of RFC 9110 for a status, for people that look at the bytes.
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",

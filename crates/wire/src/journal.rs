@@ -6,18 +6,18 @@
 
 /// An entry under construction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
+pub struct NativeEntry {
     bytes: Vec<u8>,
 }
 
-impl Entry {
+impl NativeEntry {
     /// An entry without fields.
-    pub fn new() -> Entry {
-        Entry::default()
+    pub fn new() -> NativeEntry {
+        NativeEntry::default()
     }
 
     /// Adds a field. A name that journald would not take is left out: it drops such fields itself.
-    pub fn field(&mut self, name: &str, value: &str) -> &mut Entry {
+    pub fn field(&mut self, name: &str, value: &str) -> &mut NativeEntry {
         if !is_field_name(name) {
             return self;
         }
@@ -53,26 +53,26 @@ mod tests {
 
     #[test]
     fn a_value_of_one_line_stands_after_its_name() {
-        let mut entry = Entry::new();
+        let mut entry = NativeEntry::new();
         entry.field("MESSAGE", "all is well").field("PRIORITY", "6").field("EMPTY", "");
         assert_eq!(entry.as_bytes(), b"MESSAGE=all is well\nPRIORITY=6\nEMPTY=\n");
     }
 
     #[test]
     fn a_value_of_several_lines_carries_its_length() {
-        let mut entry = Entry::new();
+        let mut entry = NativeEntry::new();
         entry.field("MESSAGE", "one\nPRIORITY=0\n");
         assert_eq!(entry.as_bytes(), b"MESSAGE\n\x0f\0\0\0\0\0\0\0one\nPRIORITY=0\n\n");
     }
 
     #[test]
     fn names_journald_would_not_take_are_left_out() {
-        let mut entry = Entry::new();
+        let mut entry = NativeEntry::new();
         for name in ["", "_PID", "1ST", "lower", "A=B", "A\nB", "Ä", &"A".repeat(65)] {
             assert!(!is_field_name(name), "{name}");
             entry.field(name, "x");
         }
-        assert_eq!(entry, Entry::new());
+        assert_eq!(entry, NativeEntry::new());
         assert!(is_field_name(&"A".repeat(64)) && is_field_name("HERDER_SLOT"));
     }
 }

@@ -13,11 +13,11 @@ pub enum LogLevel {
     Error = 3,
     /// Something failed, and herder copes.
     Warning = 4,
-    /// Something that everybody who runs the service wants to know.
+    /// Something that operators of the service want to know.
     Notice = 5,
     /// The normal life of workers.
     Info = 6,
-    /// Every event and action, for those who develop or debug herder.
+    /// Every event and action, for developing and debugging herder.
     Debug = 7,
 }
 

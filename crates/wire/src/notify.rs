@@ -22,7 +22,7 @@ pub struct Message {
     /// `EXTEND_TIMEOUT_USEC=`, in microseconds.
     pub extend: Option<u64>,
     /// `WATCHDOG=`, if it is one of its two words.
-    pub watchdog: Option<Watchdog>,
+    pub watchdog: Option<WatchdogMessage>,
     /// `WATCHDOG_USEC=`, in microseconds.
     pub watchdog_usec: Option<u64>,
     /// `STATUS=`, made fit to be shown: one line, of bounded length.
@@ -31,7 +31,7 @@ pub struct Message {
 
 /// What a worker says to its watchdog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watchdog {
+pub enum WatchdogMessage {
     /// `WATCHDOG=1`: it is alive.
     Ping,
     /// `WATCHDOG=trigger`: it wants to be treated as if it were not.
@@ -73,8 +73,8 @@ impl Message {
             (b"EXTEND_TIMEOUT_USEC", value) => {
                 self.extend = value.get(1..).and_then(|number| number.parse().ok());
             }
-            (b"WATCHDOG", "=1") => self.watchdog = Some(Watchdog::Ping),
-            (b"WATCHDOG", "=trigger") => self.watchdog = Some(Watchdog::Trigger),
+            (b"WATCHDOG", "=1") => self.watchdog = Some(WatchdogMessage::Ping),
+            (b"WATCHDOG", "=trigger") => self.watchdog = Some(WatchdogMessage::Trigger),
             (b"WATCHDOG_USEC", value) => {
                 self.watchdog_usec = value.get(1..).and_then(|number| number.parse().ok());
             }
@@ -136,12 +136,12 @@ mod tests {
             ready: true,
             stopping: true,
             extend: Some(u64::MAX),
-            watchdog: Some(Watchdog::Ping),
+            watchdog: Some(WatchdogMessage::Ping),
             watchdog_usec: Some(5),
             status: Some("serving".to_owned()),
         };
         assert_eq!(message, expected);
-        assert_eq!(Message::parse(b"WATCHDOG=trigger").watchdog, Some(Watchdog::Trigger));
+        assert_eq!(Message::parse(b"WATCHDOG=trigger").watchdog, Some(WatchdogMessage::Trigger));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What whoever sends this `Accept:` header is given: OpenMetrics if it is asked for by name and
+    /// What a client gets that sends this `Accept:` header: OpenMetrics if it is asked for by name and
     /// liked at least as much as plain text, so that a browser, which takes anything, shows plain text.
     /// (RFC 9110, 12.5.1.)
     pub fn negotiate(accept: &str) -> Format {

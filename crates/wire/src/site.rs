@@ -54,7 +54,7 @@ pub fn answer(request: &Request, origin: Origin<'_>, look: impl FnOnce() -> Host
     }
 }
 
-/// Whether nobody but this machine can have this name, so that no stranger's page can bear it.
+/// Whether no other machine can have this name, so that no page from elsewhere can come under it.
 fn is_ours(host: &str, names: &dyn Fn() -> Vec<String>) -> bool {
     if let Some((address, port)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         let (address, _zone) = address.split_once('%').unwrap_or((address, ""));

@@ -121,13 +121,13 @@ pub struct Changed {
     pub before: Option<String>,
 }
 
-/// What workers have done to a socket, for everybody who has it.
+/// What workers have done to a socket, for every process that has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SocketChange {
     /// What.
     pub kind: ChangeKind,
-    /// Somebody should do something about it.
+    /// An operator should do something about it.
     pub harmful: bool,
     /// What is the matter, and what to change.
     pub text: String,

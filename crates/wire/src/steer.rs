@@ -5,8 +5,8 @@
 //! connection, or datagram, and takes what it returns for the index of a socket in the group.
 //!
 //! The one non-obvious fact: what a program returns has to be right for a whole connection only where
-//! there are no connections. TCP asks once, so there chance decides, which is uniform and nobody can
-//! aim at. UDP asks for each datagram, and whoever sends several wants them to arrive at one worker: there a
+//! there are no connections. TCP asks once, so there chance decides, which is uniform and which no
+//! client can aim at. UDP asks for each datagram, and all datagrams of one sender should arrive at one worker: there a
 //! hash of the sender's address decides, and only senders whose queue is closed are moved.
 
 /// `struct sock_filter`

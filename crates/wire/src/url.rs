@@ -1,4 +1,4 @@
-//! The little of HTTP's URLs and answers that a probe needs. Names are not looked up: whom a probe asks is
+//! The little of HTTP's URLs and answers that a probe needs. Names are not looked up: a probe asks a server
 //! on this machine, or at an address.
 
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 /// `http://ADDRESS[:PORT][/PATH]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
-    /// Whom to connect to.
+    /// The server to connect to.
     pub address: SocketAddr,
     /// As it is written in the URL.
     pub authority: String,

@@ -1,8 +1,8 @@
 //! Varlink: JSON objects, each ended by a NUL byte, over a stream (<https://varlink.org>).
 //!
 //! Frames, calls, replies, and the interface every service has to offer, `org.varlink.service`.
-//! What herder's own methods are called and mean is in [`control`](super::control); who may call
-//! them is decided elsewhere. Replies come in the order of the calls: on one connection a call
+//! What herder's own methods are called and mean is in [`control`](super::control); which
+//! client may call them is decided elsewhere. Replies come in the order of the calls: on one connection a call
 //! is not looked at before the one before it has been answered.
 
 use serde::{Deserialize, Serialize};
@@ -137,7 +137,7 @@ impl Request {
         }
     }
 
-    /// Reads a message; `None` if it is not a Varlink call. Fields nobody knows are ignored.
+    /// Reads a message; `None` if it is not a Varlink call. Unknown fields are ignored.
     pub fn parse(message: &[u8]) -> Option<Request> {
         serde_json::from_slice(message).ok()
     }
@@ -162,7 +162,7 @@ impl Request {
 /// What a service says of itself in `GetInfo`.
 #[derive(Clone, Copy, Debug)]
 pub struct Info<'a> {
-    /// Who makes it.
+    /// Its maker.
     pub vendor: &'a str,
     /// What it is.
     pub product: &'a str,

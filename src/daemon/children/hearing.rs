@@ -5,7 +5,7 @@ use super::memory::Memory;
 use crate::daemon::token::Token;
 use herder_core::{Event, Span, WorkerId};
 use herder_linux::poll::{Interest, Poll};
-use herder_wire::notify::{MAX_DATAGRAM, Message, Watchdog};
+use herder_wire::notify::{MAX_DATAGRAM, Message, WatchdogMessage};
 
 /// Datagrams read from one worker in one turn. A worker that sends more is not listened to for a
 /// while: its own queue fills, and it waits or loses, as it likes.
@@ -72,8 +72,8 @@ impl Children {
                 events.push(Event::Interval { worker, interval: Span(usec) });
             }
             match message.watchdog {
-                Some(Watchdog::Ping) => alive = true,
-                Some(Watchdog::Trigger) => events.push(Event::Stuck { worker }),
+                Some(WatchdogMessage::Ping) => alive = true,
+                Some(WatchdogMessage::Trigger) => events.push(Event::Stuck { worker }),
                 None => {}
             }
             if message.stopping {

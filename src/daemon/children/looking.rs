@@ -2,12 +2,12 @@
 
 use super::Children;
 use herder_core::WorkerId;
-use herder_linux::sight::{self, Sight};
+use herder_linux::sight::{self, Observation};
 use herder_linux::sockets::Socket;
 
 impl Children {
     /// Looks whether a worker waits on one of its sockets; `sockets` are all that herder has.
-    pub fn look(&self, worker: WorkerId, sockets: &[Socket]) -> Option<Sight> {
+    pub fn look(&self, worker: WorkerId, sockets: &[Socket]) -> Option<Observation> {
         let child = self.children.get(&worker)?;
         Some(sight::look(&sight::Worker {
             pid: child.process.pid,

@@ -28,7 +28,7 @@ const INVOCATION: &CStr = c"user.invocation_id";
 pub enum NoTree {
     /// No cgroup v2 here, or not one that fits.
     Unsupported(&'static str),
-    /// Nobody handed one over.
+    /// The service manager handed none over.
     NotDelegated,
     /// Another process divides it already.
     Taken,
@@ -54,7 +54,7 @@ impl fmt::Display for NoTree {
     }
 }
 
-/// A tree that is this process's to divide.
+/// A tree that this process may divide.
 pub struct Place {
     pub directory: PathBuf,
     pub name: String,
@@ -101,7 +101,7 @@ pub fn place(is_main_process: bool) -> Result<Place, NoTree> {
         usable(directory)?;
         return Ok(place(directory, if above.is_empty() { "/" } else { above }));
     }
-    // The machine's own root has no such file, and is nobody's to divide.
+    // The machine's own root has no such file, and herder may not divide it.
     if name == "/" && own.join("cgroup.events").exists() && usable(&own).is_ok() {
         return move_down(place(&own, &name));
     }
@@ -146,7 +146,7 @@ fn usable(directory: &Path) -> Result<(), NoTree> {
         .map_err(|errno| NoTree::Unusable { directory: directory.to_owned(), why: errno.into() })
 }
 
-/// Moves this process into a directory of its own below the tree's, where nobody else may be.
+/// Moves this process into a directory of its own below the tree's, where no other process may be.
 fn move_down(place: Place) -> Result<Place, NoTree> {
     let directory = place.directory.join(SUPERVISOR);
     let procs = directory.join("cgroup.procs");

@@ -1,4 +1,4 @@
-//! One worker's group: who is in it, how it is emptied, and what the kernel did to it.
+//! One worker's group: which processes are in it, how it is emptied, and what the kernel did to it.
 //!
 //! Holds no descriptor: a group is known by its path, under which no other is made while herder runs.
 
@@ -26,14 +26,14 @@ pub struct Entrance {
     pub(crate) procs: CString,
 }
 
-/// A number in a file of a group's, cgroups(7) and Documentation/admin-guide/cgroup-v2.rst of the kernel.
+/// A limit of a group: a number in one of its files, cgroups(7) and Documentation/admin-guide/cgroup-v2.rst of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// Its name in the settings.
     pub name: &'static str,
-    /// `memory.max`: the controller's name, and what of it.
+    /// The name of the file, such as `memory.max`.
     pub file: &'static str,
-    /// As it is written.
+    /// The text that is written to it.
     pub value: String,
 }
 
@@ -48,7 +48,7 @@ impl Limit {
 ///
 /// # Errors
 ///
-/// As [`Group::limit`]'s, saying which limit of which group.
+/// Those of [`Group::limit`], in words that name the limit and the group.
 pub fn limit_all(changes: &[(&Group, &Limit)]) -> Result<(), String> {
     let mut before = Vec::new();
     for (group, limit) in changes {
@@ -57,7 +57,7 @@ pub fn limit_all(changes: &[(&Group, &Limit)]) -> Result<(), String> {
             Ok(now) => before.push((group, now)),
             Err(why) => {
                 for (group, limit) in before.iter().rev() {
-                    // It was so a moment ago; and whoever has gone needs no limit.
+                    // The limit held a moment ago, so it can be set; and a group that has gone needs none.
                     let _ = group.limit(limit);
                 }
                 let path = group.path().display();
@@ -150,7 +150,8 @@ impl Group {
     /// The group was removed.
     pub fn signal(&self, signal: i32) -> io::Result<usize> {
         let signalled = self.members()?.into_iter().filter(|pid| {
-            // The pidfd pins the process; that it is still the one meant is asked after that.
+            // The pidfd stands for one process for good. Only once it is open can it be checked that this is
+            // still the process that was meant.
             sys::pidfd_open(*pid).is_ok_and(|pidfd| {
                 self.has(*pid) && sys::pidfd_send_signal(pidfd.as_fd(), signal).is_ok()
             })
@@ -259,7 +260,8 @@ pub fn put(file: &Path, text: &str) -> io::Result<()> {
     fs::OpenOptions::new().write(true).open(file)?.write_all(text.as_bytes())
 }
 
-/// A small file from its beginning: what a watched one has to be for the next change to be reported.
+/// Reads a small file from its beginning. The kernel reports the next change of a watched file only after
+/// that.
 pub fn read(file: &File) -> io::Result<String> {
     let mut buffer = [0; LONGEST_FILE];
     let length = file.read_at(&mut buffer, 0)?;

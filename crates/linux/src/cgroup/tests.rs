@@ -81,7 +81,7 @@ fn enter(path: &Path) {
     fs::write(path.join("cgroup.procs"), "0").unwrap();
 }
 
-/// Somebody else's process, which ends with the scene.
+/// Another service's process, which ends with the scene.
 #[expect(
     clippy::zombie_processes,
     reason = "so does the test's own process, and then it is buried"
@@ -127,32 +127,28 @@ fn sleepers(group: &Group, count: usize) {
 
 #[test]
 fn the_tree_is_found_where_the_unit_itself_is() {
-    alone(
-        "linux::cgroup::tests::the_tree_is_found_where_the_unit_itself_is",
-        "exec \"$@\"",
-        || {
-            let Some(scene) = Scene::new().map(Scene::delegated) else { return };
-            // Commands of the unit may still be there, and systemd's own directory: neither is touched.
-            let other = sleep_in(&scene.path);
-            scene.make(".control");
-            enter(&scene.path);
-            let tree = Tree::claim(true).unwrap();
-            assert_eq!(tree.path(), scene.path);
-            assert_eq!(
-                tree.path_in_mount(),
-                format!("/{}", scene.path.file_name().unwrap().to_str().unwrap())
-            );
-            assert_eq!(scene.is_in(), "/supervisor");
-            let left = find::pids(&scene.path.join("cgroup.procs")).unwrap();
-            assert_eq!(left, [other]);
-            assert!(scene.path.join(".control").exists());
-        },
-    );
+    alone("cgroup::tests::the_tree_is_found_where_the_unit_itself_is", "exec \"$@\"", || {
+        let Some(scene) = Scene::new().map(Scene::delegated) else { return };
+        // Commands of the unit may still be there, and systemd's own directory: neither is touched.
+        let other = sleep_in(&scene.path);
+        scene.make(".control");
+        enter(&scene.path);
+        let tree = Tree::claim(true).unwrap();
+        assert_eq!(tree.path(), scene.path);
+        assert_eq!(
+            tree.path_in_mount(),
+            format!("/{}", scene.path.file_name().unwrap().to_str().unwrap())
+        );
+        assert_eq!(scene.is_in(), "/supervisor");
+        let left = find::pids(&scene.path.join("cgroup.procs")).unwrap();
+        assert_eq!(left, [other]);
+        assert!(scene.path.join(".control").exists());
+    });
 }
 
 #[test]
 fn the_tree_is_found_above_a_subgroup() {
-    alone("linux::cgroup::tests::the_tree_is_found_above_a_subgroup", "exec \"$@\"", || {
+    alone("cgroup::tests::the_tree_is_found_above_a_subgroup", "exec \"$@\"", || {
         let Some(scene) = Scene::new().map(Scene::delegated) else { return };
         enter(&scene.make("here"));
         let tree = Tree::claim(true).unwrap();
@@ -166,32 +162,28 @@ fn the_tree_is_found_above_a_subgroup() {
 
 #[test]
 fn a_tree_that_is_not_this_process_s_is_left_alone() {
-    alone(
-        "linux::cgroup::tests::a_tree_that_is_not_this_process_s_is_left_alone",
-        "exec \"$@\"",
-        || {
-            let Some(scene) = Scene::new() else { return };
-            let refused = |is_main| format!("{:?}", Tree::claim(is_main).unwrap_err());
-            enter(&scene.path);
-            assert_eq!(refused(true), "NotDelegated");
-            let scene = scene.delegated();
-            // The user manager's own tree is marked, too, and has units in it.
-            enter(&scene.make("app.service"));
-            scene.unit("app.service");
-            assert_eq!(refused(true), "NotDelegated");
-            // A worker that is a herder has its master's tree above it.
-            enter(&scene.make("worker-7"));
-            assert_eq!(refused(true), "Taken");
-            // One that is there already.
-            let supervisor = scene.make("supervisor");
-            sleep_in(&supervisor);
-            enter(&scene.path);
-            assert_eq!(refused(true), "Taken");
-            enter(&supervisor);
-            assert_eq!(refused(false), "Taken");
-            assert_eq!(directory_names(&scene.path), ["app.service", "supervisor", "worker-7"]);
-        },
-    );
+    alone("cgroup::tests::a_tree_that_is_not_this_process_s_is_left_alone", "exec \"$@\"", || {
+        let Some(scene) = Scene::new() else { return };
+        let refused = |is_main| format!("{:?}", Tree::claim(is_main).unwrap_err());
+        enter(&scene.path);
+        assert_eq!(refused(true), "NotDelegated");
+        let scene = scene.delegated();
+        // The user manager's own tree is marked, too, and has units in it.
+        enter(&scene.make("app.service"));
+        scene.unit("app.service");
+        assert_eq!(refused(true), "NotDelegated");
+        // A worker that is a herder has its master's tree above it.
+        enter(&scene.make("worker-7"));
+        assert_eq!(refused(true), "Taken");
+        // One that is there already.
+        let supervisor = scene.make("supervisor");
+        sleep_in(&supervisor);
+        enter(&scene.path);
+        assert_eq!(refused(true), "Taken");
+        enter(&supervisor);
+        assert_eq!(refused(false), "Taken");
+        assert_eq!(directory_names(&scene.path), ["app.service", "supervisor", "worker-7"]);
+    });
 }
 
 fn directory_names(path: &Path) -> Vec<String> {
@@ -203,8 +195,8 @@ fn directory_names(path: &Path) -> Vec<String> {
 /// Under `PrivateCGroups=` and in containers the tree's own directory is all there is to be seen.
 #[test]
 fn in_a_namespace_of_its_own_the_tree_is_the_root() {
-    let name = "linux::cgroup::tests::in_a_namespace_of_its_own_the_tree_is_the_root";
-    // Whoever is in there cannot remove it.
+    let name = "cgroup::tests::in_a_namespace_of_its_own_the_tree_is_the_root";
+    // A process in the cgroup keeps it from being removed.
     let start = r#"
         mount=$(findmnt --noheadings --output TARGET --types cgroup2 | head -n 1)
         group=$mount/herder-unit-test-$$
@@ -237,38 +229,33 @@ fn start_and_find(group: &Group) -> i32 {
 
 #[test]
 fn what_an_earlier_herder_left_is_ended_and_removed() {
-    alone(
-        "linux::cgroup::tests::what_an_earlier_herder_left_is_ended_and_removed",
-        "exec \"$@\"",
-        || {
-            let Some(scene) = Scene::new().map(Scene::delegated) else { return };
-            for name in ["worker-1", "worker-1/inner", "worker-22", "worker-x", "other", ".control"]
-            {
-                scene.make(name);
-            }
-            let left = sleep_in(&scene.path.join("worker-1/inner"));
-            enter(&scene.path);
-            let tree = Tree::claim(true).unwrap();
-            let names = [".control", "other", "supervisor", "worker-x"];
-            assert_eq!(directory_names(&scene.path), names);
-            let state = fs::read_to_string(format!("/proc/{left}/stat")).unwrap();
-            assert!(state.contains(") Z "), "{state}");
+    alone("cgroup::tests::what_an_earlier_herder_left_is_ended_and_removed", "exec \"$@\"", || {
+        let Some(scene) = Scene::new().map(Scene::delegated) else { return };
+        for name in ["worker-1", "worker-1/inner", "worker-22", "worker-x", "other", ".control"] {
+            scene.make(name);
+        }
+        let left = sleep_in(&scene.path.join("worker-1/inner"));
+        enter(&scene.path);
+        let tree = Tree::claim(true).unwrap();
+        let names = [".control", "other", "supervisor", "worker-x"];
+        assert_eq!(directory_names(&scene.path), names);
+        let state = fs::read_to_string(format!("/proc/{left}/stat")).unwrap();
+        assert!(state.contains(") Z "), "{state}");
 
-            // One that is there all the same is emptied of what it has counted, if nobody is in it.
-            tree.make("worker-1").unwrap();
-            tree.make("worker-1").unwrap();
-            let child = start(&tree.group("worker-1"), "exec sleep 1000");
-            let error = tree.make("worker-1").unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(libc::EBUSY));
-            assert!(tree.group("worker-1").has(child.pid));
-        },
-    );
+        // One that is there all the same is emptied of what it has counted, if no process is in it.
+        tree.make("worker-1").unwrap();
+        tree.make("worker-1").unwrap();
+        let child = start(&tree.group("worker-1"), "exec sleep 1000");
+        let error = tree.make("worker-1").unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EBUSY));
+        assert!(tree.group("worker-1").has(child.pid));
+    });
 }
 
 #[test]
 fn everybody_in_a_group_is_found_signalled_and_killed() {
     alone(
-        "linux::cgroup::tests::everybody_in_a_group_is_found_signalled_and_killed",
+        "cgroup::tests::everybody_in_a_group_is_found_signalled_and_killed",
         "exec \"$@\"",
         || {
             let Some(scene) = Scene::new().map(Scene::delegated) else { return };
@@ -321,30 +308,26 @@ fn everybody_in_a_group_is_found_signalled_and_killed() {
 
 #[test]
 fn without_cgroup_kill_they_are_killed_one_by_one() {
-    alone(
-        "linux::cgroup::tests::without_cgroup_kill_they_are_killed_one_by_one",
-        "exec \"$@\"",
-        || {
-            let Some(scene) = Scene::new().map(Scene::delegated) else { return };
-            enter(&scene.path);
-            let tree = Tree::claim(true).unwrap();
-            let group = tree.make("worker-1").unwrap();
-            start(&group, "sleep 1000 & sleep 1000 & exec sleep 1000");
-            sleepers(&group, 3);
-            // Before Linux 5.14 there is no such file.
-            let none = group::put(&group.path().join("cgroup.not"), "1").unwrap_err();
-            assert_eq!(none.kind(), io::ErrorKind::NotFound);
-            group.kill_one_by_one().unwrap();
-            group.wait_until_empty(Duration::from_secs(20)).unwrap();
-        },
-    );
+    alone("cgroup::tests::without_cgroup_kill_they_are_killed_one_by_one", "exec \"$@\"", || {
+        let Some(scene) = Scene::new().map(Scene::delegated) else { return };
+        enter(&scene.path);
+        let tree = Tree::claim(true).unwrap();
+        let group = tree.make("worker-1").unwrap();
+        start(&group, "sleep 1000 & sleep 1000 & exec sleep 1000");
+        sleepers(&group, 3);
+        // Before Linux 5.14 there is no such file.
+        let none = group::put(&group.path().join("cgroup.not"), "1").unwrap_err();
+        assert_eq!(none.kind(), io::ErrorKind::NotFound);
+        group.kill_one_by_one().unwrap();
+        group.wait_until_empty(Duration::from_secs(20)).unwrap();
+    });
 }
 
 /// clone3(2) is refused under `RestrictNamespaces=`.
 #[test]
 fn a_worker_starts_in_its_group_with_and_without_clone3() {
     alone(
-        "linux::cgroup::tests::a_worker_starts_in_its_group_with_and_without_clone3",
+        "cgroup::tests::a_worker_starts_in_its_group_with_and_without_clone3",
         "exec \"$@\"",
         || {
             let Some(scene) = Scene::new().map(Scene::delegated) else { return };
@@ -363,46 +346,42 @@ fn a_worker_starts_in_its_group_with_and_without_clone3() {
 
 #[test]
 fn a_group_that_is_gone_is_an_error_at_its_stage() {
-    alone(
-        "linux::cgroup::tests::a_group_that_is_gone_is_an_error_at_its_stage",
-        "exec \"$@\"",
-        || {
-            let Some(scene) = Scene::new().map(Scene::delegated) else { return };
-            enter(&scene.path);
-            let tree = Tree::claim(true).unwrap();
-            let group = tree.make("worker-1").unwrap();
-            let entrance = group.entrance().unwrap();
-            group.remove().unwrap();
-            assert!(group.entrance().is_err());
-            let program = || Program {
-                path: c"/bin/true".into(),
-                argv: vec![c"true".into()],
-                env: Vec::new(),
-                directory: None,
-                listen_pid: false,
-                watchdog_pid: false,
-                stdin: None,
-                output: None,
-                die_with_herder: false,
-                ignore_sigpipe: false,
-                reset_oom_score: false,
-                open_files: None,
-                limits: None,
-                cpu: None,
-                cgroup: Some(&entrance),
-            };
-            let error = spawn::spawn(&program(), &[]).unwrap_err();
-            assert_eq!(error.stage, Stage::CreateProcess);
-            sys::vfork::refuse_clone3(libc::ENOSYS);
-            let error = spawn::spawn(&program(), &[]).unwrap_err();
-            assert_eq!((error.stage, error.errno), (Stage::JoinCgroup, libc::ENOENT));
-        },
-    );
+    alone("cgroup::tests::a_group_that_is_gone_is_an_error_at_its_stage", "exec \"$@\"", || {
+        let Some(scene) = Scene::new().map(Scene::delegated) else { return };
+        enter(&scene.path);
+        let tree = Tree::claim(true).unwrap();
+        let group = tree.make("worker-1").unwrap();
+        let entrance = group.entrance().unwrap();
+        group.remove().unwrap();
+        assert!(group.entrance().is_err());
+        let program = || Program {
+            path: c"/bin/true".into(),
+            argv: vec![c"true".into()],
+            env: Vec::new(),
+            directory: None,
+            listen_pid: false,
+            watchdog_pid: false,
+            stdin: None,
+            output: None,
+            die_with_herder: false,
+            ignore_sigpipe: false,
+            reset_oom_score: false,
+            open_files: None,
+            limits: None,
+            cpu: None,
+            cgroup: Some(&entrance),
+        };
+        let error = spawn::spawn(&program(), &[]).unwrap_err();
+        assert_eq!(error.stage, Stage::CreateProcess);
+        sys::vfork::refuse_clone3(libc::ENOSYS);
+        let error = spawn::spawn(&program(), &[]).unwrap_err();
+        assert_eq!((error.stage, error.errno), (Stage::JoinCgroup, libc::ENOENT));
+    });
 }
 
 #[test]
 fn controllers_that_are_offered_are_on() {
-    alone("linux::cgroup::tests::controllers_that_are_offered_are_on", "exec \"$@\"", || {
+    alone("cgroup::tests::controllers_that_are_offered_are_on", "exec \"$@\"", || {
         let Some(scene) = Scene::new().map(Scene::delegated) else { return };
         enter(&scene.path);
         let tree = Tree::claim(true).unwrap();

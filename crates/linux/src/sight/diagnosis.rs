@@ -1,8 +1,8 @@
 //! Why a worker is not seen waiting on its sockets, in words that end with what to change.
 //!
-//! Most programs that are not ready yet are just that. But the mistakes that never end in a worker that
-//! serves are few: it listens elsewhere, a wrapper has kept the socket, or a wrapper is whom LISTEN_PID
-//! names.
+//! Most programs that are not ready yet only need more time. Those that will never serve make one of few
+//! mistakes: it listens elsewhere, a wrapper has kept the socket, or LISTEN_PID names a
+//! wrapper.
 
 use super::process::Process;
 use super::{Given, Worker};
@@ -17,7 +17,7 @@ use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-/// Listening sockets of the machine that are looked through for one of the worker's own, at most.
+/// The most listening sockets of the machine among which one of the worker's own is searched.
 const MOST_LISTENERS: usize = 10_000;
 
 /// Characters of a program's name that are shown; the kernel keeps 15 (proc_pid_comm(5)).
@@ -40,17 +40,17 @@ pub enum Diagnosis {
     },
     /// Only a wrapper has the socket, and not what the wrapper has started.
     Kept {
-        /// Who has it.
-        wrapper: Program,
-        /// Who has not.
-        server: Program,
+        /// The process that has it.
+        wrapper: NamedProcess,
+        /// The process that has not.
+        server: NamedProcess,
     },
-    /// LISTEN_PID is that of a wrapper: who goes by it takes no socket.
+    /// LISTEN_PID is that of a wrapper: a server that compares it with its own pid takes no socket.
     ListenPid {
-        /// Whose number it is.
-        wrapper: Program,
-        /// Who has it in its environment.
-        server: Program,
+        /// The process whose number it is.
+        wrapper: NamedProcess,
+        /// The process that has it in its environment.
+        server: NamedProcess,
     },
     /// It has the socket, and does not wait on it.
     Idle {
@@ -60,11 +60,11 @@ pub enum Diagnosis {
 }
 
 impl Diagnosis {
-    /// Nothing that loads ends like that; and who makes it may end because of it.
+    /// A mistake: it is not what a worker that still loads looks like, and the worker may end because of it.
     pub fn is_a_mistake(&self) -> bool {
         match self {
-            // Lost: whoever is about to end for another reason, such as gunicorn whose application has raised,
-            // closes its sockets before.
+            // Lost: a worker that is about to end for another reason closes its sockets before. gunicorn does so
+            // when the application has raised.
             Diagnosis::Idle { .. } | Diagnosis::Lost { .. } => false,
             Diagnosis::Elsewhere { .. } | Diagnosis::Kept { .. } | Diagnosis::ListenPid { .. } => {
                 true
@@ -73,7 +73,7 @@ impl Diagnosis {
     }
 }
 
-/// What is in the way of seeing whether a worker waits.
+/// Why it cannot be seen whether a worker waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The kernel does not show this process.
@@ -95,27 +95,27 @@ pub enum Obstacle {
     },
     /// The kernel does not say in which system call a thread is, which Linux always does.
     Unsaid,
-    /// There is more than one look may cost.
+    /// The worker has more processes or descriptors than one look may read.
     TooMuch,
 }
 
 /// A process, and what it is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program {
+pub struct NamedProcess {
     pid: i32,
     name: String,
 }
 
-impl Program {
-    fn of(pid: i32) -> Program {
+impl NamedProcess {
+    fn of(pid: i32) -> NamedProcess {
         let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
         let name = String::from_utf8_lossy(&name);
         let name: String = name.trim_end().chars().take(NAME).collect();
-        Program { pid, name: if name.is_empty() { "a process".to_owned() } else { name } }
+        NamedProcess { pid, name: if name.is_empty() { "a process".to_owned() } else { name } }
     }
 }
 
-impl fmt::Display for Program {
+impl fmt::Display for NamedProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (pid {})", self.name, self.pid)
     }
@@ -156,7 +156,7 @@ impl fmt::Display for Diagnosis {
 
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody can see whether it waits on its socket: ")?;
+        f.write_str("herder cannot see whether it waits on its socket: ")?;
         match self {
             Obstacle::Denied { pid, why: ErrorKind::PermissionDenied } => {
                 write!(
@@ -187,7 +187,7 @@ impl fmt::Display for Obstacle {
 /// The most telling reason.
 pub fn of(worker: &Worker<'_>, given: &[Given<'_>], processes: &[Process]) -> Diagnosis {
     let (listener, elsewhere) = elsewhere(given, processes).unzip();
-    // Who listens elsewhere because of a wrapper has no other mistake.
+    // A worker that listens elsewhere because of a wrapper has no other mistake.
     let by_wrapper = || behind_wrapper(worker, processes);
     let wrapped = if listener == Some(worker.pid) { None } else { by_wrapper() };
     wrapped.or(elsewhere).unwrap_or_else(|| match processes.iter().any(Process::holds) {
@@ -204,9 +204,10 @@ fn behind_wrapper(worker: &Worker<'_>, processes: &[Process]) -> Option<Diagnosi
     let leader = processes.iter().find(|process| process.pid == worker.pid)?;
     let mut others = processes.iter().filter(|process| process.pid != worker.pid);
     let server = others.clone().rfind(|process| program(process.pid).as_ref() != Some(&wrapper))?;
-    let (kept, wrapper) = (leader.holds() && !others.any(Process::holds), Program::of(worker.pid));
+    let (kept, wrapper) =
+        (leader.holds() && !others.any(Process::holds), NamedProcess::of(worker.pid));
     let misled = server.holds() && is_misled(worker, server.pid);
-    let server = Program::of(server.pid);
+    let server = NamedProcess::of(server.pid);
     if kept {
         Some(Diagnosis::Kept { wrapper, server })
     } else {
@@ -227,7 +228,7 @@ pub fn elsewhere(given: &[Given<'_>], processes: &[Process]) -> Option<(i32, Dia
     if processes.iter().all(|process| process.strange.is_empty()) {
         return None;
     }
-    // One of the kind it was given, if there is one: others may be there besides.
+    // Preferably one of the kind that it was given: it may have sockets for other purposes, too.
     let unix = given
         .iter()
         .any(|given| matches!(given.socket.address, Some(Address::Unix(_) | Address::Abstract(_))));
@@ -240,7 +241,7 @@ pub fn elsewhere(given: &[Given<'_>], processes: &[Process]) -> Option<(i32, Dia
     Some((pid, Diagnosis::Elsewhere { address, given: names(given) }))
 }
 
-/// The first listening socket of which `owner` knows whose it is, and its address.
+/// The first listening socket whose process `owner` knows, and its address.
 fn listener_with(request: &[u8], owner: impl Fn(u64) -> Option<i32>) -> Option<(i32, Address)> {
     let (mut found, mut seen) = (None, 0);
     Diag::open().ok()?.ask_for_all(request, |socket| {

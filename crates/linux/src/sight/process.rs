@@ -22,7 +22,7 @@ const FDINFO: u64 = 256 * 1024;
 /// Bytes that are read in one step.
 const PAGE: usize = 4096;
 
-/// What a look at one process has left.
+/// What was found out about one process.
 #[derive(Debug)]
 pub struct Process {
     pub pid: i32,
@@ -46,10 +46,10 @@ pub struct Look<'a> {
     proc: &'a Path,
     /// The inodes of what the worker was given.
     pub(super) given: &'a [u64],
-    /// What may still be read.
+    /// How many steps the look may still take.
     left: usize,
     pub processes: Vec<Process>,
-    /// The first thing that was in the way of seeing everything.
+    /// The first reason for which something could not be seen.
     pub obstacle: Option<Obstacle>,
 }
 
@@ -229,7 +229,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// One that has ended is in nobody's way, nor is one that is about to: what it had belongs to root then.
+    /// A process that has ended hides nothing. Nor does one that is about to end: its files belong to root by then.
     fn note_failure(&mut self, pid: i32, error: &io::Error) {
         let gone = is_gone(error) && kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH);
         if !gone && !has_no_memory(&self.of(pid, "statm")) {
@@ -238,7 +238,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Whether so much more may be read.
+    /// Takes so many steps. `false` if the look may not take as many.
     fn step(&mut self, steps: usize) -> bool {
         match self.left.checked_sub(steps) {
             Some(left) => self.left = left,

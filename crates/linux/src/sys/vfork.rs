@@ -58,7 +58,7 @@ impl PidSlot {
 /// The stack of the next child: mapped once, below it a page that faults.
 struct Stack(*mut c_void);
 
-// SAFETY: the mapping belongs to whoever holds the lock around the only `Stack`, on any thread.
+// SAFETY: the mapping belongs to the thread that holds the lock around the only `Stack`.
 unsafe impl Send for Stack {}
 
 impl Stack {
@@ -73,7 +73,7 @@ impl Stack {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the pages were mapped just above and nobody uses them.
+        // SAFETY: the pages were mapped just above and are not in use.
         checked(unsafe { libc::mprotect(base, Stack::GUARD, libc::PROT_NONE) }.into())?;
         Ok(Stack(base))
     }
@@ -86,7 +86,7 @@ impl Stack {
 
 /// The system call that makes the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub enum CloneMethod {
     /// clone3(2): the only one that can make a child in another cgroup.
     Clone3,
     /// clone(2): where a seccomp filter answers clone3 with `ENOSYS`, because it cannot look into a
@@ -104,7 +104,7 @@ const INTO_CGROUP: u64 = 0x2_0000_0000;
 /// own, while this thread waits until it has executed a program or exited. Returns its pid and
 /// pidfd then.
 ///
-/// [`Method::Clone3`] makes it in the cgroup whose directory `cgroup` is; [`Method::Clone`] cannot,
+/// [`CloneMethod::Clone3`] makes it in the cgroup whose directory `cgroup` is; [`CloneMethod::Clone`] cannot,
 /// and ignores it.
 ///
 /// The child has a copy of the descriptors below `first_closed`, and none of the others: with thousands of
@@ -117,7 +117,7 @@ const INTO_CGROUP: u64 = 0x2_0000_0000;
 /// signal dispositions too (no `CLONE_SIGHAND`). It starts with every signal blocked: no handler of
 /// this process can run in it.
 pub fn vfork(
-    method: Method,
+    method: CloneMethod,
     cgroup: Option<BorrowedFd<'_>>,
     first_closed: RawFd,
     child: &mut dyn FnMut(&InChild),
@@ -147,7 +147,7 @@ struct Entry<'a> {
 }
 
 fn enter_child(
-    method: Method,
+    method: CloneMethod,
     cgroup: Option<BorrowedFd<'_>>,
     entry: &mut Entry<'_>,
 ) -> io::Result<(i32, OwnedFd)> {
@@ -164,8 +164,8 @@ fn enter_child(
     let mut pidfd: c_int = -1;
     let mask = set_signal_mask(u64::MAX);
     let result = match method {
-        Method::Clone3 => clone3(flags, stack, cgroup, data, &mut pidfd),
-        Method::Clone => {
+        CloneMethod::Clone3 => clone3(flags, stack, cgroup, data, &mut pidfd),
+        CloneMethod::Clone => {
             let flags = flags | libc::SIGCHLD;
             // SAFETY: the stack is ours alone (the lock) and unused, `data` is what `enter` wants,
             // and both outlive the child's use of them because this thread waits (CLONE_VFORK).
@@ -376,7 +376,7 @@ impl InChild {
 
     /// setpriority(2) of this process.
     pub fn be_nice(&self, nice: c_int) -> io::Result<()> {
-        // SAFETY: takes integers; 0 is whoever calls.
+        // SAFETY: takes integers; 0 is the calling process.
         checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }.into()).map(drop)
     }
 

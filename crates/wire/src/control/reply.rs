@@ -161,7 +161,7 @@ pub enum Failure {
     Stopped,
     /// The caller may not do this.
     NotPermitted {
-        /// Who may.
+        /// Which users may.
         reason: String,
     },
 }

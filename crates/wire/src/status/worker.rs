@@ -64,7 +64,7 @@ pub enum Evidence {
     Accepting,
     /// It was executed, and that is enough by the settings.
     Executed,
-    /// It stayed alive; nobody has seen it serve.
+    /// It stayed alive; it was not seen to serve.
     Assumed,
 }
 
