@@ -1,7 +1,7 @@
 //! The control socket: a UNIX stream socket on which Varlink messages come, each ended by a NUL.
 //!
 //! Framing, the peers' credentials, and the limits of this server. The mechanism is that of
-//! [`clients`](crate::clients). Which client may do what, and what a message means, is decided by the
+//! [`clients`]. Which client may do what, and what a message means, is decided by the
 //! caller.
 //!
 //! No client can hurt another: each has its own buffers, bounded in bytes and time, and the last

@@ -1,6 +1,6 @@
 //! HTTP clients on any number of listening sockets, TCP and UNIX.
 //!
-//! Framing, and the limits of this server. The mechanism is that of [`clients`](crate::clients). What is
+//! Framing, and the limits of this server. The mechanism is that of [`clients`]. What is
 //! answered is decided by the caller.
 //!
 //! No client can hurt another or the process that serves them: when all places are taken, a newcomer gets
