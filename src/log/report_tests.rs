@@ -220,3 +220,17 @@ fn every_entry_about_a_worker_says_where_it_is_and_by_which_settings() {
         }
     }
 }
+
+/// A figure reads the same in the log as in `herder status`.
+#[test]
+fn the_core_and_the_commands_write_figures_the_same_way() {
+    let steps = (0..64).flat_map(|power| {
+        let base = 1_u64 << power;
+        [base - 1, base, base + base / 3, base + base / 7]
+    });
+    let round = [1_000, 1_500_000, 90_000_000, 3_600_000_000, 86_400_000_000, u64::MAX];
+    for value in steps.chain(round) {
+        assert_eq!(herder_core::Span(value).to_string(), herder_wire::units::span(value));
+        assert_eq!(herder_core::Size(value).to_string(), herder_wire::units::size(value));
+    }
+}

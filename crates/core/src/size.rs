@@ -11,7 +11,8 @@ impl Size {
     pub const MAX: Size = Size(u64::MAX);
 }
 
-/// As systemd writes sizes, with one decimal where it is not whole: `512M`, `1.5G`, `infinity`.
+/// As systemd writes sizes, with one decimal where it is not whole: `512M`, `1.5G`, `infinity`. (The same as `units::size`
+/// of `wire`, which the core cannot depend on.)
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [char; 6] = ['E', 'P', 'T', 'G', 'M', 'K'];
@@ -30,7 +31,7 @@ impl fmt::Display for Size {
                 };
             }
         }
-        write!(f, "{}", self.0)
+        write!(f, "{}B", self.0)
     }
 }
 
@@ -42,8 +43,8 @@ mod tests {
     #[test]
     fn sizes_read_as_systemd_writes_them() {
         for (bytes, text) in [
-            (0, "0"),
-            (1023, "1023"),
+            (0, "0B"),
+            (1023, "1023B"),
             (1024, "1K"),
             (512 << 20, "512M"),
             ((512 << 20) + 1, "512M"),

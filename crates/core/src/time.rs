@@ -80,8 +80,8 @@ impl From<Duration> for Span {
     }
 }
 
-/// As systemd writes time spans (systemd.time(7)), with the two largest units that matter:
-/// `4s`, `1min 30s`, `200ms`, `infinity`.
+/// As systemd writes time spans (systemd.time(7)), with the two largest units that matter: `4s`, `1min 30s`, `200ms`,
+/// `infinity`. (The same as `units::span` of `wire`, which the core cannot depend on.)
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(&str, u64); 6] = [
@@ -97,21 +97,18 @@ impl fmt::Display for Span {
             Span::ZERO => return f.write_str("0s"),
             Span(_) => {}
         }
-        let mut left = self.0;
+        // Microseconds say nothing beside a longer unit.
+        let mut left = if self.0 < 1_000 { self.0 } else { self.0 - self.0 % 1_000 };
         let mut written = 0;
         for (name, size) in UNITS {
             let count = left / size;
             left %= size;
-            if count > 0 {
+            if count > 0 && written < 2 {
                 if written > 0 {
                     f.write_str(" ")?;
                 }
                 write!(f, "{count}{name}")?;
                 written += 1;
-            }
-            // Two units say enough, but never round a settings value away silently below a second.
-            if written == 2 {
-                break;
             }
         }
         Ok(())
