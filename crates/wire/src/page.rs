@@ -11,5 +11,5 @@ pub const HTML: &str = include_str!("page.html");
 /// script by hash, so that nothing else is either; tests/metrics tells the new ones when they change.
 pub const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
      style-src 'sha256-k0E8GPJAroOtLJK5vOO06msyVnbi3F/CDa9TFea6/fU='; \
-     script-src 'sha256-CLvUbiwfw/wErKpc/p5/lW8CadvaKKf6EEXcYsFBe/M='; \
+     script-src 'sha256-iJtOOYuT7iyQsvEOfLx84P+G/v0u0e5x9aYKw69s6Zs='; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
