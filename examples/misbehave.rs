@@ -10,7 +10,7 @@
 //! misbehave ready wait 500 notify STOPPING=1 wait 300 exit 0        retires
 //! misbehave ready grandchild exit 0         leaves a process that ignores SIGTERM
 //! misbehave wait 300 child epoll            serves after 300 ms, in a process of its own
-//! misbehave elsewhere                       listens where nobody asked it to
+//! misbehave elsewhere                       listens on a socket of its own
 //! misbehave ready ping 100                  is watched and well
 //! misbehave ready spin                      hangs, and keeps a CPU busy with it
 //! ```
@@ -102,7 +102,7 @@ fn run(steps: &mut dyn Iterator<Item = String>) -> Outcome {
                 std::hint::spin_loop();
             },
             "grandchild" => {
-                // It ends one day, also when whoever should have killed it did not.
+                // It ends after two minutes, even if a failed test does not kill it.
                 let steps = ["ignore-term", "wait", "120000", "exit", "0"];
                 Command::new(env::current_exe()?).args(steps).spawn()?;
             }
@@ -141,7 +141,7 @@ fn run(steps: &mut dyn Iterator<Item = String>) -> Outcome {
                 return Ok(result.join().map_err(|_| "the thread panicked")??);
             }
             "child" => {
-                // Without LISTEN_PID the sockets are for whoever has them.
+                // Without LISTEN_PID the sockets are for any process that has inherited them.
                 let mut command = Command::new(env::current_exe()?);
                 let status = command.args(steps).env_remove("LISTEN_PID").status()?;
                 process::exit(status.code().unwrap_or(1));

@@ -93,7 +93,7 @@ fn fish_offers_commands_instances_and_settings() {
 }
 
 #[test]
-fn a_variable_that_is_no_shell_keeps_nobody_from_starting() {
+fn a_completion_variable_that_names_no_shell_is_ignored() {
     for value in ["", "0", "1", "yes", "/usr/bin/nonsense"] {
         let output = Command::new(env!("CARGO_BIN_EXE_herder"))
             .arg("--version")

@@ -16,7 +16,7 @@ from varlink import Connection
 WATCHERS, ROUNDS, KILLS = 100, 20, 15
 
 install()
-# The first thing that a worker does is to say so; nothing waits for anything else.
+# A worker writes first of all that it runs, so that only the start itself is measured.
 script = 'echo $$ > "$RUNTIME_DIRECTORY/started"; exec sleep 1000'
 settings = f"""command = ["/bin/sh", "-c", '''{script}''']
 workers = 2
@@ -49,7 +49,7 @@ def latencies():
 
 
 def watch(ready, done, count):
-    """The readers, in a process of their own, which only gets what time is left: their work is not herder's."""
+    """The readers, in a process of the lowest priority, because their work is not herder's."""
     os.nice(19)
     connections = [Connection(web.runtime / "control") for _ in range(WATCHERS)]
     waiting = selectors.DefaultSelector()
@@ -83,8 +83,8 @@ def ratio():
         ready.wait()
         before = told.value
         with_them += latencies()
-        # Those who read get what time is left, and on a busy host that may come later.
-        wait_for(lambda: told.value - before > KILLS, "messages for those who watch")
+        # The readers get the CPU time that is left, so on a busy host their messages may come later.
+        wait_for(lambda: told.value - before > KILLS, "messages for the watchers")
         done.set()
         readers.join()
     for name, values in (("without watchers", without), (f"with {WATCHERS}", with_them)):

@@ -2,7 +2,7 @@
 
     python3 worker.py DIRECTORY
 
-The queue is a directory, and a job is a file in it: whoever has a job to do writes it under another name, beginning with a
+The queue is a directory, and a job is a file in it: a program that adds a job writes it under another name, beginning with a
 dot, and renames it. A worker takes a job by locking its file, and removes it when it is done. The kernel gives the lock
 back when a worker dies, however that happens, so a job that was not finished is the next worker's.
 """
@@ -28,7 +28,7 @@ def main(queue):
 
 
 def do_next(job):
-    """Does this job, unless somebody else has it; says whether it did."""
+    """Does this job, unless another worker has it; says whether it did."""
     file = take(job)
     if file is None:
         return False
@@ -65,7 +65,7 @@ def do(name, text):
 
 
 def notify(state):
-    """Sends one sd_notify(3) message, if somebody asked for it."""
+    """Sends one sd_notify(3) message, if NOTIFY_SOCKET is set."""
     if path := os.environ.get("NOTIFY_SOCKET"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
             notifications.sendto(state.encode(), path)

@@ -122,7 +122,7 @@ fn answer(mut client: TcpStream, about: &str) -> io::Result<()> {
 
     let sleep = request.split(['?', '&', ' ']).find_map(|word| word.strip_prefix("sleep="));
     if let Some(milliseconds) = sleep.and_then(|text| text.parse().ok()) {
-        thread::sleep(Duration::from_millis(milliseconds)); // the slow request somebody asked for
+        thread::sleep(Duration::from_millis(milliseconds)); // the slow request that the client asked for
     }
     let length = about.len();
     write!(client, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n")?;

@@ -6,7 +6,7 @@ use herder::cli::Cli;
 use herder_config::KEYS;
 use herder_import::{Kind, known_names};
 
-/// A row of a table: what somebody else says, and what is said with herder, each as roff.
+/// The rows of a table: a setting of another manager and its counterpart in herder, each as roff.
 fn rows_of(section: &str) -> Vec<(String, String)> {
     let rows = section.split("\nT{\n").skip(1).filter_map(|row| {
         let (left, rest) = row.split_once("\nT}\tT{\n")?;

@@ -1,5 +1,5 @@
-//! Workers that say nothing: herder sees for itself whether they wait on the socket they were given, and
-//! tells what is wrong with those that never will.
+//! Workers that send no READY=1: herder looks whether they wait on the socket that they were given, and reports
+//! what is wrong with workers that never will.
 
 use crate::client::{Running, command};
 use crate::systemd::{Herder, Unit, examples};
@@ -14,7 +14,7 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Never ready in this time, or herder is wrong.
+/// A short `start-timeout`, for workers that never get ready.
 const IMPATIENT: &str = "workers = 1\nstart-timeout = \"700ms\"\n";
 const ACCEPTING: &str = "workers = 1\nready = \"accepting\"\n";
 
@@ -53,7 +53,7 @@ fn every_way_to_wait_is_seen() {
 }
 
 #[test]
-fn any_kind_of_socket_will_do() {
+fn waiting_on_any_kind_of_socket_is_seen() {
     let unit = Unit::new(&format!("{ACCEPTING}{}", misbehave("accept")));
     let path = unit.path("web");
     let mut herder = unit.socket("web", UnixListener::bind(path).unwrap()).start();
@@ -66,7 +66,7 @@ fn any_kind_of_socket_will_do() {
     assert_eq!(first_evidence(&herder), Some(Evidence::Accepting));
 }
 
-/// What the Python standard library waits by: poll(2) with a time-out, and an epoll set.
+/// The Python standard library waits with poll(2) and a time-out, or with an epoll set.
 #[test]
 fn servers_that_know_nothing_of_herder_are_seen() {
     if Command::new("python3").arg("-c").arg("").status().is_err() {
@@ -93,7 +93,7 @@ fn servers_that_know_nothing_of_herder_are_seen() {
 
 /// Under load a server may never be seen waiting, because it never waits.
 #[test]
-fn one_that_always_has_a_client_serves_all_the_same() {
+fn a_server_that_always_has_a_client_becomes_ready() {
     let socket = listener();
     let mut client = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
     client.write_all(b"x").unwrap();
@@ -103,11 +103,11 @@ fn one_that_always_has_a_client_serves_all_the_same() {
 }
 
 #[test]
-fn by_itself_herder_takes_what_it_sees_or_hears_first() {
+fn auto_takes_the_first_evidence() {
     let mut herder = on(listener(), &format!("workers = 1\n{}", misbehave("wait 100 epoll")));
     herder.hears("READY=1");
     assert_eq!(first_evidence(&herder), Some(Evidence::Accepting));
-    // And what the worker says later is known from then on.
+    // READY=1 from the worker replaces other evidence later.
     let steps = "thread notify STATUS=warm wait 1000 ready epoll";
     let herder = on(listener(), &format!("workers = 1\n{}", misbehave(steps)));
     assert_eq!(first_evidence(&herder), Some(Evidence::Notified));
@@ -115,7 +115,8 @@ fn by_itself_herder_takes_what_it_sees_or_hears_first() {
     assert_eq!(first_evidence(&herder), Some(Evidence::Notified));
 }
 
-/// Says what is wrong with a worker, once it was found out: in the log, in the status, and to systemd.
+/// Waits until herder has found what is wrong with the worker, and returns the text, which is the same in the log, in
+/// the status and for systemd.
 fn never_ready(settings: &str, command: &str) -> String {
     let mut herder = on(listener(), &format!("{settings}{command}"));
     herder.logs(", stopping it: ");
@@ -134,7 +135,7 @@ fn never_ready(settings: &str, command: &str) -> String {
 }
 
 #[test]
-fn one_that_does_not_wait_is_told_so() {
+fn a_worker_that_does_not_wait_is_reported() {
     for settings in [IMPATIENT.to_owned(), format!("ready = \"accepting\"\n{IMPATIENT}")] {
         let why = never_ready(&settings, &misbehave("wait 60000"));
         assert!(why.starts_with("it has descriptor 3, web (127.0.0.1:"), "{why}");
@@ -143,7 +144,7 @@ fn one_that_does_not_wait_is_told_so() {
 }
 
 #[test]
-fn one_that_listens_elsewhere_is_told_where() {
+fn a_worker_that_listens_on_another_address_is_reported_with_it() {
     let why = never_ready(IMPATIENT, &misbehave("elsewhere"));
     let (address, rest) =
         why.strip_prefix("it listens on 127.0.0.1:").unwrap().split_once(',').unwrap();
@@ -152,15 +153,15 @@ fn one_that_listens_elsewhere_is_told_where() {
 }
 
 #[test]
-fn one_that_has_lost_the_socket_is_told_so() {
+fn a_worker_that_has_closed_the_socket_is_reported() {
     let why = never_ready(IMPATIENT, &shell("exec $EXAMPLES/misbehave accept 3<&-"));
     assert!(why.starts_with("it has closed descriptor 3, web (127.0.0.1:"), "{why}");
     assert!(why.contains("npm start"), "{why}");
 }
 
-/// As npm start, npx and Python's subprocess do it.
+/// npm start, npx and Python's subprocess do that.
 #[test]
-fn a_wrapper_that_keeps_the_socket_is_told_so() {
+fn a_wrapper_that_does_not_pass_the_socket_on_is_reported() {
     let why = never_ready(IMPATIENT, &shell("$EXAMPLES/misbehave accept 3<&-; exit 0"));
     assert!(why.starts_with("sh (pid "), "{why}");
     assert!(why.contains(") has the socket and has not passed it on to misbehave (pid "), "{why}");
@@ -178,9 +179,10 @@ fn a_mistake_is_named_also_when_it_ends_the_worker() {
     assert!(line.contains("passed it on to misbehave"), "{line}");
 }
 
-/// As gunicorn does whose application raises while it is imported, or anything in Python and Ruby on its way out.
+/// gunicorn closes its sockets when the application raises while it is imported, and so does every exiting program in
+/// Python and Ruby.
 #[test]
-fn who_closes_the_socket_on_the_way_out_has_not_made_that_mistake() {
+fn a_socket_closed_while_the_worker_exits_is_not_reported_as_the_mistake() {
     let script = "sleep 0.2; exec 3<&-; sleep 0.6; exit 3";
     let herder = on(listener(), &format!("workers = 1\n{}", shell(script)));
     herder.logs(" exited with status 3 before it was ready, ");
@@ -190,7 +192,7 @@ fn who_closes_the_socket_on_the_way_out_has_not_made_that_mistake() {
 }
 
 #[test]
-fn a_wrapper_that_listen_pid_names_is_told_so_and_told_what_helps() {
+fn a_wrapper_that_listen_pid_names_is_reported_with_the_remedy() {
     let command = shell("$EXAMPLES/misbehave accept; exit 0");
     let why = never_ready(IMPATIENT, &command);
     assert!(why.starts_with("LISTEN_PID is "), "{why}");
@@ -205,7 +207,7 @@ fn a_wrapper_that_listen_pid_names_is_told_so_and_told_what_helps() {
 }
 
 #[test]
-fn while_it_starts_the_status_says_what_it_does_instead() {
+fn the_status_says_what_a_starting_worker_does_instead() {
     let mut herder = on(listener(), &format!("workers = 1\n{}", misbehave("elsewhere")));
     let status = herder.is("it was seen", |status| {
         let diagnosis = status.workers.first().and_then(|worker| worker.diagnosis.as_deref());
@@ -215,7 +217,7 @@ fn while_it_starts_the_status_says_what_it_does_instead() {
     let run = herder.path("run");
     let out = Running::of(&mut command(&["status", run.to_str().unwrap()])).ends().out;
     assert!(out.contains("it listens on 127.0.0.1:"), "{out}");
-    // For systemd it is news only when it takes long.
+    // STATUS= says it only when the start takes long.
     herder.has_said("STATUS=starting 0/1: worker 1 (slot 0) it listens on 127.0.0.1:");
     assert_eq!(herder.stops(), 0);
 }
@@ -239,7 +241,7 @@ fn a_version_that_never_accepts_replaces_nothing() {
 }
 
 #[test]
-fn without_a_socket_there_is_nothing_to_see() {
+fn without_a_socket_auto_is_assumed_and_accepting_is_refused() {
     let settings = "workers = 1\nready-after = \"50ms\"\n";
     let mut herder = Unit::new(&format!("{settings}{}", misbehave(""))).start();
     herder.hears("READY=1");
@@ -254,7 +256,7 @@ fn without_a_socket_there_is_nothing_to_see() {
     );
     assert!(log.contains("hand one over (a .socket unit, or `--listen`)"), "{log}");
 
-    // A FIFO is no socket; nor is one that the worker does not get.
+    // Neither a FIFO nor a socket that the worker does not get will do.
     let unit = Unit::new(&format!("{ACCEPTING}sockets = [\"fifo\"]\n{}", misbehave("")));
     nix::unistd::mkfifo(&unit.path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let fifo = fs::File::options().read(true).write(true).open(unit.path("fifo")).unwrap();
@@ -280,7 +282,7 @@ fn hidden(settings: &str) -> Unit {
 }
 
 #[test]
-fn one_that_hides_is_taken_for_ready_only_where_no_proof_is_wanted() {
+fn a_worker_that_cannot_be_looked_at_is_assumed_ready_unless_proof_is_wanted() {
     let mut herder = hidden("workers = 1\nready-after = \"100ms\"\n").start();
     herder.hears("READY=1");
     assert_eq!(first_evidence(&herder), Some(Evidence::Assumed));
@@ -290,19 +292,19 @@ fn one_that_hides_is_taken_for_ready_only_where_no_proof_is_wanted() {
     herder.logs("herder may not look into process ");
 }
 
-/// However large a worker is, a look is short; what it does not reach is as good as hidden.
+/// A look is short however large the worker is; descriptors and threads beyond its limit stay unseen.
 #[test]
 fn a_look_at_a_large_worker_is_bounded() {
     let settings = "workers = 1\nready-after = \"20ms\"\n";
     let herder = on(listener(), &format!("{settings}{}", misbehave("threads 2500 wait 60000")));
     assert_eq!(first_evidence(&herder), Some(Evidence::Assumed));
-    // One that is found early is found, whatever else there is.
+    // A wait that the look finds before its limit counts, however much else there is.
     let settings = "workers = 1\nready-after = \"1min\"\n";
     let herder = on(listener(), &format!("{settings}{}", misbehave("threads 2500 epoll")));
     assert_eq!(first_evidence(&herder), Some(Evidence::Accepting));
 }
 
-/// What waits by io_uring does not say for what.
+/// The kernel does not show what a process that uses io_uring waits for.
 #[test]
 fn a_worker_on_io_uring_is_assumed_to_serve() {
     let program = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/uring.py"));

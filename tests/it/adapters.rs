@@ -154,7 +154,7 @@ fn loses_nothing(file: &str, app: &str, settings: &str) {
     kill(worker.pid, Signal::SIGTERM);
     silent.send("/");
     assert_eq!(silent.answer().body, "worker 1");
-    // Whoever goes on asking is told when it is enough, and not cut off.
+    // A client that keeps sending requests gets a last answer with Connection: close, and is not cut off.
     until("an answer is the last of its connection", || {
         let answer = kept.ask("/");
         assert_eq!(answer.body, "worker 1");

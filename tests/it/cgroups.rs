@@ -107,7 +107,7 @@ fn every_worker_has_a_cgroup_and_leaves_none_behind() {
         status.ready == 3 && status.workers.iter().all(|worker| worker.id != workers[1].id)
     });
     assert_eq!(tree.pids("worker-4"), [status.workers[1].pid.unwrap()]);
-    // And one that is empty, to be quick with the next.
+    // One empty cgroup is made in advance, so that the next start is quick.
     let names = ["supervisor", "worker-1", "worker-3", "worker-4", "worker-5"];
     until("no others are there", || tree.groups() == names);
     assert_eq!(herder.stops(), 0);
@@ -116,7 +116,7 @@ fn every_worker_has_a_cgroup_and_leaves_none_behind() {
 }
 
 #[test]
-fn what_left_the_session_is_stopped_then_killed() {
+fn processes_that_left_the_session_are_stopped_then_killed() {
     let Some(tree) = Delegated::new() else { return };
     let command = shell(
         "setsid sh -c 'trap \"echo asked >> $DIR/asked\" TERM; echo $$ > $DIR/daemon; while :; do sleep 0.01; done' & \
@@ -164,7 +164,7 @@ fn a_worker_that_does_not_stop_is_killed_with_all_it_started() {
 }
 
 #[test]
-fn a_helper_outside_the_session_may_speak_for_its_worker() {
+fn a_helper_outside_the_session_may_send_ready_for_its_worker() {
     let Some(tree) = Delegated::new() else { return };
     let command = shell("setsid $EXAMPLES/misbehave ready & wait");
     let herder = tree.start(Unit::new(&format!("{SETTINGS}{command}")));
@@ -174,7 +174,7 @@ fn a_helper_outside_the_session_may_speak_for_its_worker() {
 
 /// SIGKILL, or a bug: under `KillMode=process` its workers would still be there.
 #[test]
-fn what_an_earlier_herder_left_is_ended() {
+fn workers_of_an_earlier_herder_are_ended() {
     let Some(tree) = Delegated::new() else { return };
     let mut first = tree.start(unit("ignore-term ready grandchild"));
     first.serves(1);
@@ -191,7 +191,7 @@ fn what_an_earlier_herder_left_is_ended() {
 }
 
 #[test]
-fn workers_start_without_a_cgroup_if_they_must() {
+fn workers_start_without_a_cgroup_if_none_can_be_made() {
     let Some(tree) = Delegated::new() else { return };
     // The supervisor's and one more.
     fs::write(tree.0.join("cgroup.max.descendants"), "2").unwrap();

@@ -141,8 +141,8 @@ fn every_command_ends_soon_whatever_is_wrong_and_says_what_to_do() {
     assert_eq!(herder.serves(2).len(), 2);
     assert_eq!(herder.status().generation, 1);
 
-    let nobody = tempfile::tempdir().unwrap();
-    let (outcomes, took) = all(nobody.path().to_str().unwrap());
+    let empty = tempfile::tempdir().unwrap();
+    let (outcomes, took) = all(empty.path().to_str().unwrap());
     assert!(took < Duration::from_secs(5), "{took:?}");
     for ((line, said), (_, code)) in outcomes.iter().zip(COMMANDS) {
         assert_eq!(said.code, if code == 2 { 2 } else { 3 }, "{line}: {said:?}");
@@ -157,9 +157,9 @@ fn every_command_ends_soon_whatever_is_wrong_and_says_what_to_do() {
 }
 
 #[test]
-fn whoever_may_not_is_told_so_by_every_command() {
+fn every_command_tells_a_caller_without_permission_so() {
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: only root can ask as somebody else");
+        eprintln!("skipped: only root can ask as another user");
         return;
     }
     let herder = serving();
@@ -214,7 +214,7 @@ fn a_status_without_a_name_is_that_of_all_there_are() {
         assert!(instances.iter().any(ready), "{of_all:?}");
     }
 
-    // One that hangs is among them, and keeps nobody from seeing the others.
+    // An instance that hangs is listed, too, and the others are still shown.
     web.signal(Signal::SIGSTOP);
     let said = status(&[]);
     web.signal(Signal::SIGCONT);

@@ -240,7 +240,7 @@ fn without_sockets_nothing_speaks_of_them() {
     assert_eq!(report["fds"].as_object().unwrap().len(), 3);
 }
 
-/// Outside systemd nobody else would end them.
+/// Outside systemd no other process would end them.
 #[test]
 fn workers_die_with_herder_outside_systemd() {
     let mut herder = Unit::new(&format!("workers = 2\n{}", misbehave("ignore-term ready"))).start();

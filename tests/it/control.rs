@@ -1,4 +1,4 @@
-//! The control socket: who may ask, what is answered, and that nobody can hurt it.
+//! The control socket: which callers may ask for what, what is answered, and that no client can disturb herder.
 
 use crate::client::{Control, Running, command};
 use crate::systemd::{Herder, Unit};
@@ -62,7 +62,7 @@ fn the_interface_describes_itself() {
 }
 
 #[test]
-fn garbage_is_hung_up_on_and_hurts_nobody() {
+fn garbage_closes_its_connection_and_disturbs_no_other() {
     let herder = serving();
     for garbage in [&b"GET / HTTP/1.1\r\n\r\n\0"[..], b"\0", b"{}\0", b"[1,2]\0", b"\xff\xfe\0"] {
         let mut control = Control::open(&herder);
@@ -80,7 +80,7 @@ fn garbage_is_hung_up_on_and_hurts_nobody() {
 }
 
 #[test]
-fn half_a_request_holds_nobody_up() {
+fn half_a_request_delays_no_other_client() {
     let herder = serving();
     let mut half = Control::open(&herder);
     half.0.write_all(br#"{"method":"io.herder.Con"#).unwrap();
@@ -95,8 +95,8 @@ fn half_a_request_holds_nobody_up() {
     assert!(last.reply().is_none());
 }
 
-/// More than herder takes, and under its own user, as a worker's would be: whoever asks in earnest
-/// is answered.
+/// More connections than herder takes, from its own user as a worker's would be: a client that sends a request is
+/// answered all the same.
 #[test]
 fn a_hundred_idle_connections_do_no_harm() {
     let herder = serving();
@@ -110,7 +110,7 @@ fn a_hundred_idle_connections_do_no_harm() {
     assert_eq!(herder.status().generation, 2);
 }
 
-/// Workers may run under the same user, so what counts is whose session the caller is of.
+/// Workers may run under the same user as herder, so herder goes by the session of the caller.
 #[test]
 fn a_worker_may_look_but_not_reload_its_own_instance() {
     let binary = env!("CARGO_BIN_EXE_herder");
@@ -132,7 +132,7 @@ fn a_worker_may_look_but_not_reload_its_own_instance() {
 #[test]
 fn another_user_may_look_but_not_reload() {
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: only root can ask as somebody else");
+        eprintln!("skipped: only root can ask as another user");
         return;
     }
     let herder = serving();

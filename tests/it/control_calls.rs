@@ -72,7 +72,7 @@ fn describe_tells_the_settings_in_service_but_no_secret() {
 }
 
 #[test]
-fn scale_answers_when_as_many_are_ready_and_tells_how_it_goes() {
+fn scale_answers_when_as_many_are_ready_and_tells_its_progress() {
     let herder = serving(1, "wait 50 ready");
     let mut control = Control::open(&herder);
     control.ask(Method::Scale { workers: 3 }, true);
@@ -97,7 +97,7 @@ fn scale_answers_when_as_many_are_ready_and_tells_how_it_goes() {
     assert_eq!((&none["ready"], &none["wanted"]), (&json!(0), &json!(0)));
     herder.serves(0);
     control.outcome(Method::Scale { workers: 2 }).unwrap();
-    // Until the next reload that succeeds.
+    // The number lasts until the next reload that succeeds.
     control.outcome(Method::Reload { previous: false }).unwrap();
     assert_eq!(herder.serves(1)[0].generation, 2);
 }
@@ -115,7 +115,7 @@ fn a_worker_that_fails_is_the_reason_of_what_was_asked() {
     assert_eq!(herder.status().ready, 1);
 }
 
-/// However soon it is done: here before anybody could look how it goes.
+/// Also if the replacement is done before the client could ask for its progress.
 #[test]
 fn recycle_tells_how_many_it_has_replaced() {
     let settings = settings(2, "ready").replace("notify", "exec") + "min-ready-time = 0\n";
@@ -225,7 +225,7 @@ fn the_settings_before_can_be_brought_back() {
     let back = call(&herder, Method::Reload { previous: true }).unwrap();
     assert_eq!((&back["generation"], &back["replaced"]), (&json!(3), &json!(2)), "{back}");
     assert_eq!(directory_of(&herder), "one");
-    // And forth.
+    // Going back twice brings the newer settings in again.
     call(&herder, Method::Reload { previous: true }).unwrap();
     assert_eq!(directory_of(&herder), "two");
     assert_eq!(herder.serves(2)[0].generation, 4);
@@ -279,7 +279,7 @@ fn the_generic_interface_of_services_is_there() {
 }
 
 #[test]
-fn whoever_wants_no_answer_gets_none() {
+fn a_oneway_call_gets_no_answer() {
     let herder = serving(1, "ready");
     let mut control = Control::open(&herder);
     for call in [
@@ -298,7 +298,7 @@ fn whoever_wants_no_answer_gets_none() {
 }
 
 #[test]
-fn a_caller_that_goes_away_gets_what_he_asked_for_all_the_same() {
+fn a_request_is_carried_out_although_its_caller_has_gone() {
     let herder = serving(1, "wait 100 ready");
     for method in [Method::Scale { workers: 3 }, Method::Recycle { slot: Some(0) }] {
         let mut control = Control::open(&herder);
@@ -313,7 +313,7 @@ fn a_caller_that_goes_away_gets_what_he_asked_for_all_the_same() {
 }
 
 #[test]
-fn a_stop_is_the_answer_to_everything_that_is_under_way() {
+fn a_stop_answers_every_request_under_way() {
     let unit = Unit::new(&settings(1, "from $DIR/steps"));
     fs::write(unit.path("steps"), "ready").unwrap();
     let mut herder = unit.start();
@@ -337,9 +337,9 @@ fn a_stop_is_the_answer_to_everything_that_is_under_way() {
     assert_eq!(herder.exits(), 0);
 }
 
-/// Two who want different things: the later one counts, and the earlier one is told.
+/// Of two clients with different requests the later one counts, and the earlier one is told so.
 #[test]
-fn nothing_is_busy() {
+fn a_later_request_supersedes_an_earlier_one() {
     let herder = serving(1, "wait 200 ready");
     let mut first = Control::open(&herder);
     first.ask(Method::Scale { workers: 4 }, true);

@@ -1,4 +1,4 @@
-//! Who may change an instance, who may only look, and over which sockets.
+//! Permissions on control sockets: which users may change an instance, which may only look, and over which sockets.
 
 use crate::client::{Control, Running};
 use crate::systemd::{Herder, Unit};
@@ -30,7 +30,7 @@ fn settings(more: &str) -> String {
 fn serving(unit: Unit) -> Herder {
     let mut herder = unit.start();
     herder.hears("READY=1");
-    // Where others can get at it.
+    // Other users have to be able to reach the socket.
     fs::set_permissions(herder.path("."), Permissions::from_mode(0o755)).unwrap();
     herder
 }
@@ -40,10 +40,10 @@ fn text(method: Method) -> String {
     String::from_utf8(message).unwrap().trim_end_matches('\0').to_owned()
 }
 
-/// What a process with these options of setpriv(1) is answered.
-fn asked_as(who: &[&str], socket: &Path, methods: &[Method]) -> Vec<Value> {
+/// The answers to a process that setpriv(1) starts with these options.
+fn asked_as(user: &[&str], socket: &Path, methods: &[Method]) -> Vec<Value> {
     let mut command = Command::new("setpriv");
-    command.args(who).args(["/usr/bin/python3", "-c", CLIENT]).arg(socket);
+    command.args(user).args(["/usr/bin/python3", "-c", CLIENT]).arg(socket);
     command.args(methods.iter().map(|method| text(method.clone())));
     let said = Running::of(&mut command).ends();
     let replies = said.out.lines().map(|line| serde_json::from_str(line).unwrap());
@@ -59,7 +59,7 @@ fn is_refused(reply: &Value) -> bool {
 fn is_root() -> bool {
     let is_root = nix::unistd::geteuid().is_root();
     if !is_root {
-        eprintln!("skipped: only root can ask as somebody else");
+        eprintln!("skipped: only root can ask as another user");
     }
     is_root
 }
@@ -75,25 +75,25 @@ const CHANGES: [Method; 7] = [
 ];
 
 #[test]
-fn changes_are_for_root_and_the_group_and_a_look_is_for_everybody() {
+fn root_and_the_group_may_change_and_every_user_may_look() {
     if !is_root() {
         return;
     }
     let herder = serving(Unit::new(&settings("control-group = \"4242\"\n")));
     let socket = herder.path("run/control");
     let nobody = ["--reuid=65534", "--regid=65534"];
-    for (who, may) in [
+    for (user, may) in [
         (vec!["--clear-groups"], true),
         ([&nobody[..], &["--clear-groups"]].concat(), false),
         ([&nobody[..], &["--groups=4241,4243"]].concat(), false),
         ([&nobody[..], &["--groups=4241,4242,4243"]].concat(), true),
         (vec!["--reuid=65534", "--regid=4242", "--clear-groups"], true),
     ] {
-        for reply in asked_as(&who, &socket, &[Method::Status, Method::Describe]) {
-            assert_eq!(reply["error"], Value::Null, "{who:?}: {reply}");
+        for reply in asked_as(&user, &socket, &[Method::Status, Method::Describe]) {
+            assert_eq!(reply["error"], Value::Null, "{user:?}: {reply}");
         }
-        for reply in asked_as(&who, &socket, &CHANGES) {
-            assert_eq!(is_refused(&reply), !may, "{who:?}: {reply}");
+        for reply in asked_as(&user, &socket, &CHANGES) {
+            assert_eq!(is_refused(&reply), !may, "{user:?}: {reply}");
             if !may {
                 let reason = reply["parameters"]["reason"].as_str().unwrap();
                 assert!(reason.contains("group 4242 (`control-group`"), "{reason}");
@@ -129,15 +129,15 @@ fn the_group_changes_with_a_reload() {
 }
 
 #[test]
-fn a_group_that_is_not_there_is_a_settings_error() {
+fn a_group_that_does_not_exist_is_a_settings_error() {
     let mut herder = Unit::new(&settings("control-group = \"no-such-group\"\n")).start();
     assert_eq!(herder.exits(), 78);
     herder.logs("there is no group `no-such-group` on this machine");
 }
 
-/// A worker is no operator, whatever its user, its group, its session and its parents.
+/// A worker may not change the instance, whatever its user, its group, its session and its parents are.
 #[test]
-fn no_worker_may_even_in_the_group() {
+fn no_worker_may_change_the_instance_even_in_the_group() {
     if !is_root() {
         return;
     }
@@ -206,10 +206,10 @@ fn process_with(pid: u32) -> Option<Child> {
     None
 }
 
-/// What a worker has connected is a worker's, also when the process that did it is gone, or its number
-/// is another's by now.
+/// A connection of a worker stays one of a worker, also when the process that opened it has ended, or when another
+/// process has its pid by now.
 #[test]
-fn no_worker_may_by_a_process_that_is_no_more() {
+fn no_worker_may_change_the_instance_by_a_process_that_has_ended() {
     if !is_root() {
         return;
     }
@@ -265,14 +265,14 @@ fn a_control_socket_that_was_handed_over_is_served_beside_its_own() {
 }
 
 #[test]
-fn a_control_socket_that_does_not_say_who_asks_is_refused() {
+fn a_control_socket_without_peer_credentials_is_refused() {
     let mut herder = Unit::new(&settings("")).socket("herder-control", listener()).start();
     assert_eq!(herder.exits(), 78);
     herder.logs("cannot be a control socket: it has to be a UNIX stream socket");
 }
 
 #[test]
-fn who_asked_is_in_the_log_but_not_who_was_refused() {
+fn the_log_names_callers_whose_request_is_accepted_and_no_others() {
     if !is_root() {
         return;
     }

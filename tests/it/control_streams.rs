@@ -1,4 +1,4 @@
-//! Those who watch, and those who listen: what they are told, and what they cost.
+//! Clients that watch the state and clients that listen to events: what they are sent, and what they cost.
 
 use crate::client::Control;
 use crate::quiet::sleeps;
@@ -32,7 +32,7 @@ fn watch(herder: &Herder, method: Method) -> Control {
     control
 }
 
-/// The first state that is as described.
+/// Reads states until one fulfils the condition, and returns it.
 fn sees(control: &mut Control, what: &str, condition: impl Fn(&Status) -> bool) -> Status {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
@@ -49,7 +49,7 @@ fn event(control: &mut Control) -> Event {
 }
 
 #[test]
-fn a_watcher_sees_how_it_is_and_every_change() {
+fn a_watcher_is_sent_the_state_and_every_change() {
     let herder = serving(2, "ready");
     let mut control = watch(&herder, CHANGES);
     let first = control.state();
@@ -64,7 +64,7 @@ fn a_watcher_sees_how_it_is_and_every_change() {
     Control::open(&herder).outcome(Method::Scale { workers: 3 }).unwrap();
     sees(&mut control, "three workers", |state| (state.ready, state.wanted) == (3, 3));
 
-    // Once, for those who do not want more.
+    // A client that does not ask for more gets one reply.
     let once = Control::open(&herder).outcome(CHANGES).unwrap();
     assert_eq!(once["status"]["ready"], 3);
 }
@@ -106,7 +106,7 @@ fn changes_are_told_ten_times_a_second_at_most() {
 }
 
 #[test]
-fn nobody_is_woken_for_those_who_wait_for_changes_or_have_left() {
+fn clients_that_wait_for_changes_or_have_left_do_not_wake_herder() {
     let herder = serving(2, "ready");
     let mut control = watch(&herder, CHANGES);
     control.state();
@@ -116,10 +116,10 @@ fn nobody_is_woken_for_those_who_wait_for_changes_or_have_left() {
         gone.state();
     }
     drop(gone);
-    // Perhaps once more, to find out that it is gone.
+    // herder may write once more, and finds that the client has gone.
     assert!(control.is_silent(Duration::from_millis(300)));
     let before = sleeps(&herder);
-    // The time in which nothing has to happen is what this test is about.
+    // This test is about the time in which nothing may happen.
     assert!(events.is_silent(Duration::from_secs(2)));
     assert_eq!(sleeps(&herder) - before, 0);
 }
@@ -172,7 +172,7 @@ fn events_are_what_the_log_has() {
     assert_eq!(asked.fields["HERDER_CLIENT_PID"], std::process::id().to_string());
 }
 
-/// Events come whatever the log is told to leave out.
+/// Events are sent also where the log level leaves them out.
 #[test]
 fn events_do_not_depend_on_the_log_level() {
     let mut herder = unit(1, "ready").options(&["--log-level=error"]).start();
@@ -184,7 +184,7 @@ fn events_do_not_depend_on_the_log_level() {
 }
 
 #[test]
-fn a_hundred_watchers_and_those_who_stall_do_not_hold_up_a_reload() {
+fn a_hundred_watchers_some_of_them_stalled_do_not_delay_a_reload() {
     let herder = serving(4, "ready");
     let mut watchers: Vec<Control> = (0..100).map(|_| watch(&herder, CHANGES)).collect();
     for watcher in &mut watchers {
@@ -205,7 +205,7 @@ fn a_hundred_watchers_and_those_who_stall_do_not_hold_up_a_reload() {
     let start = Instant::now();
     kill(worker.pid, Signal::SIGKILL);
     herder.serves(4);
-    // A bound for a herder that hangs, not a speed.
+    // This bound finds a herder that hangs; it measures no speed.
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert_eq!(herder.status().generation, generation);
     for control in watchers.iter_mut().chain(&mut stalled) {
@@ -225,7 +225,7 @@ fn a_hundred_watchers_and_those_who_stall_do_not_hold_up_a_reload() {
 }
 
 #[test]
-fn who_listens_and_does_not_read_is_hung_up_on() {
+fn a_listener_that_does_not_read_is_disconnected() {
     // Each line of it is an event.
     let mut herder = unit(1, "ready").start();
     herder.hears("READY=1");
@@ -247,9 +247,9 @@ fn who_listens_and_does_not_read_is_hung_up_on() {
     assert_eq!(herder.status().ready, 1);
 }
 
-/// Anybody who may look could fill herder's memory otherwise, while nothing happens.
+/// Otherwise a client that may only look could fill herder's memory while nothing happens.
 #[test]
-fn who_watches_and_leaves_or_loses_his_place_leaves_nothing_behind() {
+fn a_watcher_that_leaves_or_loses_its_place_leaves_nothing_behind() {
     let herder = serving(1, "ready");
     // More than herder lets in, so that the oldest have lost their places when they leave.
     for kept in [1, CLIENTS + 50] {
@@ -264,7 +264,7 @@ fn who_watches_and_leaves_or_loses_his_place_leaves_nothing_behind() {
                 }
             }
             drop(controls);
-            // Behind all others.
+            // herder answers this request after all others in its queue.
             herder.status();
             memory(&herder)
         };
@@ -274,7 +274,7 @@ fn who_watches_and_leaves_or_loses_his_place_leaves_nothing_behind() {
     }
 }
 
-/// Its own memory, in kilobytes: what it has of files comes and goes.
+/// herder's anonymous memory in kilobytes, because its pages of files come and go.
 fn memory(herder: &Herder) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", herder.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();

@@ -1,5 +1,5 @@
-//! What workers do to the sockets they share: noticed, said once with what to change, and never put
-//! back. And the one mix that is refused.
+//! Changes of workers to the sockets that they share: herder reports each once, with what to change, and never undoes
+//! one. It refuses to mix workers that need a blocking socket with others.
 
 use crate::client::{Running, command};
 use crate::systemd::{Herder, Unit};
@@ -41,10 +41,10 @@ fn another_backlog_is_named_with_the_one_that_was_asked_for() {
     let [change] = &changes(&herder)[..] else { panic!("{:?}", changes(&herder)) };
     assert!(change.kind == ChangeKind::Backlog && change.harmful, "{change:?}");
     assert!(shown(&herder).contains("! the backlog of web (127.0.0.1:"), "{}", shown(&herder));
-    // Once, however many workers do it and however often somebody asks.
+    // It is reported once, however many workers do it and however often a client asks.
     herder.serves(2);
     assert_eq!(times(&herder, "listen() again"), 1);
-    // Who follows the advice gets the number there was, and not what a worker has made of it.
+    // The backlog that the advice names is the original one, and not the one that a worker has set.
     herder.settings(&notify("listen BACKLOG ready").replace("BACKLOG", "{backlog}"));
     assert_eq!(herder.reload().code, 0);
     until("all is well again", || changes(&herder).is_empty());
@@ -85,7 +85,7 @@ fn a_file_that_a_worker_removes_or_replaces_is_missed() {
     assert!(shown(&herder).contains("one of them has bound it anew"), "{}", shown(&herder));
 }
 
-/// As php-fpm does it.
+/// php-fpm does that.
 #[test]
 fn a_file_that_goes_with_the_last_worker_is_missed_too() {
     let script = "trap 'rm -f $DIR/web; exit 0' TERM; while :; do sleep 0.05; done";
@@ -94,7 +94,7 @@ fn a_file_that_goes_with_the_last_worker_is_missed_too() {
     let socket = UnixListener::bind(unit.path("web")).unwrap();
     let mut herder = unit.socket("web", socket).start();
     herder.hears("READY=1");
-    // Only then the shell has its trap.
+    // The shell has set its trap by then.
     until("the shell is in its loop", || herder.processes().len() > 1);
     assert_eq!(herder.stops(), 0);
     assert_eq!(times(&herder, "the file of web, is gone"), 1);
@@ -106,7 +106,7 @@ fn blocking(steps: &str) -> String {
 }
 
 #[test]
-fn who_needs_a_socket_to_block_is_not_started_on_one_that_does_not() {
+fn workers_that_need_a_blocking_socket_are_not_started_on_another() {
     let socket = listener();
     socket.set_nonblocking(true).unwrap();
     let mut herder = Unit::new(&blocking("ready")).socket("web", socket).start();
@@ -114,7 +114,7 @@ fn who_needs_a_socket_to_block_is_not_started_on_one_that_does_not() {
     let log = herder.log();
     assert!(log.contains("`blocking` is true, and web (127.0.0.1:"), "{log}");
     assert!(log.contains("does not block; remove NonBlocking=yes from herder@it.service"), "{log}");
-    // On one that does they are, and without the key nobody cares.
+    // On a blocking socket they are started, and without the key herder does not check.
     let herder = Unit::new(&blocking("ready")).socket("web", listener()).start();
     herder.serves(2);
     let socket = listener();
@@ -142,14 +142,14 @@ fn a_reload_does_not_mix_servers_that_need_a_socket_to_block_with_others() {
     assert!(said.err.contains("`blocking` is no longer true, and web (127.0.0.1:"), "{}", said.err);
     let after: Vec<u64> = herder.serves(2).iter().map(|worker| worker.id).collect();
     assert_eq!(before, after, "nothing was touched");
-    // Between two that need it there is nothing in the way.
+    // A reload between two servers that need a blocking socket is allowed.
     herder.settings(&blocking("wait 10 ready"));
     assert_eq!(herder.reload().code, 0);
 }
 
-/// By another service on the same socket, say.
+/// Another service on the same socket may do that.
 #[test]
-fn a_socket_that_no_longer_blocks_under_those_who_need_it_is_an_error() {
+fn a_socket_that_stops_blocking_under_workers_that_need_it_is_an_error() {
     let socket = listener();
     let other: TcpListener = socket.try_clone().unwrap();
     let herder = Unit::new(&blocking("ready")).socket("web", socket).start();
@@ -164,7 +164,7 @@ fn a_socket_that_no_longer_blocks_under_those_who_need_it_is_an_error() {
     assert!(line.contains(" error ") && !line.contains("(seen when"), "{line}");
     assert!(shown(&herder).contains("! web (127.0.0.1:"), "{}", shown(&herder));
     assert_eq!(times(&herder, "no longer blocks"), 1);
-    // It is back, and so is the status.
+    // The socket blocks again, and the status has no error any more.
     other.set_nonblocking(false).unwrap();
     assert_eq!(changes(&herder), []);
 }

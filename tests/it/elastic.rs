@@ -1,4 +1,4 @@
-//! As many workers as the load asks for: none without any, more while connections wait, and fewer later.
+//! The number of workers follows the load: none without load, more while connections wait, and fewer later.
 
 use crate::commands::said;
 use crate::quiet::sleeps;
@@ -39,7 +39,7 @@ fn unit(settings: &str) -> (Unit, SocketAddr) {
     (unit.socket("web", listener), address)
 }
 
-/// A request that takes so long; who served it.
+/// Sends a request that takes this long, and returns the worker that served it.
 fn ask(address: SocketAddr, takes: &str) -> u64 {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -50,11 +50,13 @@ fn ask(address: SocketAddr, takes: &str) -> u64 {
 }
 
 fn at_rest(herder: &Herder) {
-    herder.is("nobody is there", |status| status.wanted == 0 && status.workers.is_empty());
+    herder.is("no worker is wanted or there", |status| {
+        status.wanted == 0 && status.workers.is_empty()
+    });
 }
 
 #[test]
-fn at_rest_nobody_is_there_and_nothing_happens() {
+fn at_rest_there_is_no_worker_and_herder_sleeps() {
     let (unit, address) = unit("workers = { min = 0, max = 2 }\nidle-timeout = \"1s\"");
     let mut herder = unit.start();
     herder.hears("READY=1");
@@ -64,11 +66,11 @@ fn at_rest_nobody_is_there_and_nothing_happens() {
     assert!(status.workers.is_empty());
     // herder gives memory back a moment after it has answered.
     until("all is done", || herder.next(Duration::from_millis(500)).is_none());
-    // The time in which nothing has to happen is what this test is about.
+    // This test is about the time in which nothing may happen.
     let before = sleeps(&herder);
     assert!(herder.next(Duration::from_secs(2)).is_none());
     assert_eq!(sleeps(&herder) - before, 0);
-    // And again after somebody was there.
+    // The same holds after a worker has come and gone.
     assert_eq!(ask(address, "0"), 1);
     at_rest(&herder);
     until("all is told", || herder.next(Duration::from_millis(1500)).is_none());
@@ -139,7 +141,7 @@ fn a_burst_gets_as_many_workers_as_there_may_be_and_then_they_go() {
 }
 
 #[test]
-fn too_few_workers_are_told_of_once() {
+fn too_few_workers_are_reported_once() {
     let (unit, address) = unit("workers = { min = 1, max = 2 }\nidle-timeout = \"1min\"");
     let mut herder = unit.start();
     herder.hears("READY=1");
@@ -154,7 +156,7 @@ fn too_few_workers_are_told_of_once() {
 }
 
 #[test]
-fn workers_that_have_time_are_enough() {
+fn no_worker_is_added_while_others_have_time() {
     let (unit, address) = unit("workers = { min = 2, max = 8 }");
     let mut herder = unit.start();
     herder.hears("READY=1");
@@ -197,7 +199,7 @@ fn herder_itself_leaves_when_there_is_nothing_to_do() {
 }
 
 #[test]
-fn nobody_leaves_who_would_not_come_back() {
+fn scaling_to_zero_is_refused_without_a_socket_that_ends_it() {
     let settings =
         "workers = { min = 0, max = 2 }\nexit-idle-time = \"1s\"\nlisten = [\"127.0.0.1:0\"]\n";
     let mut herder = Unit::new(&format!("{settings}{}", shell(SERVE))).start();

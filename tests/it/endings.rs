@@ -13,7 +13,7 @@ fn unit(steps: &str) -> Unit {
     Unit::new(&format!("{settings}{}", misbehave(steps)))
 }
 
-/// Trap 19: waitpid(2) of nix fails for these *after* it has buried the worker.
+/// Trap 19: waitpid(2) of nix fails for these signals *after* it has reaped the worker.
 #[test]
 fn every_signal_that_ends_a_worker_is_reported_and_survived() {
     // All at once: the first worker of each slot dies by a signal of its own.
@@ -39,7 +39,7 @@ fn what_a_worker_leaves_behind_is_stopped_then_killed() {
     let herder = unit("note $DIR/pids ready grandchild exit 0").start();
     herder.lines("pids", 1);
     herder.logs("killing processes that worker 1");
-    // The next one does the same, so there is always one: but never the first one's.
+    // The next worker leaves a process, too, so there is always one; but those of the first worker are gone.
     herder.is("the first one's remains are gone", |status| {
         status.workers.iter().all(|worker| worker.id != 1)
     });
@@ -77,7 +77,7 @@ fn grandchildren_do_not_outlive_a_stop() {
     assert!(herder.processes().is_empty(), "{:?}", herder.processes());
 }
 
-/// A stranger's child becomes herder's when its parent dies, and is buried like any other.
+/// A child of a descendant becomes herder's child when its parent dies, and is reaped like any other.
 #[test]
 fn orphans_of_orphans_are_reaped() {
     let command = shell("(sh -c 'sleep 0.2 & exit' & exit); exec $EXAMPLES/misbehave ready");
@@ -90,8 +90,7 @@ fn orphans_of_orphans_are_reaped() {
     });
 }
 
-/// It left the worker's session, so it is the unit's to end; herder neither waits for it nor
-/// stumbles over it.
+/// The daemon has left the worker's session, so systemd ends it with the unit; herder does not wait for it.
 #[test]
 fn a_daemon_that_left_the_session_holds_nothing_up() {
     let command = shell(
@@ -154,7 +153,7 @@ fn a_worker_that_says_it_stops_and_stays_is_killed() {
     herder.is("it is gone", |status| status.workers.iter().all(|worker| worker.id != 1));
 }
 
-/// Whoever started herder may have ignored SIGCHLD, and then the kernel buries children unseen
+/// The parent of herder may have ignored SIGCHLD, and then the kernel reaps children without reporting them
 /// (sigaction(2)).
 #[test]
 fn an_inherited_disposition_of_sigchld_hides_no_death() {
@@ -190,7 +189,7 @@ fn what_not_even_sigkill_ends_is_given_up_and_named() {
     enter.args(["--pid", "--target", &first.to_string(), "sleep", "1000"]);
     let outside = Outside(enter.spawn().unwrap());
     let children = format!("/proc/{0}/task/{0}/children", outside.0.id());
-    until("somebody is in the namespace", || {
+    until("a process is in the namespace", || {
         std::fs::read_to_string(&children).is_ok_and(|children| !children.is_empty())
     });
     kill(Some(outside.0.id()), Signal::SIGSTOP);
@@ -203,7 +202,7 @@ fn what_not_even_sigkill_ends_is_given_up_and_named() {
     let last = entries.rfind(|entry| entry["HERDER_WORKER"] == "1").unwrap();
     assert_eq!(last["HERDER_EVENT"], "worker_unkillable", "{log}");
     assert_eq!(last["HERDER_PID"], worker.pid.unwrap().to_string(), "{last}");
-    assert_eq!(herder.stops(), 0, "and nobody waits for it");
+    assert_eq!(herder.stops(), 0, "herder exits without waiting for it");
 }
 
 fn is_first_in_namespace(pid: i32) -> bool {
@@ -212,7 +211,7 @@ fn is_first_in_namespace(pid: i32) -> bool {
     pids.is_some_and(|pids| pids.split_whitespace().nth(1) == Some("1"))
 }
 
-/// Who waits for a process in somebody else's namespace.
+/// A process outside that waits for a child in another PID namespace.
 struct Outside(Child);
 
 impl Drop for Outside {

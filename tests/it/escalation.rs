@@ -79,9 +79,9 @@ fn a_system_that_refuses_is_71() {
     gives_up(&mut herder, 71);
 }
 
-/// Never while something serves.
+/// herder does not escalate while a worker serves.
 #[test]
-fn one_worker_that_serves_is_reason_to_stay() {
+fn herder_stays_while_one_worker_serves() {
     let settings =
         "workers = 2\nready = \"notify\"\ncrash-limit = { burst = 1, after = \"100ms\" }\n";
     let command = shell("[ $HERDER_SLOT = 0 ] || exit 1; exec $EXAMPLES/misbehave ready");
@@ -91,7 +91,7 @@ fn one_worker_that_serves_is_reason_to_stay() {
     assert_eq!(herder.stops(), 0);
 }
 
-/// A loop is none when the workers live long enough between their deaths.
+/// Crashes of workers that lived long enough are no crash loop.
 #[test]
 fn crashes_of_proved_workers_never_escalate() {
     let settings =

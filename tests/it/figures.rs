@@ -1,4 +1,4 @@
-//! What the snapshot says of costs and queues, against readings of somebody else's.
+//! The figures of a status report for costs and queues, compared with readings of other programs.
 
 use crate::systemd::{Herder, Unit};
 use crate::wait::until;
@@ -33,9 +33,9 @@ fn a_worker_that_computes_is_seen_to() {
     let herder = serving(&shell("while :; do :; done"));
     let cpu = |status: &Status| worker(status).usage.cpu_usec.unwrap_or(0);
     let status = herder.is("a second of CPU time", |status| cpu(status) > 1_000_000);
-    // In whole seconds, and later.
+    // ps rounds to whole seconds, and is read later.
     assert!(cpu(&status) < (ps(worker(&status), "cputimes") + 1) * 1_000_000, "{status:#?}");
-    // However little of a busy machine it gets, it is not idle.
+    // The worker is not idle, however little CPU time it gets on a busy machine.
     assert!(worker(&status).usage.cpu_share.unwrap() > 0.02, "{status:#?}");
     assert!(status.usage.cpu_share.unwrap() < 0.5, "{status:#?}");
     assert!(worker(&status).usage.cpu_share_over_usec.unwrap() >= 100_000, "{status:#?}");
@@ -60,7 +60,7 @@ fn all_of_a_worker_counts_and_herder_apart() {
     let status = herder.is("three processes", |status| worker(status).usage.tasks == Some(3));
     let directory = format!("/proc/{}/fd", herder.pid());
     let mine = std::fs::read_dir(&directory).unwrap().count() as u64;
-    // One more while a client is there.
+    // herder has one descriptor more while a client is connected.
     let ours = status.usage.file_descriptors.unwrap();
     assert!(ours.abs_diff(mine) <= 2, "{ours} and {mine}");
     let resident = output("ps", &["-o", "rss=", "-p", &herder.pid().to_string()]);
@@ -108,7 +108,7 @@ fn connections_that_wait_are_counted() {
     drop((clients, others));
 }
 
-/// Whoever looks, and however often: herder is there for its workers.
+/// herder's time is for its workers, however often clients ask for the status.
 #[test]
 fn looking_at_many_workers_is_cheap() {
     let settings = format!("workers = 100\nready = \"exec\"\n{}", shell("exec sleep 1000"));
@@ -127,7 +127,7 @@ fn looking_at_many_workers_is_cheap() {
     assert!(each < 20_000, "{each} µs of CPU time for each look");
 }
 
-/// A start that moves would be a restart to whoever compares.
+/// A monitoring system that compares start times would take a changed one for a restart.
 #[test]
 fn a_date_stays_as_it_is_however_often_one_looks() {
     let herder = serving(&shell("[ $HERDER_WORKER = 1 ] && exit 1; exec sleep 1000"));

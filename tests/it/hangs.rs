@@ -1,4 +1,4 @@
-//! Workers that run and do nothing, found by their watchdog, or by what waits for them.
+//! Workers that hang, found by their watchdog or by connections that wait.
 
 use crate::systemd::{Herder, Unit};
 use crate::workers::{REPORT, kill, listener, misbehave};
@@ -49,7 +49,7 @@ fn a_stopped_worker_is_aborted_and_replaced_within_its_time() {
     let status = herder
         .is("it is replaced", |status| status.ready == 2 && by_slot(status, 0).id > victim.id);
     let took = begin.elapsed();
-    assert!(took > WATCHDOG / 2, "nobody is given up before his time: {took:?}");
+    assert!(took > WATCHDOG / 2, "aborted before its time was over: {took:?}");
     assert!(took < 8 * WATCHDOG, "{took:?}");
     assert_eq!(by_slot(&status, 1).id, other.id, "the other is not touched");
     let last = by_slot(&status, 0).last_exit.clone().unwrap();
@@ -64,7 +64,7 @@ fn a_stopped_worker_is_aborted_and_replaced_within_its_time() {
 }
 
 #[test]
-fn a_worker_that_spins_is_aborted_and_one_that_does_not_care_is_killed() {
+fn a_worker_that_spins_is_aborted_and_one_that_ignores_sigabrt_is_killed() {
     let settings = format!("workers = 1\n{SETTINGS}stop-timeout = \"300ms\"\n");
     let steps = "ignore-term ignore-abort note $DIR/pids ready spin";
     let herder = Unit::new(&format!("{settings}{}", misbehave(steps))).start();
@@ -74,12 +74,12 @@ fn a_worker_that_spins_is_aborted_and_one_that_does_not_care_is_killed() {
     assert_ne!(pids[0], pids[1]);
     let status = herder.status();
     assert!(status.counters.hung >= 1, "{:?}", status.counters);
-    // It never pinged, so nobody knows that it ever worked.
+    // It never pinged, so nothing proves that it ever worked.
     herder.logs("failed once, next try in");
 }
 
 #[test]
-fn a_worker_that_says_so_is_taken_at_its_word() {
+fn a_worker_that_sends_watchdog_trigger_is_replaced() {
     let settings = "workers = 1\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
     let steps = "note $DIR/pids ready from $DIR/next";
     let unit = Unit::new(&format!("{settings}{}", misbehave(steps)));
@@ -91,9 +91,9 @@ fn a_worker_that_says_so_is_taken_at_its_word() {
     herder.logs("was killed by SIGABRT");
 }
 
-/// Whether herder alone stands still or all of the unit, nobody is judged for that time.
+/// The time for which herder or the whole unit is stopped does not count against any worker.
 #[test]
-fn nobody_is_aborted_because_herder_was_stopped() {
+fn no_worker_is_aborted_because_herder_was_stopped() {
     let mut herder = watched(4, "ready ping 50").start();
     herder.hears("READY=1");
     all_ping_on(&herder, 2);
@@ -102,9 +102,9 @@ fn nobody_is_aborted_because_herder_was_stopped() {
         herder.signal(Signal::SIGSTOP);
         let workers = before.workers.iter().filter(|_| with_workers);
         workers.clone().for_each(|worker| kill(worker.pid, Signal::SIGSTOP));
-        // Time is what this is about.
+        // This test is about the time for which herder is stopped.
         sleep(2 * WATCHDOG);
-        // The worst order: herder is there first.
+        // The worst order: herder goes on before its workers.
         herder.signal(Signal::SIGCONT);
         workers.for_each(|worker| kill(worker.pid, Signal::SIGCONT));
         all_ping_on(&herder, 20);
@@ -117,7 +117,7 @@ fn nobody_is_aborted_because_herder_was_stopped() {
 
 /// The ping is behind more than what is read in a turn.
 #[test]
-fn a_ping_among_much_else_is_heard() {
+fn a_ping_behind_many_messages_is_read() {
     let steps = "ready flood 200 notify WATCHDOG=1 from $DIR/next";
     let unit = watched(1, steps);
     // It leads to itself.
@@ -152,7 +152,7 @@ fn a_worker_is_told_its_watchdog() {
 const STALLING: &str = "workers = 2\nready = \"notify\"\nstall-timeout = \"1s\"\n";
 
 #[test]
-fn connections_that_nobody_takes_are_spoken_of_until_somebody_does() {
+fn a_stall_of_a_shared_socket_is_reported_until_a_worker_accepts() {
     let socket = listener();
     let address = socket.local_addr().unwrap();
     let unit = Unit::new(&format!("{STALLING}{}", misbehave("ready spin")));
@@ -165,7 +165,7 @@ fn connections_that_nobody_takes_are_spoken_of_until_somebody_does() {
     let status = herder.status();
     assert_eq!((status.state, status.ready), (State::Degraded, 2));
     assert!(status.stalled_since_usec.is_some());
-    assert_eq!((status.counters.stalled, status.counters.respawns), (0, 0), "nobody is touched");
+    assert_eq!((status.counters.stalled, status.counters.respawns), (0, 0), "a worker is touched");
     // Workers that serve, and nothing that waited is lost.
     herder.settings(&format!("{STALLING}{}", misbehave("ready accept")));
     assert_eq!(herder.reload().code, 0);

@@ -1,4 +1,4 @@
-//! The metrics socket: what is answered, to whom, and that nobody can hurt the workers through it.
+//! The metrics socket: what is answered, to which clients, and that no client can disturb the workers through it.
 
 use crate::systemd::{Herder, Unit};
 use crate::wait::{PATIENCE, until};
@@ -153,7 +153,7 @@ fn a_unix_socket_serves_whatever_host_is_asked_for() {
 }
 
 #[test]
-fn what_is_no_request_is_refused() {
+fn input_that_is_no_request_is_refused() {
     let (herder, address) = serving();
     let huge = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(100_000));
     for (request, status) in [
@@ -186,12 +186,12 @@ fn a_connection_carries_one_request_after_the_other() {
     assert!(is_closed(&mut stream));
 }
 
-/// Who is slow, silent or hostile is nothing to the workers, nor to the next who asks in earnest.
+/// A slow, silent or hostile client disturbs neither the workers nor the next client that sends a request.
 #[test]
-fn nobody_holds_up_a_respawn() {
+fn no_client_delays_a_respawn() {
     let (herder, address) = serving();
     let idle: Vec<TcpStream> = (0..100).map(|_| connect(address)).collect();
-    // Asks for ever more and takes nothing.
+    // This client keeps sending requests and reads no answer.
     let mut greedy = connect(address);
     greedy.set_nonblocking(true).unwrap();
     let many = get("/metrics").repeat(100);
@@ -214,7 +214,7 @@ fn nobody_holds_up_a_respawn() {
 }
 
 #[test]
-fn who_takes_too_long_is_hung_up_on_without_herder_growing() {
+fn a_client_that_takes_too_long_is_disconnected_and_herder_does_not_grow() {
     let (herder, address) = serving();
     let anonymous = || {
         let rollup =
@@ -232,7 +232,7 @@ fn who_takes_too_long_is_hung_up_on_without_herder_growing() {
             stream
         })
         .collect();
-    // Without anybody else's help: herder's own deadline.
+    // herder closes it by its own deadline, without any other event.
     assert!(is_closed(&mut half));
     drop(greedy);
     until("little memory", || anonymous() < 4096);
@@ -240,7 +240,7 @@ fn who_takes_too_long_is_hung_up_on_without_herder_growing() {
 }
 
 #[test]
-fn a_socket_that_is_none_is_an_error() {
+fn a_metrics_socket_that_is_no_stream_socket_is_an_error() {
     let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let unit = Unit::new(&format!("workers = 1\n{}", misbehave("ready")));
     let mut herder = unit.socket("herder-metrics", datagrams).start();

@@ -1,4 +1,4 @@
-//! herder's own log: its formats, and that nobody who reads it slowly holds herder up.
+//! herder's own log: its formats, and that a slow reader of it does not delay herder.
 
 use crate::systemd::{Herder, Unit};
 use crate::wait::until;
@@ -74,7 +74,7 @@ fn pipe() -> (File, OwnedFd) {
     (File::from(reader), writer)
 }
 
-/// A herder whose log is a pipe that nobody reads, and that has lost entries already.
+/// A herder whose log is a pipe that is full and not read, and that has lost entries already.
 fn with_a_full_log() -> (File, Herder) {
     let (reader, writer) = pipe();
     fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();

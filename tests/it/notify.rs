@@ -11,7 +11,7 @@ fn unit(steps: &str) -> Unit {
 }
 
 #[test]
-fn a_worker_tells_how_it_is() {
+fn the_status_of_a_worker_is_shown() {
     let herder = unit("notify READY=1\\nSTATUS=ready_to_serve").start();
     let worker = herder.serves(1).remove(0);
     assert_eq!(worker.status.as_deref(), Some("ready_to_serve"));
@@ -19,7 +19,7 @@ fn a_worker_tells_how_it_is() {
 
 /// Trap 20: with a line break in it, a STATUS would become an order to systemd.
 #[test]
-fn a_worker_cannot_speak_to_systemd() {
+fn messages_of_workers_do_not_reach_systemd() {
     let steps = "notify STATUS=evil\\nMAINPID=1\\nWATCHDOG_USEC=5\\nNOTIFYACCESS=all\\nFDSTORE=1 \
                  notify STATUS=\u{2028}MAINPID=1\u{1b}[2J ready wait 100 exit 3";
     let mut herder = unit(steps).start();
@@ -37,7 +37,7 @@ fn a_worker_cannot_speak_to_systemd() {
     assert!(!herder.log().contains('\x1b'));
 }
 
-/// And what an unlucky worker is called or exits with reaches systemd as one line.
+/// A line break in a program's name does not become one in STATUS=, where systemd would read an assignment after it.
 #[test]
 fn a_reason_with_line_breaks_is_one_line() {
     let unit = unit("ready");
@@ -57,7 +57,7 @@ fn a_status_of_ten_thousand_bytes_is_cut() {
     assert!(status.chars().count() <= 257 && status.starts_with("xxx"), "{status}");
 }
 
-/// Trap 22, from the other side: the flood fills the flooder's queue, not herder's time.
+/// Trap 22, from the other side: a flood fills the queue of the worker that sends it, and takes little of herder's time.
 #[test]
 fn a_flood_does_not_stop_respawns() {
     let command = shell(
@@ -95,11 +95,11 @@ fn descriptors_that_workers_send_are_closed() {
         Unit::new("workers = 1\nready = \"notify\"\ncommand = [\"python3\", \"$DIR/worker.py\"]\n");
     std::fs::write(unit.path("worker.py"), script).unwrap();
     let mut herder = unit.env("PATH", &std::env::var("PATH").unwrap()).start();
-    // It says so only when the last copy of the pipe is closed.
+    // The worker goes on only when the last copy of the pipe is closed.
     herder.hears("READY=1");
     let count = std::fs::read_dir(format!("/proc/{}/fd", herder.pid())).unwrap().count();
     assert!(count < 32, "herder holds {count} descriptors");
-    // Nothing of it went on to systemd's store.
+    // No descriptor was passed on to systemd's store.
     assert!(herder.heard().iter().all(|datagram| !datagram.text.contains("FD")));
 }
 

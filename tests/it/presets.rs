@@ -48,7 +48,7 @@ fn the_backlog_of_a_unix_socket_is_known_too() {
     script(&unit.path("uvicorn"), NOTES);
     let herder = unit.socket("web", socket).start();
     let backlog = noted(&herder, "uvicorn")[5].clone();
-    // Without the kernel's module for questions about UNIX sockets: what everybody gets at most.
+    // Without the kernel's module unix_diag herder cannot read the backlog, and passes the kernel's maximum on.
     assert!(["78", "4096"].contains(&backlog.as_str()), "{backlog}");
 }
 

@@ -1,4 +1,4 @@
-//! Workers that are asked whether they are well.
+//! Probes: herder asks workers, or the instance, whether they work.
 
 use crate::systemd::Unit;
 use crate::wait::until;
@@ -64,7 +64,7 @@ fn a_command_that_does_not_end_has_failed_and_is_killed() {
     until("and what they have started", || herder.processes().is_empty());
 }
 
-/// Answers everybody: well, unless the path is `/1` or there is none, and somebody is `sick`.
+/// A server that answers every request with success, unless it is `sick` and the path is `/1` or empty.
 fn server(sick: &Arc<AtomicBool>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -100,10 +100,10 @@ fn a_url_with_the_slot_in_it_is_about_that_worker() {
 }
 
 #[test]
-fn a_url_without_it_is_about_the_instance_and_nobody_is_touched() {
+fn a_failing_probe_of_the_instance_replaces_no_worker() {
     let sick = Arc::default();
     let address = server(&sick);
-    // Written short, with the defaults' place for the rest.
+    // A short URL, whose missing parts are defaults.
     let url = format!("http = \"http://{address}\"\ntimeout = \"10s\"");
     let mut herder = probed(&url).start();
     let before = herder.serves(2);
@@ -120,7 +120,7 @@ fn a_url_without_it_is_about_the_instance_and_nobody_is_touched() {
 }
 
 #[test]
-fn nobody_to_connect_to_is_a_failure_too() {
+fn a_refused_connection_is_a_failure_too() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let herder = probed(&format!("http = \"http://{address}/{{worker}}\"")).start();
     herder.logs(&format!("its probe failed 2 times in a row: cannot connect to {address}: "));

@@ -71,7 +71,7 @@ fn sockets_of(herder: &Herder, worker: u64) -> Vec<String> {
 }
 
 #[test]
-fn each_worker_has_its_own_and_what_is_shared() {
+fn each_worker_has_its_own_queue_and_the_shared_sockets() {
     let (unit, address) = unit(OWN, 4);
     let herder = unit.start();
     herder.serves(4);
@@ -93,7 +93,7 @@ fn each_worker_has_its_own_and_what_is_shared() {
     assert_eq!(slots, [None, Some(vec![0]), Some(vec![1]), Some(vec![2]), Some(vec![3])]);
 }
 
-/// More sockets than workers: nobody's is left without.
+/// With more sockets than workers, every socket has a worker.
 #[test]
 fn seven_sockets_are_shared_out_among_three() {
     let (unit, address) = unit(&OWN.replace("= 4", "= 3"), 7);
@@ -105,7 +105,7 @@ fn seven_sockets_are_shared_out_among_three() {
     assert_eq!(answering(address, 200), (0..3).collect());
 }
 
-/// A worker is gone for good: connections go past its queue, and what was in it waits.
+/// The worker of a slot fails for good: new connections go to other queues, and those in its queue wait.
 #[test]
 fn connections_go_past_a_queue_whose_worker_is_not_ready() {
     let settings = "queues = \"per-worker\"\nworkers = 4\nready = \"notify\"\nmin-lifetime = \"1ms\"\n\
@@ -129,7 +129,7 @@ fn connections_go_past_a_queue_whose_worker_is_not_ready() {
 }
 
 #[test]
-fn a_slot_leaves_and_nobody_is_refused() {
+fn a_slot_leaves_and_no_connection_is_refused() {
     let (unit, address) = unit(OWN, 4);
     let herder = unit.start();
     herder.serves(4);
@@ -166,7 +166,7 @@ fn nothing_is_left_on_the_sockets() {
 }
 
 #[test]
-fn without_systemd_herder_makes_one_for_each_worker() {
+fn without_systemd_herder_makes_a_queue_for_each_worker() {
     let settings = OWN.replace(", \"{fd:admin}\"", "");
     let herder = Unit::new(&settings).options(&["--listen", "web=127.0.0.1:0"]).start();
     herder.serves(4);
@@ -176,7 +176,7 @@ fn without_systemd_herder_makes_one_for_each_worker() {
     assert_eq!(addresses.len(), 1);
     let address = sockets[0].address.as_deref().unwrap().parse().unwrap();
     assert_eq!(answering(address, 200), (0..4).collect());
-    // Nobody gets in unasked.
+    // A second herder cannot listen on the same address.
     let again = Unit::new(&settings).options(&["--listen", &format!("web={address}")]);
     let mut again = again.start();
     assert_eq!(again.exits(), 71);
@@ -217,7 +217,7 @@ fn refused(unit: Unit, words: &[&str]) {
 }
 
 #[test]
-fn what_is_missing_is_said_with_what_to_write() {
+fn missing_sockets_are_reported_with_the_lines_to_add() {
     let own = REPORT.replace("workers = 1", "workers = 3\nqueues = \"per-worker\"");
     let one = listener();
     let address = one.local_addr().unwrap();
@@ -238,7 +238,7 @@ fn what_is_missing_is_said_with_what_to_write() {
     refused(Unit::new(&own), &["and workers get no socket"]);
 }
 
-/// A restart would end in just that error, and with the service.
+/// A restart would fail with the same error and end the service.
 #[test]
 fn a_reload_says_what_the_sockets_lack_before_it_asks_for_a_restart() {
     let shared = REPORT.replace("workers = 1", "workers = 3");

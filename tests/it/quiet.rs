@@ -1,4 +1,4 @@
-//! Nothing happens: then herder does nothing, either. And it stays small.
+//! herder does nothing while nothing happens, and it stays small.
 
 use crate::systemd::{Herder, Unit};
 use crate::wait::{PATIENCE, until};
@@ -20,8 +20,7 @@ fn idle(environment: &[(&str, &str)]) -> Herder {
     herder
 }
 
-/// Waits until herder sleeps; how often it has gone to sleep so far: each time, something had
-/// woken it before.
+/// Waits until herder sleeps, and returns how often it has gone to sleep so far, which is how often it was woken.
 pub fn sleeps(herder: &Herder) -> u64 {
     let mut status = String::new();
     until("herder sleeps", || {
@@ -36,7 +35,7 @@ pub fn sleeps(herder: &Herder) -> u64 {
 fn nothing_wakes_an_idle_herder() {
     let mut herder = idle(&[]);
     let before = sleeps(&herder);
-    // The time in which nothing has to happen is what this test is about.
+    // This test is about the time in which nothing may happen.
     assert!(herder.next(Duration::from_secs(2)).is_none());
     assert_eq!(sleeps(&herder) - before, 0);
 }

@@ -21,7 +21,7 @@ fn a_worker_is_ready_when_it_says_so() {
 }
 
 #[test]
-fn a_readiness_nobody_saw_is_called_assumed() {
+fn readiness_without_evidence_is_called_assumed() {
     let mut herder = unit("ready-after = \"50ms\"\n", "").start();
     herder.hears("READY=1");
     assert_eq!(herder.serves(1)[0].evidence, Some(Evidence::Assumed));
@@ -30,7 +30,7 @@ fn a_readiness_nobody_saw_is_called_assumed() {
 
 /// `auto`: a worker that says READY=1 later than assumed is known from then on.
 #[test]
-fn what_was_assumed_becomes_known() {
+fn assumed_readiness_is_replaced_by_ready_1() {
     let herder = unit("ready-after = \"1ms\"\n", "wait 300 ready").start();
     assert_eq!(herder.serves(1)[0].evidence, Some(Evidence::Assumed));
     let known = |worker: &herder_wire::status::Worker| worker.evidence == Some(Evidence::Notified);
@@ -38,7 +38,7 @@ fn what_was_assumed_becomes_known() {
 }
 
 #[test]
-fn its_execution_or_its_life_can_be_enough() {
+fn exec_and_alive_need_no_message_of_the_worker() {
     let mut herder = unit("ready = \"exec\"\n", "").start();
     herder.hears("READY=1");
     assert_eq!(herder.serves(1)[0].evidence, Some(Evidence::Executed));
@@ -85,14 +85,14 @@ fn a_slow_starter_may_ask_for_more_time() {
 }
 
 #[test]
-fn but_no_more_than_ten_times_the_limit() {
+fn a_start_takes_ten_times_its_timeout_at_most() {
     let steps = "notify EXTEND_TIMEOUT_USEC=18446744073709551615";
     let herder = unit("ready = \"notify\"\nstart-timeout = \"100ms\"\n", steps).start();
     herder.logs("was not ready within 1s");
 }
 
-/// A worker's helper may speak for it; anybody else, and be it another worker, may not. (A helper
-/// has to stay until it was heard, as systemd-notify(1) does: a dead sender is nobody's.)
+/// A helper process of a worker may send READY=1 for it; no other process may, nor another worker. (A helper has to
+/// stay until herder has read the message, as systemd-notify(1) does: the session of a dead sender is unknown.)
 #[test]
 fn ready_from_outside_the_workers_session_does_not_count() {
     let settings = "workers = 1\nready = \"notify\"\n";
@@ -106,7 +106,7 @@ fn ready_from_outside_the_workers_session_does_not_count() {
     assert_eq!(herder.serves(1)[0].evidence, Some(Evidence::Notified));
 }
 
-/// Each new worker waits until the one before is on its own feet.
+/// Each new worker is started when the one before is ready.
 #[test]
 fn max_starting_bounds_how_many_start_together() {
     let settings = "workers = 4\nready = \"notify\"\nmax-starting = 1\n";
@@ -130,7 +130,7 @@ fn ready_when_any_tells_systemd_earlier() {
     assert_eq!(herder.status().ready, 1);
 }
 
-/// `ready-when = "all"` is not hostage to a slot that fails.
+/// With `ready-when = "all"` a slot that fails does not keep READY=1 back for ever.
 #[test]
 fn one_complete_attempt_of_every_slot_is_enough_to_be_started() {
     let command = shell("[ $HERDER_SLOT = 0 ] || exit 7; exec $EXAMPLES/misbehave ready");
@@ -141,7 +141,7 @@ fn one_complete_attempt_of_every_slot_is_enough_to_be_started() {
 }
 
 #[test]
-fn with_nobody_wanted_it_is_ready_at_once() {
+fn with_no_worker_wanted_herder_is_ready_at_once() {
     let mut herder = Unit::new(&format!("workers = 0\n{}", misbehave(""))).start();
     herder.hears("READY=1");
     herder.has_said("STATUS=0/0 ready");

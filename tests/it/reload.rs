@@ -113,7 +113,7 @@ fn mistakes_are_refused_with_their_places_and_nothing_is_touched() {
 }
 
 #[test]
-fn what_is_missing_is_refused_by_name() {
+fn a_missing_program_or_file_is_refused_by_name() {
     let herder = serving(1);
     let before = ids(&herder);
     for (settings, words) in [
@@ -241,7 +241,7 @@ fn a_reload_before_the_first_ready_takes_the_place_of_the_old_settings() {
 }
 
 #[test]
-fn with_nobody_wanted_one_worker_is_tried_and_let_go() {
+fn with_no_worker_wanted_a_reload_tries_one_and_stops_it() {
     let herder = serving(0);
     herder.settings(&settings(0, "note $DIR/pids ready"));
     assert_eq!(herder.reload().code, 0);
@@ -317,7 +317,7 @@ fn a_caller_that_goes_away_changes_nothing() {
 
 /// `herder reload --timeout`: the caller leaves, the reload goes on.
 #[test]
-fn a_caller_can_be_impatient() {
+fn a_caller_with_a_timeout_leaves_and_the_reload_goes_on() {
     let herder = serving(1);
     herder.settings(&settings(1, "wait 500 ready"));
     let path = herder.path("run");

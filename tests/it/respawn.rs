@@ -25,7 +25,7 @@ fn a_proved_worker_is_replaced_at_once() {
 }
 
 #[test]
-fn all_at_once_are_replaced_all_at_once() {
+fn workers_that_die_together_are_replaced_together() {
     let settings = "workers = 8\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
     let herder = Unit::new(&format!("{settings}{}", misbehave("ready"))).start();
     for worker in herder.serves(8) {
@@ -62,7 +62,7 @@ fn each_failure_doubles_the_wait() {
         // Jitter takes up to a quarter; a busy machine only adds.
         assert!(*wait * 4 >= least * 3, "{waits:?}");
     }
-    // It serves, so it stays: with what it has, and with words about what it has not.
+    // A worker serves, so herder stays, and reports the slot that fails.
     herder.hears("READY=1");
     let told = herder.hears("STATUS=degraded 1/2: slot 1 exited with status 1 before it was ready");
     assert!(told.text.contains("next try in"), "{told:?}");
@@ -100,7 +100,7 @@ fn a_worker_that_dies_young_is_a_failure() {
         .is("it is counted", |status| status.counters.failures > 0 && status.counters.crashes == 0);
 }
 
-/// EAGAIN and its kin are the system's moods: herder tries again. (A text file that is written to
+/// EAGAIN and similar errors of the system may pass: herder tries again. (A text file that is written to
 /// cannot be executed, ETXTBSY.)
 #[test]
 fn a_passing_failure_to_execute_is_tried_again() {
@@ -131,7 +131,7 @@ fn a_killed_worker_does_not_take_its_siblings_with_it() {
     assert!(Duration::from_micros(after.workers[1].age_usec) < Duration::from_secs(20));
 }
 
-/// It goes on with the workers it could start, and still answers.
+/// herder goes on with the workers that it could start, and still answers clients.
 #[test]
 fn running_out_of_descriptors_is_survived() {
     let settings = "workers = 20\nready = \"notify\"\n";
@@ -139,7 +139,7 @@ fn running_out_of_descriptors_is_survived() {
     let mut herder = unit.through(&["/usr/bin/prlimit", "--nofile=32"]).start();
     herder.hears("READY=1");
     herder.logs("there are no file descriptors left for another worker (LimitNOFILE=)");
-    assert!(herder.status().ready > 0, "and some are left for whoever asks");
+    assert!(herder.status().ready > 0, "no worker is ready");
     let pid = herder.pid();
     let times = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let ticks = |stat: &str| -> u64 {
@@ -147,7 +147,7 @@ fn running_out_of_descriptors_is_survived() {
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     };
     let before = ticks(&times());
-    // A connection that cannot be taken must not wake the loop for ever.
+    // A connection that cannot be accepted must not wake the loop again and again.
     let connect = || std::os::unix::net::UnixStream::connect(herder.path("run/control")).unwrap();
     let clients = [(); 16].map(|()| connect());
     herder.logs("failed 3 times in a row");
@@ -175,7 +175,7 @@ fn the_soft_limit_of_descriptors_is_for_workers_and_not_for_herder() {
     }
 }
 
-/// Neither those who look at it, nor those who read its metrics, take the descriptors a worker needs.
+/// Clients of the control socket and of the metrics leave the descriptors that workers need.
 #[test]
 fn clients_cannot_use_up_the_descriptors_for_workers() {
     let settings = "workers = 2\nready = \"notify\"\nmin-lifetime = \"1us\"\n";
@@ -190,7 +190,7 @@ fn clients_cannot_use_up_the_descriptors_for_workers() {
     };
     let _clients = (connect(&herder.path("run/control")), connect(&metrics));
     for _ in 0..3 {
-        // Whoever asks last gets an answer, too.
+        // A new client is answered, too, although all places for clients are taken.
         let worker = herder.serves(2).remove(0);
         kill(worker.pid, Signal::SIGKILL);
         herder.is("it is replaced", |status| {

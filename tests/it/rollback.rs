@@ -107,7 +107,7 @@ fn an_old_worker_that_dies_meanwhile_does_not_fail_the_reload() {
     assert!(herder.serves(3).iter().all(|worker| worker.generation == 2));
 }
 
-/// It gets the specification that is known to work.
+/// The slot gets the settings that are known to work.
 #[test]
 fn a_slot_that_needs_a_worker_during_the_trial_gets_an_old_one() {
     let unit = Unit::new(&format!("min-lifetime = \"1us\"\n{}", settings("ready")));
@@ -138,9 +138,9 @@ fn an_assumed_canary_that_dies_within_its_trial_fails_the_reload() {
     assert_eq!(herder.serves(2).iter().filter(|worker| worker.generation == 1).count(), 2);
 }
 
-/// The last word is not "nothing runs": failures of a reload never escalate.
+/// Failures of a reload never escalate, because the old workers still serve.
 #[test]
-fn a_failed_reload_does_not_end_a_herd_that_serves() {
+fn a_failed_reload_does_not_end_an_instance_that_serves() {
     let herder = Unit::new(&format!("crash-limit.burst = 1\n{}", settings("ready"))).start();
     herder.serves(3);
     herder.settings(&format!("crash-limit.burst = 1\n{}", settings("exit 1")));

@@ -20,7 +20,7 @@ fn changed(key: &str, value: &str, before: &str) -> Changed {
 }
 
 #[test]
-fn what_is_set_holds_at_once_is_shown_and_goes_with_the_next_reload() {
+fn a_changed_setting_applies_at_once_and_until_the_next_reload() {
     let running = unit("").start();
     running.serves(2);
     let said = herder(&running, "set", &["stop-timeout=2min", "workers=3"]);
@@ -33,7 +33,7 @@ fn what_is_set_holds_at_once_is_shown_and_goes_with_the_next_reload() {
     assert_eq!(running.status().set, all);
     let shown = herder(&running, "status", &[]).out;
     assert!(shown.contains("set      workers = 3, else 2\n"), "{shown}");
-    // What is as it was is no change.
+    // A setting that has this value already is not reported as changed.
     assert_eq!(herder(&running, "set", &["workers=2"]).code, 0);
     assert_eq!(running.status().set, all[1..]);
     running.serves(2);
@@ -41,7 +41,7 @@ fn what_is_set_holds_at_once_is_shown_and_goes_with_the_next_reload() {
     assert_eq!(running.reload().code, 0);
     assert_eq!(running.status().set, []);
     running.logs("what was set while generation 1 was in force is over with it: stop-timeout");
-    // And with the settings before it does not come back.
+    // `herder reload --previous` does not bring the changed setting back.
     assert_eq!(herder(&running, "set", &["stop-timeout=3min"]).code, 0);
     assert_eq!(herder(&running, "reload", &["--previous"]).code, 0);
     assert_eq!(running.status().set, []);
@@ -74,7 +74,7 @@ fn bounds_can_be_set_together_and_one_by_one() {
 }
 
 #[test]
-fn all_that_is_asked_for_is_set_or_nothing() {
+fn either_all_changes_are_made_or_none() {
     let running = unit("").start();
     running.serves(2);
     for (wrong, advice) in [

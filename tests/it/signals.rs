@@ -151,7 +151,7 @@ fn hup_stops_a_herder_that_has_a_terminal() {
         let said = crate::client::Running::of(&mut command).ends();
         assert_eq!(said.code, 0, "{said:?}");
         assert!(said.out.contains("stopped with status 0"), "{}", said.out);
-        // Colours are for terminals, and not for those who do not want them.
+        // Colours are for terminals only, and not if the environment asks for none.
         assert_eq!(said.out.contains("\x1b["), expected, "{}", said.out);
     }
 }

@@ -86,7 +86,7 @@ fn every_kind_of_descriptor_passes_through() {
     assert_eq!(kinds[4..], ["fifo", "special"]);
 }
 
-/// Trap 23: a change to O_NONBLOCK would be everybody's.
+/// Trap 23: O_NONBLOCK belongs to the socket, so a change would affect every process that has it.
 #[test]
 fn a_socket_keeps_its_flags() {
     for blocking in [true, false] {
@@ -98,7 +98,7 @@ fn a_socket_keeps_its_flags() {
         assert_eq!(herder.stops(), 0);
         let flags = OFlag::from_bits_retain(fcntl(&copy, FcntlArg::F_GETFL).unwrap());
         assert_eq!(flags.contains(OFlag::O_NONBLOCK), !blocking);
-        // It still listens: nobody has shut it down.
+        // It still listens: herder and its workers have not shut it down.
         let socket = TcpListener::from(copy);
         TcpStream::connect(socket.local_addr().unwrap()).unwrap();
     }

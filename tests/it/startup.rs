@@ -1,4 +1,4 @@
-//! What is wrong at the start ends herder with a sentence, before a worker exists.
+//! Mistakes that herder finds when it starts: it exits with a message before it starts a worker.
 
 use crate::client::{Running, command};
 use crate::systemd::Unit;
@@ -74,14 +74,14 @@ fn a_wrong_command_line_is_64() {
 }
 
 #[test]
-fn two_herders_of_one_name_are_one_too_many() {
+fn a_second_herder_of_the_same_name_is_refused() {
     let first = Unit::new(&format!("workers = 1\n{}", misbehave("ready"))).start();
     first.serves(1);
     let directory = first.path("run");
     let unit = Unit::new(REPORT).env("RUNTIME_DIRECTORY", directory.to_str().unwrap());
     let words = format!("another herder (pid {}) runs as it", first.pid());
     refused(unit, 78, &[&words, "--name"]);
-    // The first has not noticed.
+    // The first herder is not disturbed.
     first.serves(1);
     assert_eq!(first.reload().code, 0);
 }
@@ -131,7 +131,7 @@ fn a_notify_socket_that_is_no_unix_socket_is_refused() {
 }
 
 #[test]
-fn commands_find_nobody_and_say_so() {
+fn commands_say_that_no_herder_runs() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap();
     for verb in ["status", "reload"] {

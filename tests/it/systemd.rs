@@ -1,9 +1,9 @@
 //! A stand-in for systemd: hands over sockets, listens on `NOTIFY_SOCKET`, starts herder, and
 //! leaves nothing of it behind.
 //!
-//! It judges nothing, unlike the real one (tests/system): what herder says is kept as it came. The
-//! non-obvious fact: what a worker leaves behind is found by a variable in its environment, so
-//! the guard finds processes that left every session and group it knows.
+//! Unlike the real one (tests/system) it checks nothing: messages of herder are kept as they came. Not obvious:
+//! processes that workers leave behind are found by a variable in their environment, so the guard also finds those that
+//! have left every session and group that it knows.
 
 use crate::wait::{PATIENCE, until};
 use herder_linux::child;
@@ -89,7 +89,7 @@ impl Unit {
         self
     }
 
-    /// Notifications go to an abstract socket.
+    /// Makes herder send its messages to an abstract socket.
     pub fn with_abstract_notify_socket(mut self) -> Unit {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -99,7 +99,7 @@ impl Unit {
         self.env("NOTIFY_SOCKET", &format!("@{name}"))
     }
 
-    /// Leaves no room in the queue of notifications; how many are in it.
+    /// Fills the queue of messages to systemd, and returns how many are in it.
     pub fn fill_notify_queue(&self) -> usize {
         let sender = UnixDatagram::unbound().unwrap();
         sender.set_nonblocking(true).unwrap();
@@ -107,13 +107,13 @@ impl Unit {
         (0..).take_while(|_| fill().is_ok()).count()
     }
 
-    /// Started by this command, which has to execute what follows it.
+    /// Starts herder through this command, which has to execute the arguments that follow it.
     pub fn through(mut self, wrapper: &[&str]) -> Unit {
         self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
-    /// As systemd's own child, which has no reason to tie its workers' lives to its own.
+    /// Starts herder as a child of systemd, so that its workers need not die with it.
     pub fn by_systemd_itself(self) -> Unit {
         self.through(&["/bin/sh", "-c", "SYSTEMD_EXEC_PID=$$ exec \"$@\"", "sh"])
     }
@@ -166,7 +166,7 @@ pub struct Herder {
     unit: Unit,
     child: Child,
     heard: Vec<Datagram>,
-    /// Of the last one, those that were waited for.
+    /// How many lines of the last datagram were waited for.
     lines_passed: usize,
     exit: Option<i32>,
 }
@@ -323,7 +323,7 @@ impl Drop for Herder {
         if self.exit.is_none() {
             let _ = child::signal(self.child.pidfd.as_fd(), nix::libc::SIGKILL);
         }
-        // Looked for twice: between fork and exec a process has no environment to be known by.
+        // Checked twice, because between fork and exec a process does not have this environment yet.
         let mut seen_none = 0;
         while seen_none < 2 {
             let left = self.processes();

@@ -1,4 +1,4 @@
-//! What herder tells systemd, and when: readiness, status, patience, the watchdog.
+//! Messages of herder to systemd, and when it sends them: readiness, status, more time to start, the watchdog.
 
 use crate::systemd::{Datagram, Unit};
 use crate::wait::{PATIENCE, until};
@@ -24,7 +24,7 @@ fn ready_is_said_once() {
     assert_eq!(herder.stops(), 0);
     assert_eq!(that_say(herder.heard(), "READY=1").len(), 1);
     assert_eq!(that_say(herder.heard(), "STOPPING=1").len(), 1);
-    assert!(that_say(herder.heard(), "WATCHDOG=1").is_empty(), "nobody asked for it");
+    assert!(that_say(herder.heard(), "WATCHDOG=1").is_empty(), "WATCHDOG=1 without WATCHDOG_USEC");
 }
 
 /// Trap 21: other service managers use abstract sockets.
@@ -139,7 +139,7 @@ fn a_systemd_that_does_not_read_holds_nothing_up() {
 
 #[test]
 fn no_service_manager_is_no_problem() {
-    for address in ["$DIR/nobody", "@herder-it-nobody"] {
+    for address in ["$DIR/missing", "@herder-it-missing"] {
         let mut herder = unit("", "ready").env("NOTIFY_SOCKET", address).start();
         herder.serves(1);
         assert_eq!(herder.stops(), 0);
@@ -161,7 +161,7 @@ fn a_stopped_herder_does_not_ping_and_then_goes_on() {
     assert_eq!(herder.stops(), 0);
 }
 
-/// With `service-watchdog = "workers"` herder vouches for more than itself.
+/// With `service-watchdog = "workers"` herder pings systemd only while its workers serve.
 #[test]
 fn the_watchdog_can_stand_for_the_workers() {
     let mut herder =

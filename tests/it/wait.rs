@@ -1,11 +1,11 @@
-//! Waiting: always for something, and never for ever.
+//! Waiting for a condition, with a deadline.
 
 use std::time::{Duration, Instant};
 
 /// How long anything may take on a busy machine before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits for a condition that nothing announces.
+/// Waits for a condition by checking it again and again.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {

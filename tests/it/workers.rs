@@ -1,4 +1,4 @@
-//! The programs that play the workers, and what is done to them.
+//! The programs that run as workers in these tests, and helpers to signal them.
 
 use nix::sys::signal::{Signal, kill as send};
 use nix::unistd::Pid;

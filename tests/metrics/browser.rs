@@ -120,7 +120,7 @@ fn what_a_worker_says_stays_text() {
 }
 
 #[test]
-fn it_says_so_when_nobody_answers_any_more() {
+fn the_page_says_when_the_server_no_longer_answers() {
     let Some(mut chromium) = Chromium::start() else { return };
     let server = Server::saying(&one(3));
     chromium.open(&server.address, 1280, 800);

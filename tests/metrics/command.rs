@@ -25,7 +25,7 @@ impl Running {
             .unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let running = Running(child);
-        // Somebody has to read what it says, also later.
+        // This thread keeps reading what the process prints, because a full pipe would block it.
         let (serving, said) = channel();
         std::thread::spawn(move || {
             let lines = lines.map_while(Result::ok);

@@ -88,7 +88,7 @@ fn every_alert_is_tested_and_says_what_to_do() {
 #[test]
 fn the_page_is_small_and_needs_nothing_else() {
     assert!(page::HTML.len() < 40 * 1024, "{}", page::HTML.len());
-    // The name of SVG is no address that anybody opens.
+    // The namespace of SVG is a name; no browser opens it as an address.
     let rest = page::HTML.replace("http://www.w3.org/2000/svg", "");
     for word in [
         "http://",
@@ -115,7 +115,7 @@ fn sha256(text: &str) -> String {
     said.split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// Where they differ a browser runs nothing; whoever changes the page finds the new ones here.
+/// A browser runs nothing if the hashes differ. After a change to the page this test prints the new ones.
 #[test]
 fn the_policy_has_the_hashes_of_the_style_and_the_script_there_are() {
     for element in ["style", "script"] {

@@ -1,4 +1,4 @@
-//! Metrics, the status page, and what is made from them: by those who read them for real. promtool
+//! Metrics, the status page, and what is made from them, checked with the programs that read them in practice. promtool
 //! checks the formats, the alert rules and the dashboard's queries, prometheus_client parses OpenMetrics,
 //! and Chromium opens the page.
 //!

@@ -47,7 +47,7 @@ def systemctl(*arguments, check=True, seconds=90):
 
 
 def wait_for(condition, what, seconds=30):
-    """Returns the first true value of condition(); it is asked often, because nothing here could announce itself."""
+    """Returns the first true value of condition(); it is asked often, because no event tells when it becomes true."""
     deadline = time.monotonic() + seconds * SLOWNESS
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -77,7 +77,7 @@ def write(path, text, mode=0o644):
 
 
 def install():
-    """As an administrator does it: the units, the manual and the program under test all come from the package."""
+    """Installs the package as an operator does, so that the units, the manual and the program under test come from it."""
     run("dpkg", "--install", *map(str, FILES.glob("*.deb")))
 
 
@@ -273,7 +273,7 @@ def figures(group, file):
 
 
 def find_process(*words):
-    """The pid of a process with just this command line, or None; it may be anybody's child."""
+    """The pid of a process with just this command line, or None; its parent may be any process."""
     wanted = "\0".join(words) + "\0"
     for directory in pathlib.Path("/proc").glob("[0-9]*"):
         try:

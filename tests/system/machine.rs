@@ -121,7 +121,7 @@ impl Machine<'_> {
         let console =
             File::create(out.join("console")).map_err(|error| format!("console: {error}"))?;
         let console_too = console.try_clone().map_err(|error| format!("console: {error}"))?;
-        // What is mounted while a tree is made is gone with whoever is killed in the middle of it.
+        // If `prepare` is killed while it makes a tree, its mounts disappear with its mount namespace.
         let mut prepare = Command::new("unshare");
         prepare.arg("--mount").arg(self.here.join("prepare"));
         let tree = output_of(prepare.arg(self.tree(scenario)))?;

@@ -147,7 +147,8 @@ fn is_installed(program: &str) -> bool {
     std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
-/// Ctrl-C and SIGTERM: the machines die with this process (PR_SET_PDEATHSIG), but cgroups and directories have to be removed by somebody.
+/// Ctrl-C and SIGTERM: the machines die with this process (PR_SET_PDEATHSIG), but this thread has to remove cgroups and
+/// directories.
 fn clean_up_when_interrupted(setup: Arc<OnceLock<Result<Setup, String>>>) {
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     if let Err(error) = signals.thread_block() {

@@ -52,7 +52,7 @@ def table(page):
 
 
 def kept(promise, found):
-    # What is lost now and then may well not be lost this time; and a version is told as far as it matters.
+    # A request that is only sometimes lost may not be lost in this run; and only the relevant part of a version is compared.
     return found == promise or (promise == "mostly" and found == "yes") or found.startswith(tuple(promise.split(", ")))
 
 

@@ -7,7 +7,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::output_of;
 
-/// Files of both packages that are nobody's directory; `.gz` is what Debian adds to manual pages.
+/// Files of both packages, without directories; `.gz` is what Debian adds to manual pages.
 const FILES: [&str; 8] = [
     "/usr/bin/herder",
     "/usr/lib/systemd/catalog/herder.catalog",

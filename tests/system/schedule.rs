@@ -15,8 +15,8 @@ pub struct Schedule {
 struct State {
     /// What is left of the capacity.
     free: usize,
-    /// The numbers that are handed out, and the one whose turn it is: without them, heavy tests would wait until all light
-    /// ones are done.
+    /// The next number to hand out, and the number of the test that may start next. Without this order, heavy tests would
+    /// wait until all light ones are done.
     next: u64,
     turn: u64,
 }

@@ -39,7 +39,7 @@ def ask(address, host):
 
 class Storm:
     """`with Storm(address, clients) as storm:` keeps asking until the block ends; then storm.slots says how many each slot
-    answered, and storm.failures who got no answer and why."""
+    answered, and storm.failures which clients got no answer and why."""
 
     def __init__(self, address, clients=4, pause=0.0):
         self.address, self.pause = address, pause
@@ -112,7 +112,7 @@ def kill(pid, directory):
 
 
 def kill_many(workers, directory, kills, seconds):
-    """Kills random ones of these workers, as they are at the time, until so many are dead."""
+    """Kills random ones of the workers that exist at the time, until this many have been killed."""
     done, deadline = 0, time.monotonic() + seconds
     while done < kills:
         if time.monotonic() > deadline:

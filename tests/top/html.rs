@@ -60,7 +60,7 @@ impl Look {
                 49 => self.background = None,
                 colour @ 90..=97 => self.text = Some(colour - 82),
                 colour @ 100..=107 => self.background = Some(colour - 92),
-                other => panic!("a look nobody has asked for: {other}"),
+                other => panic!("an unknown text attribute: {other}"),
             }
         }
     }

@@ -1,6 +1,6 @@
 # machine: container vm
 # seconds: 240
-"""Servers that know nothing of herder, in the sandbox of the shipped unit: seen to accept, or told what is wrong."""
+"""Servers without support for herder, in the sandbox of the shipped unit: herder sees that they accept, or what is wrong."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def settings(command, more=""):
 
 
 for port, (name, command) in enumerate(SERVERS.items(), 8000):
-    # A shell that does not execute the server is not whom LISTEN_PID should name.
+    # LISTEN_PID would name the shell, which starts the server as a child of its own.
     more = 'listen-pid = "omit"\n' if name == "shell" else ""
     instance = Instance(name, settings(command, more), listen=(f"127.0.0.1:{port}",))
     instance.start()
@@ -67,7 +67,7 @@ for port, (name, command) in enumerate(SERVERS.items(), 8000):
     usec = max(int(entry["HERDER_USEC"]) for entry in entries)
     print(f"{name}: ready after {usec / 1000:.1f} ms at most")
 
-# A new version that does anything else replaces nothing, and its administrator is told what it does.
+# A new version that does anything else replaces no worker, and the failed reload says what it does.
 web = Instance("web", settings([MISBEHAVE, "epoll"], 'start-timeout = "2s"\n'), listen=("127.0.0.1:9000",))
 web.start()
 before = web.at_full_strength(2)
@@ -88,7 +88,7 @@ for words, command in WRONG.items():
     equal(web.workers(), before, "the workers")
 expect(all(worker["evidence"] == "accepting" for worker in web.report()["workers"]), "the evidence is the old one")
 
-# One that hides is only assumed to serve, as it was before herder looked. Its program may be executed and not read.
+# A worker that herder cannot look at is assumed to be ready. Its program may be executed and not read.
 hidden = pathlib.Path("/srv/hidden")
 write(hidden, "")
 hidden.write_bytes(pathlib.Path(MISBEHAVE).read_bytes())

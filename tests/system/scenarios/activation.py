@@ -22,7 +22,7 @@ web.wait_until("active")
 workers = web.at_full_strength(3)
 expect(first["pid"] in workers, f"{first['pid']} answered, which is none of {workers}")
 
-# A person sees the same line.
+# `systemctl status` shows the same line.
 contains(systemctl("status", web.service).stdout, 'Status: "3/3 ready, generation 1')
 
 infos = {}
@@ -36,7 +36,7 @@ def every_worker_has_answered():
 
 
 wait_for(every_worker_has_answered, "an answer of each worker")
-equal(sorted(infos), workers, "those who answered")
+equal(sorted(infos), workers, "the workers that answered")
 main = environ_of(web.main_pid)
 for pid, info in infos.items():
     environ = info["environ"]

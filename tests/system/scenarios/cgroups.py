@@ -1,6 +1,6 @@
 # machine: container vm
 # seconds: 400
-"""Each worker sits in a cgroup of its own with all it starts, goes with it, and leaves nothing behind."""
+"""Each worker has a cgroup of its own with every process that it starts; the cgroup and they go with the worker."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def groups(instance):
 
 
 def in_their_own(instance, workers=2):
-    """Every worker, and nobody else, is in the cgroup with its number, and herder in its own."""
+    """Every worker is alone in the cgroup with its number, and herder is in its own."""
     pids = instance.at_full_strength(workers)
     report = instance.report()
     equal(sorted(worker["pid"] for worker in report["workers"]), pids, "the workers in the report")
@@ -49,7 +49,7 @@ def in_their_own(instance, workers=2):
             expect({"cpu", "memory", "pids", "io"} <= controllers, f"only {controllers} in {own}")
     equal(members(instance.group() / "supervisor"), [instance.main_pid], "the processes beside the workers")
     equal(members(instance.group()), sorted([instance.main_pid, *pids]), "all processes of the unit")
-    # One is made in advance; of workers that are gone nothing stays.
+    # One cgroup is made in advance; those of workers that have ended are removed.
     there = {name for name in groups(instance) if name.startswith("worker-")}
     spare = there - {f"worker-{worker['id']}" for worker in report["workers"]}
     expect(len(spare) <= 1, f"cgroups without a worker: {spare}")
@@ -65,7 +65,8 @@ web.reload()
 wait_for(lambda: not any(map(alive, before)), "the end of the workers before the reload")
 after = in_their_own(web)
 
-# What a worker started goes with it, however far it went: with the stop signal, or SIGKILL at the end of stop-timeout.
+# Processes that a worker started are ended with it, also outside its session: by the stop signal, or by SIGKILL at the end
+# of stop-timeout.
 meek, stubborn = ("sleep", "1001"), ("sleep", "1002")
 victim = after[0]
 web.order(victim, f"run exec {' '.join(meek)}")
@@ -103,7 +104,7 @@ wait_for(lambda: web.show("NRestarts") == "1", "the restart")
 web.wait_until("active")
 in_their_own(web)
 
-# A herder that finds workers of the one before: they are nobody's any more.
+# A new herder finds workers of an earlier one, which have no herder any more.
 web.drop_in(web.service, "[Service]\nKillMode=process\n")
 systemctl("daemon-reload")
 orphans, spared = web.workers(), web.main_pid
@@ -140,10 +141,10 @@ def warnings(instance):
 
 
 if VM:
-    # The rest has nothing to do with controllers.
+    # The rest needs no controllers.
     raise SystemExit
 
-# Without delegation all goes on but for that, and herder says once how to have it.
+# Without delegation workers run without cgroups of their own, and herder says once how to get them.
 bare = Instance(
     "bare", SETTINGS, listen=("127.0.0.1:8001",), service="[Service]\nDelegate=no\nDelegateSubgroup=\n"
 )

@@ -45,7 +45,7 @@ NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 
 
 def ask(name, instance, before=()):
-    """In a terminal, as a person does: the exit status, what it said, and how long it took."""
+    """Runs it in a terminal, as an operator does: the exit status, what it said, and how long it took."""
     command = [*before, "herder", *(word.format(instance) for word in COMMANDS[name])]
     begin = time.monotonic()
     master, slave = pty.openpty()
@@ -89,14 +89,14 @@ def must(name, instance, status, advice, before=()):
 for name in COMMANDS:
     # Not started, but set up; the way out is to start it.
     must(name, "stopped", 3, ["systemctl start herder@stopped.service"])
-    # Nobody has connected yet, which is as it should be.
+    # No client has connected yet, so the service need not run.
     must(name, "idle", 3, ["its socket listens, and the first connection starts it"])
     # systemd has given it up; starting is not enough.
     must(name, "broken", 3, ["systemctl reset-failed herder@broken.socket herder@broken.service"])
     # No such instance at all: which there are, or where its settings belong.
     must(name, "missing", 4, ["/etc/herder/missing.toml", "herder status", "web"])
     if name not in READ_ONLY:
-        # Somebody else's.
+        # An instance that this user may not change.
         must(name, "web", 4, ["root", "control-group"], NOBODY)
 web.wait_for_status("2/2 ready, generation 1")
 

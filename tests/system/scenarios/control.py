@@ -1,4 +1,4 @@
-"""The control socket: garbage and half-open connections harm nobody, and only the right peers may change anything."""
+"""The control socket: garbage and half-open connections disturb no other client, and only permitted users may change it."""
 
 import json
 import os
@@ -55,7 +55,7 @@ for garbage in (b"GET / HTTP/1.1\r\n\r\n\0", b"\0\0\0", b"[]\0", b"\xff\xfe\0", 
                 pass
         except (BrokenPipeError, ConnectionResetError):
             pass
-# A stranger who fills the socket with half requests keeps neither root nor herder's own user out.
+# A user that fills the socket with half requests does not lock out root or herder's own user.
 NOBODY = 65534
 holding, held = os.pipe(), os.pipe()
 if os.fork() == 0:
@@ -79,7 +79,7 @@ web.wait_for_status("generation 2")
 os.close(holding[1])
 os.wait()
 
-# A stranger may look, but not touch; root and herder's own user may.
+# Another user may look but not change anything; root and herder's own user may.
 as_nobody = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
 run(*as_nobody, "herder", "status", "web")
 refused = run(*as_nobody, "herder", "reload", "web", check=False)

@@ -1,4 +1,4 @@
-"""A deploy user who is not root: by a control socket for his group, by `control-group`, and by `systemctl reload` with polkit."""
+"""A deploy user without root: by a control socket for its group, by `control-group`, and by `systemctl reload` with polkit."""
 
 import json
 import pathlib
@@ -30,7 +30,7 @@ def ask(user, instance, method, **parameters):
 
 
 def instance(name, settings, port):
-    """With the example's socket, and otherwise as shipped: DynamicUser=, so its directory is nobody's to look into."""
+    """With the example's socket, and otherwise as shipped: DynamicUser=, so other users cannot look into its directory."""
     unit = (EXAMPLES / "herder-control.socket").read_text().replace("NAME", name)
     write(f"/etc/systemd/system/{name}-control.socket", unit)
     made = Instance(name, settings, listen=(f"127.0.0.1:{port}",))
@@ -48,16 +48,16 @@ equal(ask("anna", web, "Scale", workers=3)["parameters"]["wanted"], 3, "workers 
 web.at_full_strength(3)
 equal(ask("anna", web, "Reload")["parameters"]["generation"], 2, "the generation after a reload by a deploy user")
 equal(ask("stranger", web, "Status")["error"], "PermissionError", "what a stranger gets")
-# The same people by the commands, where those can reach the instance.
+# The same users by the commands, where those can reach the instance.
 equal(as_user("anna", "herder", "scale", "web", "2")[0], 0, "the exit status of herder scale by a deploy user")
 equal(as_user("stranger", "herder", "scale", "web", "1")[0], 4, "the exit status of herder scale by a stranger")
 web.at_full_strength(2)
 
 # Without the setting the group may look, but not touch.
 plain = instance("plain", SETTINGS, 8001)
-equal(ask("anna", plain, "Status")["parameters"]["status"]["ready"], 2, "ready workers, as seen by one who may look")
+equal(ask("anna", plain, "Status")["parameters"]["status"]["ready"], 2, "ready workers, as seen by a user that may look")
 refused = ask("anna", plain, "Scale", workers=3)
-equal(refused["error"], "io.herder.Control.NotPermitted", "the error for one who may not touch")
+equal(refused["error"], "io.herder.Control.NotPermitted", "the error for a user that may not change anything")
 expect(refused["parameters"]["reason"], "a refusal without a reason")
 plain.at_full_strength(2)
 

@@ -1,7 +1,7 @@
 # machine: container
 # seconds: 300
-"""From no worker to as many as there may be and back, again and again, and herder itself comes and goes: with every request
-answered, whenever it comes."""
+"""The number of workers goes from none to the maximum and back several times, and herder itself exits and is started again:
+every request is answered, whenever it arrives."""
 
 import random
 import threading
@@ -23,11 +23,11 @@ equal(web.workers(), [], "workers at rest")
 
 
 def at_rest():
-    wait_for(lambda: web.report()["wanted"] == 0 and not web.workers(), "nobody is there", 90)
+    wait_for(lambda: web.report()["wanted"] == 0 and not web.workers(), "no worker is there", 90)
 
 
 def burst(clients, seconds):
-    """So many clients at once; who answered each of them."""
+    """Sends this many requests at once, and returns the worker that answered each of them."""
     answers, failures = [], []
 
     def client():
@@ -60,7 +60,7 @@ for bad in ("crashes", "failures", "respawns"):
     equal(counters[bad], 0, bad)
 expect(web.events("scaled_up") and web.events("scaled_down") and web.events("scale_limit"), "no entries about scaling")
 
-# herder itself comes and goes. What the shipped unit allows is told before it hurts.
+# herder itself exits and is started again. `herder check` warns of the start limit of the shipped unit.
 web.configure(f'{COMMAND}workers = {{ min = 0, max = 2 }}\nidle-timeout = "200ms"\nexit-idle-time = "300ms"\n')
 contains(run("herder", "check", str(web.file)).stdout, "systemd allows that: NO, herder@web.service may be started 8 times")
 web.drop_in(web.service, "[Unit]\nStartLimitIntervalSec=0\n")
@@ -69,11 +69,11 @@ expect("systemd allows" not in run("herder", "check", str(web.file)).stdout, "th
 systemctl("stop", web.service)
 web.listen()
 
-# Connections come at all instants around the one in which the last worker, and then herder, leaves.
+# Connections arrive just before, while and just after the last worker, and then herder, exits.
 lives, asked = set(), 0
 random.seed(web.main_pid + time.time_ns())
 began = time.monotonic()
-# A busy machine takes longer to let it leave.
+# On a busy machine herder takes longer to exit.
 while asked < 40 or len(lives) < 8:
     equal(get(ADDRESS, "/").status, 200, "status")
     asked += 1
@@ -91,7 +91,7 @@ contains(status, "inactive (dead)")
 contains(status, 'Status: "nothing to do until the next connection"')
 contains(web.messages(), "nothing to do for 300ms")
 
-# Many at once, in the moment in which it has just gone.
+# Many connections at once, just after herder has exited.
 for _ in range(5):
     web.wait_until("inactive")
     answers = []

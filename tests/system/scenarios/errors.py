@@ -1,4 +1,4 @@
-"""What goes wrong before a worker runs is said clearly, ends with 78, and is not tried for ever."""
+"""Mistakes that herder finds before a worker runs: a clear message, exit status 78, and no endless restarts."""
 
 import os
 
@@ -16,7 +16,7 @@ def fails_with_78(instance, *reasons):
     equal(instance.show("NRestarts"), "0", "restarts")
     for reason in reasons:
         contains(instance.messages(), reason)
-    # The same in the place where a person looks first.
+    # `systemctl status`, where an operator looks first, says the same.
     contains(systemctl("status", instance.service, check=False).stdout, reasons[0])
 
 
@@ -63,7 +63,7 @@ forbidden = Instance(
 expect(forbidden.start(check=False).returncode != 0, "herder started without its runtime directory")
 contains(forbidden.messages(), "/run/herder/other")
 
-# Two herders with one name: the second says who has it and leaves the first alone.
+# Two herders with one name: the second says which process has it and leaves the first alone.
 one = Instance("one", COMMAND, listen=("127.0.0.1:8003",))
 one.listen()
 one.start()
@@ -80,7 +80,7 @@ equal(by_hand.returncode, 78, "the status of root's herder in the user's directo
 contains(by_hand.stdout, f"is owned by user {user}")
 equal(get("127.0.0.1:8003").status, 200, "an answer of the first")
 
-# A port that somebody has, for an instance that binds it itself.
+# A port that another process has, for an instance that binds it itself.
 taken = Instance("taken", COMMAND + 'listen = ["127.0.0.1:8003"]\n', listen=(), service="[Service]\nRestart=no\n")
 expect(taken.start(check=False).returncode != 0, "an instance started without its port")
 contains(taken.messages(), "127.0.0.1:8003")

@@ -41,8 +41,9 @@ def near(value, wanted, by, what):
 
 
 def agree(ours, theirs, by, what, seconds=30):
-    """Two readings of the same thing, taken again until they are of the same moment: one look of herder's serves all who ask
-    within 2 s (0.1 s where looking is quick), and a process that has just been started opens and closes files for a while."""
+    """Two readings of the same thing, taken again until they are of the same moment: herder answers all requests
+    within 2 s from one measurement (0.1 s where measuring is quick), and a process that has just been started opens and closes
+    files for a while."""
     deadline = time.monotonic() + seconds * SLOWNESS
     while abs((value := ours()) - (wanted := theirs())) > by:
         expect(time.monotonic() < deadline, f"{what}: {value}, but {wanted} ± {by} elsewhere, for {seconds} s")
@@ -78,11 +79,12 @@ def descriptors(pid):
 
 
 def moment():
-    """What the clock and the cgroup of the busy one say, both in microseconds."""
+    """The clock, and the CPU time of the busy worker by its cgroup, both in microseconds."""
     return time.monotonic() * 1_000_000, cpu_of(busy)
 
 
-# CPU: one that burns it, one that does not. herder's looks are somewhere within these two calls, each of which may take a while.
+# CPU time: one worker burns it, the other does not. herder measures at some time within these two calls, each of which may
+# take a while.
 first = moment()
 web.report()
 second = moment()
@@ -99,16 +101,16 @@ for seen, least, most, what in zip(
     ("the time between two looks", "the CPU time used in it"),
 ):
     expect(least - 20_000 <= seen <= most + 20_000, f"{what}: {seen} µs, but {least} to {most} elsewhere")
-# On a busy host it is far from one.
+# On a busy host the share is far from 1.
 expect(share > 0.1, f"the worker that burns CPU had only {share} of one: this shows nothing")
 expect(workers[idle]["cpuShare"] < share / 2, f"the idle one had {workers[idle]['cpuShare']}, the busy one {share}")
 wait_for(lambda: (web.worker(busy)["status"] or "").startswith("done: burn"), "the end of the burning")
-# Nothing runs now, but to be asked costs herder time, too.
+# No worker burns CPU time now, but herder needs some to answer.
 agree(lambda: usage(busy)["cpuUSec"], lambda: cpu_of(busy), 50_000, "CPU time, by its cgroup")
 agree(lambda: usage(busy)["cpuUSec"], lambda: ticks_of(busy), 200_000, "CPU time, by /proc")
 agree(lambda: web.report()["usage"]["cpuUSec"], lambda: ticks_of(web.main_pid), 200_000 * SLOWNESS, "herder's own CPU time")
 
-# Memory: one that holds 100 MB.
+# Memory: one worker holds 100 MB.
 less = usage(busy)["memoryBytes"]
 web.order(busy, "hold 100")
 agree(lambda: usage(busy)["memoryBytes"], lambda: memory_of(busy), 2 * MEGABYTE, "memory, by its cgroup or /proc")
@@ -140,7 +142,7 @@ web.order(busy, "open 20")
 agree(lambda: usage(busy)["fileDescriptors"], lambda: sum(map(descriptors, of_both)), 0, "file descriptors")
 agree(lambda: web.report()["usage"]["fileDescriptors"], lambda: descriptors(web.main_pid), 2, "herder's own file descriptors")
 
-# A queue: nobody accepts here.
+# A queue with connections that no worker accepts.
 full = Instance(
     "full",
     f'command = ["{FILES}/misbehave", "ready"]\nworkers = 1\nready = "notify"\n',
@@ -165,7 +167,7 @@ def by_ss(kind, address):
     return int(fields[at - 2]), int(fields[at - 1])
 
 
-# Asked before ss is: what the kernel has to load for that, it loads for herder.
+# herder is asked before ss runs, so that the kernel loads the modules for herder.
 wait_for(lambda: queues()["127.0.0.1:8001"]["waiting"] == 5, "five connections in the queue")
 asked = queues()
 for address, kind, count in (("127.0.0.1:8001", "--tcp", 5), ("/run/full.sock", "--unix", 3)):
@@ -173,7 +175,7 @@ for address, kind, count in (("127.0.0.1:8001", "--tcp", 5), ("/run/full.sock", 
     equal(by_ss(kind, address), (count, 7), f"the queue of {address} by ss")
 equal(asked["127.0.0.1:8001"]["dropped"], 0, "connections dropped so far")
 
-# One more than the limit has room; those beyond are dropped, each as often as its client tries.
+# The queue takes one connection more than its limit; others are dropped, once for each try of their clients.
 beyond = []
 for _ in range(8):
     client = socket.socket()

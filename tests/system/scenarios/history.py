@@ -1,4 +1,4 @@
-"""The journal alone tells the history of each slot: who was there, from when to when, how it ended, and who came next."""
+"""The journal alone tells the history of each slot: each worker, from when to when it ran, how it ended, and its successor."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def slots():
 
 
 def ends(slot, how):
-    """Notes how the one that was in the slot has ended, and who is there now."""
+    """Notes how the last worker of the slot has ended, and which one the slot has now."""
     pid = lives[slot][-1]["pid"]
     wait_for(lambda: not alive(pid), f"the end of {pid}")
     lives[slot][-1]["end"] = how
@@ -52,7 +52,7 @@ run("systemctl", "stop", web.service, web.socket)
 for slot in lives:
     lives[slot][-1]["end"] = ("exited", "0", "ordered")
 
-# Read as somebody would who has nothing else: entries in their order, by the fields that herder(8) lists.
+# Only the journal is read: entries in their order, by the fields that herder(8) lists.
 lines = run("journalctl", "--unit", web.service, "--output=json", "--no-pager", quiet=True).stdout.splitlines()
 entries = [entry for entry in map(json.loads, lines) if "HERDER_EVENT" in entry]
 found = {}
@@ -85,7 +85,7 @@ for slot, wanted in lives.items():
         ordered = worker["end"][2] == "ordered" and worker["id"] != victim["id"]
         expect((after["ready"] < worker["ended"]) == ordered, f"{after} after {worker}")
 replaced = [(entry["HERDER_WORKER"], entry["HERDER_REPLACEMENT"]) for entry in entries if "HERDER_REPLACEMENT" in entry]
-equal(replaced, [(str(lives[1][0]["id"]), str(lives[1][1]["id"]))], "who took whose place on request")
+equal(replaced, [(str(lives[1][0]["id"]), str(lives[1][1]["id"]))], "workers and their requested replacements")
 
 # Each kind of entry is explained: what happened, and what to do.
 kinds = {entry["HERDER_EVENT"]: entry["MESSAGE_ID"] for entry in entries}

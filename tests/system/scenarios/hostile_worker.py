@@ -37,7 +37,7 @@ equal(evil.show("WatchdogUSec"), "30s", "the watchdog")
 equal(evil.show("NRestarts"), "0", "restarts")
 equal(evil.show("StatusErrno"), "0", "the errno")
 
-# WATCHDOG=trigger is the end of that worker, as it is of a service, and of nobody else.
+# WATCHDOG=trigger ends that worker, as it ends a service, and no other worker.
 stuck = instance("stuck", "ready", "wait", "3000", "notify", "WATCHDOG=trigger", settings='min-lifetime = "1s"\n')
 before = set(stuck.workers())
 wait_for(lambda: before.isdisjoint(stuck.workers()) and stuck.workers(), "other workers")
@@ -58,7 +58,7 @@ long.at_full_strength(2)
 expect(len(long.status) < 1000, "the status is short")
 run("herder", "status", "long")
 
-# A flood: herder answers and keeps its watchdog, and its quiet neighbours.
+# A flood of messages: herder still answers, pings its watchdog and keeps its other workers.
 flood = instance("flood", "ready", "flood", "300000")
 run("herder", "status", "flood", seconds=10)
 flood.at_full_strength(2)
@@ -69,5 +69,5 @@ colour = instance("colour", "ready", "notify", "STATUS=\x1b[31mred\x07")
 shown = wait_for(lambda: "red" in (text := run("herder", "status", "colour").stdout) and text, "the status text")
 expect("\x1b[31m" not in shown and "\x07" not in shown, f"control characters in {shown!r}")
 
-# And herder itself is the main process as before.
+# herder is still the main process.
 equal(evil.main_pid, main, "herder's pid")

@@ -1,5 +1,5 @@
 # load: busy
-"""A hung worker, stopped or spinning, is aborted and replaced within its limit under load; a well one never is, whoever is stopped."""
+"""A hung worker, stopped or spinning, is aborted and replaced in time under load; a healthy one never is, even if herder is stopped."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from load import Load
 
 HUNG = "ae0dfca17eea4689bf173810663dcfd8"
 CLIENTS, WATCHDOG = 3, 2 * SLOWNESS
-# A moment more is given to who is late (herder(8)); and a busy machine needs time to start a worker.
+# A late ping has a moment more (herder(8)); and a busy machine needs time to start a worker.
 LIMIT = WATCHDOG + 1 + 2 * SLOWNESS
 
 install()
@@ -77,14 +77,14 @@ exits = [worker["lastExit"]["text"] for worker in report["workers"] if worker["l
 equal(exits, [f"hung: no WATCHDOG=1 for {WATCHDOG}s"] * 2, "the last exits")
 equal(web.metric("herder_worker_hung_total"), 2, "hung workers in the metrics")
 
-# herder stopped, and the whole unit frozen, for longer than the watchdog: nobody is judged for that.
+# herder stopped, and the whole unit frozen, for longer than the watchdog: no worker is aborted for that.
 before = web.workers()
 for stop, go in [
     (lambda: os.kill(web.main_pid, signal.SIGSTOP), lambda: os.kill(web.main_pid, signal.SIGCONT)),
     (lambda: systemctl("freeze", web.service), lambda: systemctl("thaw", web.service)),
 ]:
     stop()
-    # Time itself is what this is about; herder's own watchdog is longer.
+    # This is about the time for which it is stopped; herder's own watchdog is longer.
     time.sleep(3 * WATCHDOG)
     go()
     end = time.monotonic() + 3 * WATCHDOG

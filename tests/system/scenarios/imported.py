@@ -38,10 +38,10 @@ command=/bin/sleep infinity
 autostart=false
 """,
 )
-# A Procfile where the application is, without anything that says how many or as whom.
+# A Procfile in the application's directory. It says neither how many processes to run nor as which user.
 write("/srv/shop/Procfile", f"web: WEB_TEXT='a shop' {WEB} --port $PORT\nrelease: /bin/false\n")
 write("/srv/shop/.env", "FROM_DOTENV=yes\n")
-# The pool's user, group and clients; nobody runs php-cgi here.
+# The pool's user, group and clients; this machine has no php-cgi.
 write(
     "/etc/php/pool.d/www.conf",
     """

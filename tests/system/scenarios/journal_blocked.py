@@ -1,4 +1,4 @@
-"""A journal that takes nothing: herder goes on respawning and reloading, and reports the loss later."""
+"""A journal that does not read: herder goes on respawning and reloading, and reports the loss later."""
 
 import os
 import signal

@@ -1,5 +1,5 @@
 # load: busy
-"""A worker that is killed is replaced at once; nobody notices but the requests it was answering."""
+"""A worker that is killed is replaced at once; only the requests that it was answering fail."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ with Load("127.0.0.1:8000", CLIENTS) as load:
         web.at_full_strength(4)
         load.more(500)
 equal(web.main_pid, main, "herder's pid")
-expect(len(before & set(web.workers())) < 4, "nobody was replaced")
+expect(len(before & set(web.workers())) < 4, "no worker was replaced")
 # What the dead worker was answering is lost, and only that: a client has one request in flight.
 expect(len(load.failures) <= KILLS * CLIENTS, f"{len(load.failures)} failures: {load.failures}")
 expect(load.ok > 3000, f"only {load.ok} requests")

@@ -1,6 +1,6 @@
 # machine: container vm
 # seconds: 400
-"""What a worker may use is what its cgroup and its process say; and where it cannot be said, nothing starts."""
+"""Limits of workers are set on their cgroups and processes; where one cannot be set, no worker starts."""
 
 import pathlib
 
@@ -32,7 +32,7 @@ def held(pid):
     return nice, pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text().strip(), *files
 
 
-# Of the process: everywhere.
+# Limits of the process can be set everywhere.
 plain = Instance("plain", START + PROCESS, listen=("127.0.0.1:8001",))
 plain.listen()
 plain.start()
@@ -40,7 +40,7 @@ for pid in plain.at_full_strength(2):
     equal(held(pid), ("5", "200", "100", "200"), "the limits of a worker")
 systemctl("stop", plain.service)
 
-# What herder may not do is said, and the old workers stay.
+# A limit that herder may not set fails the reload, and the old workers stay.
 proud = Instance("proud", START, listen=("127.0.0.1:8002",))
 proud.listen()
 proud.start()
@@ -51,7 +51,7 @@ expect(done.returncode != 0, "a reload to what may not be set has succeeded")
 contains(proud.messages(), "cannot set its nice value to -5: Permission denied")
 equal(proud.at_full_strength(2), pids, "the workers after the reload that failed")
 
-# Of the cgroup: where the controllers are.
+# Limits of the cgroup need its controllers.
 if not VM:
     proud.configure(START + GROUP)
     done = proud.reload(check=False)
@@ -82,13 +82,13 @@ WANTED = [str(150 << 20), str(200 << 20), "0", "50", "150000 100000", "20"]
 for pid in web.at_full_strength(2):
     equal(limits(pid), WANTED, "the limits of a worker's cgroup")
 
-# They hold. (web.py ends when it cannot have a thread.)
+# The kernel enforces the limits. (web.py ends when it cannot have a thread.)
 victim = web.workers()[0]
 web.send(victim, "threads 50")
 wait_for(lambda: not alive(victim), "the end of a worker that wants too many threads")
 contains(messages("--dmesg"), "fork rejected by pids controller")
 web.at_full_strength(2)
-# Above memory-high it would take its time.
+# Above memory-high the kernel would slow the worker down.
 web.configure(START + 'memory-max = "200M"\nmemory-swap-max = 0\n')
 web.reload()
 web.send(web.at_full_strength(2)[0], "hold 300")
@@ -103,7 +103,7 @@ for pid in web.at_full_strength(2):
     expect(high == "max" and 0 < int(most) < 1 << 40, f"memory.high is {high}, memory.max {most}")
     equal(rest, ["max", "100", "max 100000", "max"], "what is no longer limited")
 
-# Changed for those who run, until the next reload.
+# Limits of running workers are changed, until the next reload.
 pids = web.workers()
 run("herder", "set", "web", "memory-high=300M", "cpu-weight=70")
 for pid in pids:

@@ -1,4 +1,4 @@
-"""The units of herder-metrics(1): one port, and one file, for all instances, by a user who can look and change nothing."""
+"""The units of herder-metrics(1): one port, and one file, for all instances, by a user that can look but not change."""
 
 import http.client
 import os
@@ -10,7 +10,7 @@ from lab import SLOWNESS, WEB, Instance, contains, equal, expect, install, run, 
 
 install()
 instances = []
-# One in a directory that everybody may look into, and one in /run/private.
+# One runtime directory that every user may read, and one in /run/private.
 for name, port, service in (
     ("web", 8000, ""),
     ("shop", 8001, "[Service]\nRuntimeDirectoryPreserve=restart\n"),
@@ -46,10 +46,10 @@ for name in ("web", "shop"):
     contains(text, f'herder_slot_ready{{name="{name}",slot="1"}} 1\n')
 equal(get("/")[0], 200, "the status of the page")
 contains(get("/status.json")[1], '"silent":[]')
-equal(get("/metrics", host="evil.example")[0], 421, "the status for the name of somebody else")
+equal(get("/metrics", host="evil.example")[0], 421, "the status for the name of another host")
 equal(get("/metrics", host=os.uname().nodename)[0], 200, "the status for the name of this machine")
 
-# It is nobody, with one capability, and sees no file of the machine.
+# It runs without root and with one capability, and sees no file of the machine.
 pid = systemctl_value("herder-metrics.service", "MainPID")
 told = dict(line.split(":\t", 1) for line in open(f"/proc/{pid}/status").read().splitlines() if ":\t" in line)
 expect("0" not in told["Uid"].split(), f"it runs as {told['Uid']}")
@@ -57,7 +57,7 @@ equal(int(told["CapEff"], 16), 1 << 2, "its capabilities: CAP_DAC_READ_SEARCH al
 for path in ("/etc/shadow", "/etc/herder", "/var/lib/dpkg", "/root/.bashrc"):
     expect(not os.path.exists(f"/proc/{pid}/root{path}"), f"it sees {path}")
 
-# One that hangs is down, and holds up nobody.
+# An instance that hangs is reported as down, and does not delay the others.
 os.kill(web.main_pid, signal.SIGSTOP)
 DOWN = 'herder_up{name="shop"} 1\nherder_up{name="web"} 0\n'
 
@@ -72,9 +72,9 @@ def is_down():
 
 
 # What was asked within the same second is not asked again.
-wait_for(is_down, "web to be down for who asks", seconds=20)
+wait_for(is_down, "web to be down in the answer", seconds=20)
 
-# The textfile collector's file. Root makes sure whom it asks, which takes systemctl in the sandbox.
+# The textfile collector's file. As root it checks that it asks herder and not a worker, which takes systemctl.
 directory = "/var/lib/prometheus/node-exporter"
 os.makedirs(directory)
 systemctl("start", "herder-textfile.service")

@@ -17,7 +17,7 @@ server.instance.at_full_strength(WORKERS)
 server.bears(ADDRESS, lambda directory: write(directory / "server.js", "require('nothing');\n"))
 contains(server.instance.messages(), "Cannot find module 'nothing'")
 
-# Who keeps a connection open gets every answer, and is told to open another one.
+# A client that keeps its connection open gets every answer, and is told to open another connection.
 with Load(ADDRESS, keep_alive=True) as load:
     for _ in range(3):
         load.more(300)

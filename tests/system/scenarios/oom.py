@@ -1,6 +1,6 @@
 # machine: vm
 # seconds: 300
-"""A worker past its memory limit is killed alone, replaced, and named as what it is; the others never notice."""
+"""A worker past its memory limit is killed alone, replaced, and reported as such; the other workers serve on."""
 
 import os
 
@@ -64,7 +64,7 @@ equal(slots[about[parent]["slot"]]["pid"], parent, "the worker that lost a child
 equal(slots[about[parent]["slot"]]["oomKills"], 1, "OOM kills of that")
 equal(slots[about[bystander]["slot"]]["oomKills"], 0, "OOM kills of the third")
 
-# In the journal: whose process, and that this was the worker's end.
+# The journal tells which worker's process was killed, and that the worker ended by it.
 for pid in (victim, parent):
     entry = wait_for(lambda: web.events("worker_out_of_memory", worker=about[pid]["id"]), f"an entry about {pid}")
     equal(len(entry), 1, f"entries about {pid}: {entry}")

@@ -1,7 +1,7 @@
 # machine: vm
 # systemd: 257
 # seconds: 200
-"""More workers come with connections that wait, but not where they would make it worse: the only CPU is busy, or memory is short."""
+"""Workers are added while connections wait, but not if the only CPU is busy or memory is short, where they would not help."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ class Burst:
 
 
 def at_rest():
-    wait_for(lambda: web.report()["wanted"] == 0 and not web.workers(), "nobody is there", 120)
+    wait_for(lambda: web.report()["wanted"] == 0 and not web.workers(), "no worker is there", 120)
 
 
 install()
@@ -51,7 +51,7 @@ web = Instance("web", START)
 web.listen()
 web.start()
 
-# Who sleeps needs no CPU: as many as there may be.
+# Requests that sleep need no CPU, so the pressure does not limit the number of workers.
 burst = Burst(60, "/?2")
 wait_for(lambda: web.report()["wanted"] == MOST, f"{MOST} workers are wanted", 60)
 burst.expect_answers()
@@ -70,7 +70,7 @@ contains(status, "connections wait: no more workers while CPUs are short")
 print(f"measured: {most} workers where the CPU is what is short")
 expect(most < MOST / 2, f"{most} workers were wanted for one CPU")
 
-# A worker is held up, because it wants more memory than it should have.
+# The kernel slows a worker down, because it uses more memory than memory-high.
 web.configure(f'{START}memory-high = "40M"\n')
 web.reload()
 at_rest()
@@ -94,7 +94,7 @@ burst.expect_answers()
 hog.threads[0].join()
 equal(hog.answers, [], "answers of a worker that was killed")
 
-# And when there is memory again there are more workers.
+# When there is enough memory again, workers are added.
 wait_for(lambda: percent() < 5, "memory is no longer short", 120)
 burst = Burst(20, "/?1")
 wait_for(lambda: web.report()["wanted"] > 1, "more than one worker is wanted", 60)

@@ -32,7 +32,7 @@ def doing(name):
     """The pid of the worker that does this job, when one does."""
     workers = lambda: queue.report()["workers"]
     at_it = lambda: [worker["pid"] for worker in workers() if worker["status"] == f"doing {name}"]
-    return wait_for(at_it, f"somebody who does {name}: {workers()}")[0]
+    return wait_for(at_it, f"a worker that does {name}: {workers()}")[0]
 
 
 def done(name):
@@ -45,7 +45,7 @@ queue = Instance("queue", (EXAMPLE / "herder.toml").read_text(), listen=(), serv
 queue.start()
 queue.at_full_strength(2)
 
-# Each job is done once, by whoever is free.
+# Each job is done once, by a worker that is free.
 for number in range(6):
     put(f"job-{number}", 1)
 wait_for(lambda: not list(QUEUE.iterdir()), "the end of six jobs")

@@ -46,7 +46,7 @@ expect(even <= 1.1, f"max/mean {even}")
 slots = [socket["slots"] for socket in web.report()["sockets"]]
 equal(slots, [[slot] for slot in range(WORKERS)], "the slots of the sockets")
 
-# Whoever is killed leaves its queue to the next.
+# The replacement of a killed worker serves the queue that it leaves.
 with Storm(ADDRESS, pause=0.002) as storm:
     wait_for(lambda: storm.answered > 100, "the first answers")
     began = time.monotonic()

@@ -1,13 +1,13 @@
 # machine: container vm
 # seconds: 600
 # load: busy
-"""A worker that leaks, and then one that is old, is replaced while clients ask, and none of them notices."""
+"""A worker that leaks, and then one that is old, is replaced while clients send requests, and every request is answered."""
 
 from lab import VM, WEB, Instance, contains, equal, expect, install, wait_for
 from load import Load
 
 install()
-# However long a start takes where all is emulated and the host is busy, it is no failure.
+# A start may take long where the machine is emulated and the host is busy, and is no failure then.
 START = f'command = {WEB.split()!r}\nworkers = 2\nready = "notify"\nstart-timeout = "5min"\nstop-timeout = "5min"\n'
 web = Instance("web", f'{START}max-memory = "40M"\nenvironment.WEB_LEAK = "{96 if VM else 32}"\n')
 web.listen()

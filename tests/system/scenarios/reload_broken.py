@@ -1,4 +1,4 @@
-"""A reload to something broken fails, says why, and changes nothing for anybody."""
+"""A reload to something broken fails, says why, and changes nothing for clients."""
 
 from lab import Instance, Release, contains, equal, expect, install, run, started_at
 from load import Load, get

@@ -1,4 +1,4 @@
-"""Trap 8: a start, a reload and a drain that take longer than systemd's timeouts, but go on, are left alone."""
+"""Trap 8: a start, a reload and a drain that take longer than systemd's timeouts, but make progress, are not interrupted."""
 
 from lab import WEB, Instance, Release, equal, install, systemctl
 from load import SlowRequest

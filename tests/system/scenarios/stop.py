@@ -34,7 +34,7 @@ equal(web.show("Result"), "success", "its result")
 equal([pid for pid in everything if alive(pid)], [], "processes left behind")
 expect(not web.runtime.exists(), f"{web.runtime} is left behind")
 
-# Trap 9: KillMode=mixed, so nobody but herder tells them, and each of them once.
+# Trap 9: KillMode=mixed, so only herder sends SIGTERM to workers, and to each of them once.
 notes = pathlib.Path("/run/notes")
 write(notes, "", mode=0o666)
 command = ["/usr/bin/python3", f"{SCRIPTS}/workers/note_sigterm.py", str(notes)]
@@ -48,7 +48,7 @@ noting.start()
 noting.at_full_strength(3)
 main = noting.main_pid
 systemctl("stop", noting.service)
-equal(notes.read_text().split(), [str(main)] * 3, "who sent SIGTERM to the three workers")
+equal(notes.read_text().split(), [str(main)] * 3, "the senders of SIGTERM to the three workers")
 
 # Workers that ignore SIGTERM, and their children, are killed when stop-timeout is over.
 steps = [f"{FILES}/misbehave", "ignore-term", "grandchild", "ready"]

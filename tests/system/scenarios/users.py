@@ -15,6 +15,6 @@ web.at_full_strength(2)
 web.reload()
 web.wait_for_status("generation 2")
 equal((web.runtime / "control").stat().st_uid, uid, "the owner of the control socket")
-# That user may reload by himself.
+# That user may reload without root.
 run("setpriv", "--reuid", "app", "--regid", "app", "--clear-groups", "herder", "reload", "web")
 web.wait_for_status("generation 3")

@@ -74,7 +74,7 @@ def stream(method, cause, **parameters):
     reader = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         if cause:
-            # Nothing says that it listens, so things happen until it has heard of one.
+            # Nothing tells when it has begun to listen, so changes are made until it reports one.
             readable = selectors.DefaultSelector()
             readable.register(reader.stdout, selectors.EVENT_READ)
             while not readable.select(0):
@@ -157,7 +157,7 @@ expect(kinds <= of_recycling, f"{kinds}: other events than those of a recycling"
 call("org.varlink.service.GetInfo")
 call("org.varlink.service.GetInterfaceDescription", interface=HERDER)
 
-# What is wrong is said by the names the protocol has for it.
+# Errors have the names that the protocol defines.
 for method, parameters, error in (
     (f"{HERDER}.Nothing", {}, "org.varlink.service.MethodNotFound"),
     ("com.example.Nothing", {}, "org.varlink.service.InterfaceNotFound"),
@@ -173,4 +173,4 @@ for method, parameters, error in (
 web.at_full_strength(2)
 
 left = set(described) - called
-equal(left, set(), "methods that nobody called")
+equal(left, set(), "methods that were not called")

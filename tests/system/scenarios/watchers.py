@@ -11,7 +11,7 @@ from varlink import Connection
 WATCHERS, KILLS = 100, 15
 
 install()
-# The first thing that a worker does is to say so; nothing waits for anything else.
+# A worker writes first of all that it runs.
 script = 'echo $$ > "$RUNTIME_DIRECTORY/started"; exec sleep 1000'
 settings = f"""command = ["/bin/sh", "-c", '''{script}''']
 workers = 2
@@ -41,7 +41,7 @@ def kill_and_wait():
 
 
 def watch(ready, done, count):
-    """The readers, in a process of their own, which only gets what time is left: their work is not herder's."""
+    """The readers, in a process of the lowest priority, because their work is not herder's."""
     os.nice(19)
     connections = [Connection(web.runtime / "control") for _ in range(WATCHERS)]
     waiting = selectors.DefaultSelector()

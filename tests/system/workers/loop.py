@@ -28,7 +28,7 @@ signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 epoll = select.epoll()
 epoll.register(awake, select.EPOLLIN)
 for fd, listener in listeners.items():
-    # The flag belongs to the socket and so to all who have it; all of them are such loops.
+    # The flag belongs to the socket, so every process that has it is affected; all of them run this loop.
     listener.setblocking(False)
     epoll.register(fd, select.EPOLLIN)
 

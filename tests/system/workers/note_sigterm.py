@@ -1,4 +1,4 @@
-"""A worker that notes in the file it is given who sends it SIGTERM, and ends when a second has passed without another."""
+"""A worker that writes the sender of each SIGTERM into the given file, and ends when a second has passed without another."""
 
 import signal
 import sys

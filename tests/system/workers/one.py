@@ -8,7 +8,7 @@ import socket
 import time
 
 listener = socket.socket(fileno=3)
-# All who wait are woken by a connection, and one gets it.
+# A connection wakes all waiting workers, and one of them gets it.
 listener.setblocking(False)
 end, told = os.pipe()
 os.set_blocking(told, False)

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 
-# Before anything else opens a descriptor; the listing's own is gone when it is looked at.
+# Read before anything else opens a descriptor; that of the listing itself is closed by the time it is checked.
 OPEN_AT_START = {}
 for number in os.listdir("/proc/self/fd"):
     try:
@@ -135,7 +135,7 @@ def obey():
     """One order: hold MB, burn SECONDS, open FILES, threads COUNT, exit STATUS, or run COMMAND, outside of this process's session."""
     order, _, value = open(os.path.join(os.environ["RUNTIME_DIRECTORY"], "order")).read().partition(" ")
     if order == "hold":
-        # Written to, page by page: memory that was only asked for costs nothing.
+        # Each page is written to, because memory that is only allocated is not used.
         block = bytearray(int(value) << 20)
         block[::4096] = b"x" * len(block[::4096])
         KEPT.append(block)
@@ -151,7 +151,7 @@ def obey():
     elif order == "exit":
         os._exit(int(value))
     elif order == "run":
-        # Twice, as daemons do it: the second's parent is gone, and its session is its own.
+        # Forks twice, as daemons do: the second process has a session of its own, and its parent has ended.
         subprocess.run(["setsid", "sh", "-c", f"({value}) < /dev/null > /dev/null 2>&1 &"], check=True)
     daemon.notify(f"STATUS=done: {order} {value}")
 
@@ -179,7 +179,8 @@ def main():
         if wake in readable:
             if signal.SIGTERM in os.read(wake, 512):
                 break
-            # Meanwhile the others accept; whom it has accepted is answered first, or an order that kills would fail a request.
+            # Meanwhile the other workers accept. Accepted connections are answered first, or an order that kills this worker
+            # would make a request fail.
             connections.wait()
             obey()
             continue

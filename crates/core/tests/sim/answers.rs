@@ -1,5 +1,5 @@
-//! What must hold of requests and of what is counted, whatever happens. Like the watch in
-//! `properties`, this looks from outside: at what was asked, ordered, reported and answered.
+//! Properties of requests and of counters that every run has to keep. Like the watch in `properties`, the checks
+//! see a herd from outside only: its events, orders, reports and answers.
 
 use herder_core::{
     Action, Condition, Counters, Event, Generation, Hang, Herd, Manner, Outcome, Policy, Report,
@@ -15,7 +15,7 @@ pub struct Answers {
     wanted_before: u32,
     /// A reload or its roll-back was under way.
     reloading: bool,
-    /// Workers somebody wants to stop.
+    /// Workers that an operator asked to stop.
     pub unwanted: BTreeSet<WorkerId>,
     last_worker: Option<WorkerId>,
     counted: Counters,
@@ -23,15 +23,15 @@ pub struct Answers {
     respawns: u64,
     degraded: Span,
     last: Option<(Request, RequestOutcome)>,
-    /// Generations whose reloads began.
+    /// Generations for which a reload began.
     accepted: BTreeSet<Generation>,
 }
 
 struct Asked {
     what: Request,
-    /// Who was to be replaced.
+    /// Workers that the request is to replace.
     ready: BTreeMap<WorkerId, SlotId>,
-    /// The same was asked for already.
+    /// An earlier request for a recycling is still open, and this one joins it.
     joins: bool,
 }
 
@@ -63,7 +63,7 @@ impl Answers {
             .before
             .iter()
             .filter(|(_, (slot, state))| *state == WorkerState::Ready && covered(*slot));
-        // Who has come in place of a worn worker is new already.
+        // A worker that is replacing a worn one is new already, so the request need not replace it.
         let is_new = |id: WorkerId, slot: SlotId| {
             herd.view().any(|one| one.slot == slot && one.id < id && one.worn.is_some())
         };
@@ -110,9 +110,9 @@ impl Answers {
         }
     }
 
-    /// Without a reload no slot loses its ready worker to an order of herder's, unless it is not
-    /// wanted, or somebody wanted just that; or it is of settings that were given up, and those in force
-    /// never leave room for another beside.
+    /// Without a reload, herder drains the ready worker of a slot only in four cases: the slot has another ready
+    /// worker, the slot is surplus, an operator asked for it, or the worker has settings that were given up and
+    /// the settings in force leave no room for a second worker in a slot.
     fn old_ones_go_last(
         &self,
         herd: &Herd,
@@ -141,7 +141,7 @@ impl Answers {
                 after.values().any(|(place, state)| place == slot && *state == WorkerState::Ready);
             assert!(
                 surplus || followed || self.unwanted.contains(worker),
-                "{worker} was drained before anybody else served in {slot}"
+                "{worker} was drained before another worker was ready in {slot}"
             );
         }
         for action in actions {
@@ -153,9 +153,9 @@ impl Answers {
                 _ => false,
             };
             let wanted = *why != Wear::Asked || self.open.values().any(wanted);
-            assert!(wanted, "nobody wanted {worker} recycled");
+            assert!(wanted, "no open request is to recycle {worker}");
             assert!(by > worker && actions.contains(&Action::Drain { worker: *worker }));
-            // Or nobody wants it any more, as of this very turn.
+            // The slot may have become surplus in this very turn; then the replacement is told to stop, too.
             let dropped =
                 slot.0 >= herd.strength().0 && actions.contains(&Action::Drain { worker: *by });
             assert!(dropped || after.get(by) == Some(&(*slot, WorkerState::Ready)));
@@ -175,7 +175,7 @@ impl Answers {
         }
         let mut active: BTreeMap<SlotId, u32> = BTreeMap::new();
         for (id, (slot, state)) in after {
-            // One that is to stop on request may have to wait until it is started.
+            // A worker that an operator asked to stop may have to be started before it can be told to.
             let counts = matches!(state, WorkerState::Starting | WorkerState::Ready)
                 && !self.unwanted.contains(id);
             *active.entry(*slot).or_default() += u32::from(counts);
@@ -190,7 +190,7 @@ impl Answers {
         }
     }
 
-    /// What is said to be done is done.
+    /// When a request is answered as done, the herd is in the state that was asked for.
     fn is_true(
         &self,
         herd: &Herd,
@@ -201,7 +201,11 @@ impl Answers {
         let wanted = herd.strength().0;
         match (outcome, &asked.what) {
             (RequestOutcome::Stopped, _) => {
-                assert_eq!(herd.condition(), Condition::Stopping, "nobody stops");
+                assert_eq!(
+                    herd.condition(),
+                    Condition::Stopping,
+                    "answered as stopped by a herd that does not stop"
+                );
             }
             (RequestOutcome::Done(_), Request::Scale { workers }) => {
                 assert_eq!(herd.bounds().0, *workers);
@@ -224,7 +228,7 @@ impl Answers {
                 assert_eq!(herd.progress(), None, "a reload goes on");
             }
             (RequestOutcome::NotFound(_), Request::Recycle { slot: Some(slot) }) => {
-                // A reload may have brought more in this very turn.
+                // A reload that ended in this very turn may have brought more slots.
                 assert!(slot.0 >= wanted.min(self.wanted_before));
             }
             (RequestOutcome::NotFound(_), Request::StopWorker { worker }) => {
@@ -323,7 +327,7 @@ impl Answers {
                 Request::StopWorker { worker } => {
                     let state = after.get(worker).map(|(_, state)| *state);
                     let stops = match state {
-                        // It may not have been started yet, and is told to stop once it has.
+                        // The worker may not have been started yet; it is told to stop once it has.
                         Some(WorkerState::Starting | WorkerState::Retiring) => true,
                         Some(WorkerState::Draining | WorkerState::Killed) => true,
                         Some(WorkerState::Ready | WorkerState::Swept) | None => false,
@@ -342,7 +346,7 @@ impl Answers {
         }
     }
 
-    /// Asked for in peace: done, but for a herd that has no room for a second worker in a slot.
+    /// A request in a run without faults is done, unless the settings leave no room for a second worker in a slot.
     pub fn was_done(&self, herd: &Herd, what: &Request) {
         let Some((asked, outcome)) = &self.last else { panic!("{what:?} was not answered") };
         assert_eq!(asked, what, "not answered");
@@ -355,7 +359,7 @@ impl Answers {
         }
     }
 
-    /// The trouble is over for long.
+    /// Long after the last fault no request is open.
     pub fn at_the_end(&self) {
         if let Some((id, asked)) = self.open.iter().next() {
             panic!("{id} was never answered: {:?}", asked.what);

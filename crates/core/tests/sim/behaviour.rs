@@ -3,18 +3,18 @@
 use super::chance::Dice;
 use herder_core::{Exit, Span};
 
-/// What the files of a generation are worth.
+/// How well workers of a generation work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quality {
-    /// Every worker works.
+    /// Every worker starts and serves.
     Good,
     /// Each worker may fail in any way, once in `n`.
     Flaky(u64),
-    /// None works.
+    /// Every worker fails.
     Broken(Fault),
 }
 
-/// One way not to work.
+/// One way in which a worker fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     ExecFails,
@@ -24,11 +24,11 @@ pub enum Fault {
     DiesAfter(u64),
     NeverReady,
     ReadyThenDies(u64),
-    /// It serves for so many seconds, and then does nothing.
+    /// The worker serves for this many seconds and then hangs.
     ReadyThenHangs(u64),
 }
 
-/// One worker's life, decided at its birth.
+/// What one worker does during its life, drawn when it is started.
 #[derive(Clone, Copy, Debug)]
 pub struct Behaviour {
     pub exec: Result<(), bool>,
@@ -37,19 +37,19 @@ pub struct Behaviour {
     pub dies: Option<(Span, Exit)>,
     /// It says STOPPING=1 this long after its start, and leaves soon after.
     pub retires: Option<Span>,
-    /// From then on, after its start, it does nothing, and does not hear its stop signal.
+    /// This long after its start the worker hangs, and ignores its stop signal.
     pub hangs: Option<Span>,
-    /// How long it takes to end by SIGABRT; `None`: that does not end it.
+    /// How long the worker takes to end after SIGABRT; `None`: SIGABRT does not end it.
     pub aborts: Option<Span>,
     pub asks_for_time: bool,
-    /// How long it takes to obey the stop signal; `None` ignores it.
+    /// How long the worker takes to end after its stop signal; `None`: it ignores the signal.
     pub obeys: Option<Span>,
     /// SIGKILL does not end it.
     pub unkillable: bool,
-    /// Its memory at the beginning, of 1,000 allowed, and what it grows by in a second.
+    /// Its memory when it starts (`max-memory` is 1,000), and by how much it grows in a second.
     pub weight: u64,
     pub leak: u64,
-    /// What it leaves behind.
+    /// Processes that are left in the worker's cgroup when it has ended.
     pub leaves: Option<Leftover>,
 }
 
@@ -57,9 +57,9 @@ pub struct Behaviour {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leftover {
     Obeys,
-    /// Ends only by SIGKILL, and at the second one: it had forked meanwhile.
+    /// Ends at the second SIGKILL only, because it had forked before the first one.
     Clings,
-    /// Not even by that.
+    /// Not even SIGKILL ends it.
     Stays,
 }
 

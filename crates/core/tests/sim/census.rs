@@ -1,5 +1,5 @@
-//! What the random runs have produced. A kind of event, order, report or state that no run ever
-//! produces is one that the properties never look at, so a test fails until the simulator produces it.
+//! Counts which kinds of event, order, report and state the random runs have produced. The properties are never
+//! checked on a kind that no run produces, so a test fails until the simulator produces every kind.
 
 use super::lives::Life;
 use herder_core::{
@@ -78,7 +78,7 @@ kinds! {
     Life { Spawning, Starting, Ready, Retiring, Draining, Aborting, Killing, Sweeping, Burying }
 }
 
-/// Variants that no enum tells apart, and that the properties treat differently.
+/// Cases that no enum has a variant for, although the properties treat them differently.
 const MORE: &[&str] = &[
     "Probe of a worker",
     "Probe of the instance",
@@ -93,7 +93,7 @@ const MORE: &[&str] = &[
     "Adjusted for a worker that leaves",
 ];
 
-/// What a run, or several, have produced.
+/// The kinds that one run, or several runs, have produced.
 #[derive(Clone, Default)]
 pub struct Census(BTreeSet<&'static str>);
 
@@ -150,8 +150,8 @@ impl Census {
             Action::Report(report) => self.report(report),
             Action::Answer { outcome, .. } => self.see(outcome),
             Action::Probe { worker } => {
-                let whose = if worker.is_some() { MORE[0] } else { MORE[1] };
-                self.0.insert(whose);
+                let kind = if worker.is_some() { MORE[0] } else { MORE[1] };
+                self.0.insert(kind);
             }
             Action::Sweep { kill, .. } => {
                 let how = if *kill { MORE[2] } else { MORE[3] };

@@ -1,11 +1,11 @@
-//! What is left to chance: numbers, and the settings and faults made of them.
+//! Pseudo-random numbers from a seed, and random settings and faults that are drawn with them.
 
 use super::behaviour::{Fault, Quality};
 use herder_core::{
     Amount, ExitSet, Policy, Probe, Ready, ReadyWhen, Scaling, ServiceWatchdog, Size, Span,
 };
 
-/// Numbers for everything but the core (which has its own).
+/// The random numbers of the simulator; the core has a generator of its own.
 pub struct Dice(u64);
 
 impl Dice {
@@ -30,7 +30,7 @@ pub fn any_quality(dice: &mut Dice, good_in: u64) -> Quality {
     }
 }
 
-/// With and without a `min` of 0, and rest that herder leaves at.
+/// Scaling settings with and without a `min` of 0, and with and without `exit-idle-time`.
 pub fn any_scaling(dice: &mut Dice, workers: u32) -> Option<Scaling> {
     (dice.below(3) > 0).then(|| Scaling {
         max: workers + dice.below(8) as u32,
@@ -49,7 +49,7 @@ pub fn any_policy(dice: &mut Dice) -> Policy {
     ];
     let max_surge = surge[dice.below(5) as usize];
     let unavailable = [Amount::Number(1), Amount::Percent(25), Amount::Number(0)];
-    // Both zero is refused by the settings.
+    // The settings refuse that both are zero.
     let choices = if max_surge == Amount::Number(0) { 2 } else { 3 };
     let success = if dice.below(3) == 0 { [0].into() } else { [].into() };
     let start_timeout = Span::secs([1, 5, 30, 60][dice.below(4) as usize]);
@@ -61,7 +61,7 @@ pub fn any_policy(dice: &mut Dice) -> Policy {
         workers,
         ready,
         ready_after: Span::millis(1 + dice.below(900)),
-        // Without one `accepting` is refused by the settings.
+        // The settings refuse `accepting` without a socket.
         has_socket: ready == Ready::Accepting || dice.below(2) == 0,
         ready_when: if dice.below(3) == 0 { ReadyWhen::Any } else { ReadyWhen::All },
         start_timeout,

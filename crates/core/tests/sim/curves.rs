@@ -1,21 +1,21 @@
-//! Recorded arrival curves: who comes when, and how long that takes. Each is drawn once from its seed and
-//! then played to every manager alike.
+//! Recorded arrival curves: when each connection arrives, and how long it takes to serve. A curve is drawn once from
+//! its seed, and every manager is measured on the same arrivals.
 
 use super::chance::Dice;
 use super::plant::{Micros, SECOND};
 
 pub struct Curve {
     pub name: &'static str,
-    /// When each connection comes, and what it takes.
+    /// When each connection arrives, and how long it takes to serve.
     pub arrivals: Vec<(Micros, Micros)>,
-    /// From exec to ready.
+    /// The time from exec to ready of each worker.
     pub start: Micros,
     pub end: Micros,
 }
 
 const END: f64 = 480.0;
 const START: Micros = 500_000;
-/// Of a connection, in seconds.
+/// The mean service time of a connection, in seconds.
 const TAKES: f64 = 0.05;
 
 pub fn all(seed: u64) -> Vec<Curve> {
@@ -28,12 +28,12 @@ pub fn all(seed: u64) -> Vec<Curve> {
         curve("sawtooth", seed, 0, |t| 10.0 + 290.0 * (t % 60.0) / 60.0, |_| TAKES),
         // Each connection takes longer than the one before: from three workers' worth to 18.
         curve("slow leak", seed, 0, |_| 60.0, |t| TAKES * (1.0 + 5.0 * t / END)),
-        // Everybody comes back at once after an outage.
+        // All clients reconnect at the same moment after an outage.
         curve("thundering start", seed, 400, |_| 60.0, |_| TAKES),
     ]
 }
 
-/// Arrivals at random with this rate per second, service times between half and one and a half of this.
+/// Draws random arrivals with this rate per second, and service times between 0.5 and 1.5 times `takes`.
 fn curve(
     name: &'static str,
     seed: u64,

@@ -1,4 +1,4 @@
-//! Single stories of herds that follow their load.
+//! Scenarios of herds that scale with their load.
 
 use super::story::{Story, policy};
 use herder_core::{
@@ -17,7 +17,7 @@ fn ordered(story: &Story, action: &Action) -> usize {
     story.actions.iter().filter(|there| *there == action).count()
 }
 
-/// Answers a sample that was ordered: so many connections, and who is busy.
+/// Answers the sample that was ordered: how many connections wait, and which workers are busy.
 fn sampled(story: &mut Story, waiting: u32, busy: &[u64]) {
     let workers = busy.iter().map(|&id| (WorkerId(id), 1000)).collect();
     story.tell(Event::Sampled(Load { waiting, workers, ..Load::default() }));
@@ -33,10 +33,10 @@ fn until_sampled(story: &mut Story) {
     }
 }
 
-/// The same load for so long, and every worker that is started is ready at once.
+/// Keeps the load constant for `span`; every worker that is started is ready at once.
 fn load(story: &mut Story, span: Span, waiting: u32, busy: &[u64]) {
     let end = story.now + span;
-    // One may be on its way; if not, this is nothing.
+    // A sample may be under way. If none is, the event changes nothing.
     answer(story, waiting, busy);
     while story.now < end {
         let samples = ordered(story, &Action::Sample);
@@ -56,7 +56,7 @@ fn answer(story: &mut Story, waiting: u32, busy: &[u64]) {
     }
 }
 
-/// Knocks, and waits for the sample.
+/// Reports that a connection waits, and lets time pass until the sample that follows.
 fn knock(story: &mut Story) {
     story.tell(Event::Knocked);
     if story.herd.strength().0 > 0 {
@@ -84,7 +84,7 @@ fn at_rest_there_is_a_watch_and_nothing_else() {
     assert!(story.actions.iter().all(|a| *a == Action::Notify(Notice::Watchdog)));
 }
 
-/// A worker that shuts its socket down leaves one that is ready for ever, with nothing in it.
+/// A socket that a worker has shut down polls as readable for ever, although no connection is in its queue.
 #[test]
 fn a_socket_that_is_always_ready_does_not_keep_herder_busy() {
     let mut story = Story::begin(bounds(0, 4));
@@ -115,7 +115,7 @@ fn the_first_connection_starts_the_first_worker_at_once() {
     assert!(story.herd.status_line().starts_with("scaling 0 → 1: 1 connection waiting"));
     story.up(1);
     assert_eq!(story.herd.status_line(), "1/1 ready, generation 1");
-    // It is gone again already: the watch is set, and the worker stays for a while.
+    // No connection waits any more: the socket is watched again, and the worker stays for `idle-timeout`.
     load(&mut story, Span::secs(59), 0, &[]);
     assert_eq!(story.drained(), [0; 0]);
     load(&mut story, Span::secs(2), 0, &[]);
@@ -123,16 +123,16 @@ fn the_first_connection_starts_the_first_worker_at_once() {
 }
 
 #[test]
-fn nobody_in_vain() {
+fn no_worker_is_started_when_no_connection_waits_any_more() {
     let mut story = Story::begin(bounds(0, 4));
     story.tell(Event::Knocked);
-    // The client has lost patience.
+    // The client has disconnected before the sample.
     sampled(&mut story, 0, &[]);
     assert_eq!((story.spawned().len(), ordered(&story, &Action::Watch)), (0, 2));
 }
 
 #[test]
-fn steps_double_while_connections_go_on_waiting() {
+fn steps_double_while_connections_keep_waiting() {
     let mut story = Story::serving(bounds(2, 100));
     let mut sizes = vec![];
     knock(&mut story);
@@ -147,7 +147,7 @@ fn steps_double_while_connections_go_on_waiting() {
 }
 
 #[test]
-fn a_growing_queue_doubles_the_herd() {
+fn a_growing_queue_doubles_the_number_of_workers() {
     let mut story = Story::serving(bounds(8, 100));
     let all: Vec<u64> = (1..=8).collect();
     knock(&mut story);
@@ -159,7 +159,7 @@ fn a_growing_queue_doubles_the_herd() {
 }
 
 #[test]
-fn those_who_start_are_waited_for() {
+fn workers_that_are_starting_count_before_more_are_ordered() {
     let mut story = Story::serving(bounds(1, 100));
     knock(&mut story);
     sampled(&mut story, 60, &[1]);
@@ -169,7 +169,7 @@ fn those_who_start_are_waited_for() {
     sampled(&mut story, 62, &[1]);
     let after = wanted(&story);
     assert!((4..=8).contains(&after), "{after}");
-    // Nobody is ready yet: no more for a second, and then some.
+    // No worker is ready yet, so no more are ordered for a second; then some are.
     let ordered_at = story.now;
     while wanted(&story) == after {
         until_sampled(&mut story);
@@ -179,16 +179,16 @@ fn those_who_start_are_waited_for() {
 }
 
 #[test]
-fn workers_that_have_time_are_enough() {
+fn no_worker_is_added_while_an_idle_one_may_accept() {
     let mut story = Story::serving(bounds(2, 10));
     knock(&mut story);
-    // One of them takes it in a moment.
+    // An idle worker is about to accept the connection.
     for _ in 0..100 {
         sampled(&mut story, 1, &[1]);
         until_sampled(&mut story);
     }
     assert_eq!(wanted(&story), 2);
-    // Both do nothing, and still it waits: they are blocked.
+    // Both workers are idle and the connection still waits, so the workers are blocked.
     for _ in 0..20 {
         sampled(&mut story, 1, &[]);
         until_sampled(&mut story);
@@ -197,7 +197,7 @@ fn workers_that_have_time_are_enough() {
 }
 
 #[test]
-fn no_more_while_memory_or_cpus_are_short_but_for_the_first() {
+fn no_worker_is_added_while_memory_or_cpus_are_short_except_the_first() {
     for (memory_pressure, cpu_starved, why) in
         [(true, false, "memory is short"), (false, true, "CPUs are short")]
     {
@@ -229,7 +229,7 @@ fn no_more_while_memory_or_cpus_are_short_but_for_the_first() {
 }
 
 #[test]
-fn the_limit_is_told_once_until_it_is_left() {
+fn reaching_the_upper_bound_is_reported_once_until_it_is_left() {
     let mut story = Story::serving(bounds(1, 2));
     knock(&mut story);
     load(&mut story, Span::secs(20), 9, &[1, 2]);
@@ -237,7 +237,7 @@ fn the_limit_is_told_once_until_it_is_left() {
         story.reports().filter(|report| matches!(report, Report::ScaleLimit { .. })).count()
     };
     assert_eq!((wanted(&story), limits(&story)), (2, 1));
-    // For a moment nothing waits.
+    // In one sample no connection waits.
     load(&mut story, Span::secs(1), 0, &[1, 2]);
     load(&mut story, Span::secs(20), 9, &[1, 2]);
     assert_eq!(limits(&story), 1);
@@ -258,7 +258,7 @@ fn a_constant_load_finds_its_number_and_stays_there() {
         let mut last_change = story.now;
         let begin = story.now;
         while story.now < begin + Span::secs(1_800) {
-            // So many are always busy, and what they do not take waits.
+            // The load keeps `needed` workers busy; connections beyond what they can take wait.
             let before = wanted(&story);
             let ready: Vec<u64> = story
                 .herd
@@ -286,7 +286,7 @@ fn a_constant_load_finds_its_number_and_stays_there() {
 }
 
 #[test]
-fn where_the_load_comes_back_soon_workers_stay_longer() {
+fn workers_stay_longer_if_the_load_comes_back_soon() {
     let mut story = Story::serving(bounds(1, 4));
     let mut stays = Vec::new();
     for _ in 0..6 {
@@ -316,7 +316,7 @@ fn until_sampled_and(story: &mut Story, more: u32) {
 }
 
 #[test]
-fn a_reload_goes_on_while_more_are_wanted_and_fewer_wait_for_it() {
+fn during_a_reload_workers_are_added_but_none_is_removed() {
     let scaling = Scaling { max: 8, idle_timeout: Span::secs(10), exit_idle_time: None };
     let rules = Policy { scaling: Some(scaling), ..policy(1) };
     let mut story = Story::serving(rules.clone());
@@ -327,7 +327,7 @@ fn a_reload_goes_on_while_more_are_wanted_and_fewer_wait_for_it() {
     story.reload(rules);
     let canary = story.spawned().last().unwrap().0;
     story.tell(Event::Spawned { worker: WorkerId(canary) });
-    // Its first worker takes its time; meanwhile nobody leaves, and more may come.
+    // While its first worker starts slowly, no worker leaves, and more may be started.
     for _ in 0..80 {
         until_sampled(&mut story);
         sampled(&mut story, 0, &[]);
@@ -340,9 +340,9 @@ fn a_reload_goes_on_while_more_are_wanted_and_fewer_wait_for_it() {
     assert!(wanted(&story) > before, "{}", wanted(&story));
 }
 
-/// Those whom the load brought during a reload to fewer workers serve until the fewer are there.
+/// A reload to fewer workers is under way when the load brings more: these serve until the new workers are ready.
 #[test]
-fn who_came_during_a_reload_goes_last() {
+fn workers_started_for_the_load_during_a_reload_leave_last() {
     let mut story = Story::serving(bounds(1, 8));
     story.reload(bounds(2, 2));
     story.tell(Event::Spawned { worker: WorkerId(2) });
@@ -364,9 +364,9 @@ fn who_came_during_a_reload_goes_last() {
     assert!(came.iter().all(|id| gone.contains(id)), "{gone:?} of {came:?}");
 }
 
-/// Whoever looks for stalls watches connections, and whoever scales datagrams, too.
+/// The watch for stalls covers sockets with connections; the watch for scaling covers datagram sockets, too.
 #[test]
-fn a_number_that_becomes_bounds_is_watched_for_anew() {
+fn the_watch_is_set_again_when_a_fixed_number_becomes_bounds() {
     let stall_timeout = Some(MINUTE);
     let mut story = Story::begin(Policy { stall_timeout, ..policy(1) });
     story.up(1);
@@ -386,7 +386,7 @@ fn scale_moves_the_lower_bound() {
     assert_eq!(story.herd.bounds(), (2, 4));
     story.tell(Event::Scale { by: -1 });
     assert_eq!((story.herd.bounds(), wanted(&story)), ((1, 4), 1));
-    // Beyond the upper one both are the same.
+    // Beyond the upper bound, both bounds are the same.
     story.tell(Event::Scale { by: 8 });
     assert_eq!(story.herd.bounds(), (9, 9));
 }
@@ -399,7 +399,7 @@ fn herder_leaves_when_it_has_nothing_to_do_and_looks_once_more() {
     let begin = story.now;
     until_sampled(&mut story);
     assert_eq!(story.now - begin, after);
-    // Somebody has come in that moment.
+    // A connection has arrived just before the last look.
     sampled(&mut story, 1, &[]);
     assert_eq!((story.exit(), wanted(&story)), (None, 1));
     story.up(1);
@@ -412,19 +412,19 @@ fn herder_leaves_when_it_has_nothing_to_do_and_looks_once_more() {
     assert_eq!(story.exit(), Some(0));
     assert!(story.reports().any(|report| *report == Report::LeavingIdle { after }));
     assert!(story.notices().contains(&Notice::Stopping));
-    // systemctl status goes on showing it.
+    // systemd keeps the last STATUS= and shows it in systemctl status.
     assert_eq!(story.herd.status_line(), "nothing to do until the next connection");
 }
 
 #[test]
-fn a_fixed_number_is_never_looked_at() {
+fn a_fixed_number_of_workers_orders_no_samples() {
     let mut story = Story::serving(policy(2));
     story.tell(Event::Knocked);
     sampled(&mut story, 99, &[1, 2]);
     story.pass(Span::secs(1_000));
     assert_eq!((ordered(&story, &Action::Sample), ordered(&story, &Action::Watch)), (0, 0));
     assert_eq!(wanted(&story), 2);
-    // Nor is one that has become fixed.
+    // Nor does a number that has become fixed by a reload.
     let mut story = Story::serving(bounds(1, 4));
     story.reload(policy(1));
     assert_eq!(story.spawned().last(), Some(&(2, 0, 2)));

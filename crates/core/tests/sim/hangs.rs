@@ -1,4 +1,4 @@
-//! Workers that run and do nothing, and workers that only seem to.
+//! Workers that hang, and workers that are only late, seen by their watchdog and their probe.
 
 use super::story::{Story, policy};
 use herder_core::{
@@ -7,11 +7,11 @@ use herder_core::{
 };
 
 const INTERVAL: Span = Span::secs(32);
-/// A sixteenth of that, but no more than a second.
+/// How much later than its interval a ping may be: a sixteenth of the interval, a second at most.
 const MOMENT: Span = Span::secs(1);
 const ABORTED: Exit = Exit::Signal { number: 6, core: true };
 
-/// Two workers that were ready for 20 s and have pinged then.
+/// Two workers that have been ready for 20 s and have just sent WATCHDOG=1.
 fn watched(stop_timeout: Span) -> Story {
     let watched = Policy { watchdog: Some(INTERVAL), stop_timeout, ..policy(2) };
     let mut story = Story::serving(watched);
@@ -74,7 +74,7 @@ fn a_worker_that_stops_pinging_is_aborted_and_replaced_at_once() {
     let view = story.herd.view().find(|worker| worker.id == WorkerId(1)).unwrap();
     assert_eq!(view.state, WorkerState::Draining);
     assert_eq!(view.diagnosis.as_deref(), Some("hung: no WATCHDOG=1 for 32s"));
-    // Its end is what was ordered, and another's story is not told for its own.
+    // The ordered end does not count as a crash, and the slot's last exit is the hang.
     story.dies(1, ABORTED);
     assert_eq!(story.herd.counters().crashes, 0);
     story.up(3);
@@ -84,7 +84,7 @@ fn a_worker_that_stops_pinging_is_aborted_and_replaced_at_once() {
 }
 
 #[test]
-fn one_that_not_even_sigabrt_ends_is_killed() {
+fn a_worker_that_ignores_sigabrt_is_killed() {
     for (stop_timeout, abort_timeout) in
         [(Span::secs(5), Span::secs(5)), (Span::MAX, Span::secs(90))]
     {
@@ -107,22 +107,23 @@ fn one_that_not_even_sigabrt_ends_is_killed() {
 }
 
 #[test]
-fn what_is_said_by_then_counts() {
+fn a_ping_read_before_the_abort_counts() {
     let mut story = watched(Span::secs(30));
     one_is_silent(&mut story, INTERVAL + MOMENT);
     assert_eq!(listened_to(&story), [1]);
     alive(&mut story, 1);
     listened(&mut story, 1);
     assert_eq!(aborted(&story), [0; 0]);
-    // And from there on it has its whole time.
+    // From that ping on, the worker has its whole interval.
     one_is_silent(&mut story, Span(INTERVAL.0 + MOMENT.0 - 1));
     assert_eq!(listened_to(&story), [1]);
 }
 
 #[test]
-fn nobody_is_judged_by_a_herder_that_was_held_up() {
+fn no_worker_is_aborted_by_a_herder_that_was_held_up() {
     let mut story = watched(Span::secs(30));
-    // Stopped for minutes; whatever comes first when it goes on, and however late it is again.
+    // herder is stopped for minutes. No worker is aborted, whichever event comes first afterwards and however late
+    // the next turns are.
     story.now = story.now + Span::secs(300);
     alive(&mut story, 2);
     story.tell(Event::Tick);
@@ -138,9 +139,9 @@ fn nobody_is_judged_by_a_herder_that_was_held_up() {
 }
 
 #[test]
-fn who_was_frozen_with_herder_has_half_his_time_again() {
+fn a_worker_frozen_with_herder_has_half_its_interval_again() {
     let mut story = watched(Span::secs(30));
-    // Before the interval is over, on time, and as it is being listened to.
+    // The freeze ends before the interval is over, exactly when it is over, and while herder reads the last pings.
     for frozen in [Span::secs(20), INTERVAL, INTERVAL + MOMENT] {
         alive(&mut story, 1);
         alive(&mut story, 2);
@@ -154,7 +155,7 @@ fn who_was_frozen_with_herder_has_half_his_time_again() {
         alive(&mut story, 2);
     }
     assert_eq!(aborted(&story), [0; 0]);
-    // But no more than that.
+    // A worker has no more than half its interval again.
     story.pass(INTERVAL);
     story.tell(Event::Resumed);
     story.pass(INTERVAL.part(2));
@@ -163,7 +164,7 @@ fn who_was_frozen_with_herder_has_half_his_time_again() {
 }
 
 #[test]
-fn a_worker_that_never_pings_waits_its_turn_longer_each_time() {
+fn the_back_off_of_workers_that_never_ping_grows() {
     let mut story = Story::begin(Policy { watchdog: Some(INTERVAL), ..policy(1) });
     let mut delays = Vec::new();
     for id in 1..=3 {
@@ -183,8 +184,8 @@ fn a_worker_that_never_pings_waits_its_turn_longer_each_time() {
     let last = story.herd.view().find_map(|worker| worker.last).unwrap();
     assert_eq!(last.ending, Ending::Hung(Hang::Mute(INTERVAL)));
     assert!(last.ending.to_string().contains("remove `watchdog`"));
-    assert_eq!(story.exit(), None, "it serves, for all anybody knows");
-    // A single sign of life after min-lifetime, and it was a hang of one that works.
+    assert_eq!(story.exit(), None, "the other worker may be serving");
+    // One ping after min-lifetime proves the worker, so its hang is not a failed start.
     story.up(4);
     story.pass(Span::secs(20));
     alive(&mut story, 4);
@@ -199,7 +200,7 @@ fn a_worker_may_say_itself_that_it_is_stuck() {
     let mut story = Story::serving(policy(2));
     story.tell(Event::Stuck { worker: WorkerId(2) });
     assert_eq!((aborted(&story), story.spawned()), (vec![2], vec![(3, 1, 1)]));
-    // Twice is once, and of one that starts it is a failure.
+    // The second message changes nothing, and from a worker that is starting it is a failed start.
     story.tell(Event::Stuck { worker: WorkerId(2) });
     story.tell(Event::Spawned { worker: WorkerId(3) });
     story.tell(Event::Stuck { worker: WorkerId(3) });
@@ -230,9 +231,9 @@ fn a_worker_may_choose_its_own_interval_if_there_is_a_watchdog() {
     assert_eq!(listened_to(&story), [0; 0]);
 }
 
-/// Every turn of a real loop is a little late.
+/// A real event loop wakes up a little after each deadline.
 #[test]
-fn an_interval_too_short_for_anybody_does_not_keep_herder_awake() {
+fn an_interval_too_short_to_keep_does_not_keep_herder_awake() {
     for interval in [Span(1), Span::millis(1), Span::millis(10)] {
         let mut story = watched(Span::secs(30));
         story.tell(Event::Interval { worker: WorkerId(1), interval });
@@ -259,7 +260,7 @@ fn a_worker_whose_probe_fails_too_often_in_a_row_hangs() {
         let probe = Action::Probe { worker: Some(WorkerId(id)) };
         story.actions.iter().filter(|action| **action == probe).count()
     };
-    // Not answered, so not asked again. (Before it serves the story has forgotten what was ordered.)
+    // The probe is not answered, so the next is not ordered. (`serving` has dropped all orders from before.)
     assert_eq!((asked(&story, 1), asked(&story, 2)), (0, 0));
     let answer = |story: &mut Story, outcome: Result<(), String>| {
         story.tell(Event::Probed { worker: Some(WorkerId(1)), outcome });
@@ -270,7 +271,7 @@ fn a_worker_whose_probe_fails_too_often_in_a_row_hangs() {
         answer(&mut story, outcome);
     }
     assert_eq!((asked(&story, 1), aborted(&story)), (5, vec![]));
-    // An answer that nobody waits for is none.
+    // The result of a probe that was not ordered is ignored.
     story.tell(Event::Probed { worker: Some(WorkerId(2)), outcome: Ok(()) });
     answer(&mut story, no());
     assert_eq!((aborted(&story), story.spawned()), (vec![1], vec![(3, 0, 1)]));
@@ -279,9 +280,9 @@ fn a_worker_whose_probe_fails_too_often_in_a_row_hangs() {
     assert_eq!(why.to_string(), "its probe failed 3 times in a row: HTTP status 500");
 }
 
-/// What they all need is gone, say.
+/// For example because a database that all workers need is down.
 #[test]
-fn of_several_that_fail_their_probe_one_is_replaced_at_a_time() {
+fn workers_that_fail_their_probe_are_replaced_one_at_a_time() {
     let probe =
         Probe { interval: Span::secs(10), timeout: Span::secs(1), failures: 1, of_worker: true };
     let mut story = Story::serving(Policy { probe: Some(probe), ..policy(3) });
@@ -313,7 +314,7 @@ fn a_probe_of_the_instance_is_only_reported() {
     let mut story = Story::begin(Policy { probe: Some(probe), ..policy(2) });
     story.pass(Span::secs(30));
     let ask = Action::Probe { worker: None };
-    assert!(!story.actions.contains(&ask), "there is nobody to answer");
+    assert!(!story.actions.contains(&ask), "a probe is ordered while no worker is ready");
     [1, 2].iter().for_each(|&id| story.up(id));
     story.pass(interval);
     for _ in 0..3 {
@@ -331,7 +332,7 @@ fn a_probe_of_the_instance_is_only_reported() {
 }
 
 #[test]
-fn nobody_who_leaves_is_watched() {
+fn a_worker_that_is_leaving_is_not_watched() {
     for leaves in [Event::Stopping { worker: WorkerId(1) }, Event::Stop] {
         let mut story = watched(Span::MAX);
         story.tell(leaves);

@@ -79,7 +79,7 @@ pub struct Lives {
 
 type Policies = BTreeMap<Generation, Policy>;
 
-/// A deadline set by a time-out of `old`, as it is with one of `new`.
+/// The deadline that the time-out `old` has set, moved to where the time-out `new` puts it.
 fn moved(until: Option<Time>, old: Span, new: Span, now: Time) -> Option<Time> {
     let until = until?;
     Some(match (old, new) {
@@ -206,7 +206,7 @@ impl Lives {
                         let timeout = policies[&one.generation].stop_timeout;
                         one.enter(Life::Sweeping, Some(now + timeout));
                     }
-                    // What it left behind has no more time than the worker itself had.
+                    // The processes that the worker left behind have no more time than the worker itself had.
                     Life::Retiring | Life::Draining | Life::Aborting => {
                         one.enter(Life::Sweeping, one.until);
                     }

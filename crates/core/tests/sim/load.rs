@@ -1,5 +1,5 @@
-//! What the simulated workers have to do: a queue of connections, and who serves them. And what must hold
-//! of a herd that looks at it.
+//! The load of the simulated workers: a queue of connections, and which worker serves which connection until when.
+//! Checks that the herd scales by it as it should.
 
 use super::chance::Dice;
 use herder_core::{
@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub struct Work {
     pub waiting: u32,
-    /// The next connection is to be told.
+    /// The next connection is reported to the herd.
     armed: bool,
-    /// A sample is on its way.
+    /// A sample was ordered and has not been answered.
     pub asked: bool,
-    /// Until when each is busy.
+    /// Until when each worker is busy.
     busy: BTreeMap<WorkerId, Time>,
     knocked: bool,
     last_up: Option<Time>,
@@ -22,10 +22,10 @@ pub struct Work {
 }
 
 impl Work {
-    /// Connections come. Whether the herd is told at once.
+    /// Connections arrive. Returns whether this is reported to the herd at once.
     pub fn arrive(&mut self, count: u32, dice: &mut Dice) -> bool {
         self.waiting += count;
-        // Somebody may be so quick that nobody sees them wait.
+        // A worker may accept so quickly that herder does not see the connection wait.
         self.armed && dice.below(4) > 0 && self.knock()
     }
 
@@ -34,7 +34,7 @@ impl Work {
         std::mem::take(&mut self.armed)
     }
 
-    /// Whoever serves and has time takes a connection, and is busy with it for so long.
+    /// Each idle ready worker accepts a connection. Returns how long each of them is busy with it.
     pub fn serve(&mut self, now: Time, herd: &Herd, dice: &mut Dice) -> Vec<Span> {
         self.busy.retain(|_, until| *until > now);
         let mut takes = Vec::new();
@@ -49,7 +49,7 @@ impl Work {
         takes
     }
 
-    /// Whoever still waits is noticed.
+    /// Reports connections that still wait at the end of the turn.
     pub fn is_noticed(&mut self) -> bool {
         self.waiting > 0 && self.knock()
     }
@@ -84,7 +84,7 @@ impl Work {
                 Action::Sample => {
                     assert!(!self.asked, "a sample is ordered twice");
                     let resting = wanted == 0 && herd.view().next().is_none();
-                    // Lately there was something to see, or more workers than need be.
+                    // A connection has waited lately, or there are more workers than the lower bound.
                     let cause =
                         self.knocked || before > least || wanted > least || resting || stalls;
                     assert!(cause, "a sample at rest");
@@ -98,16 +98,16 @@ impl Work {
         if matches!(event, Event::Sampled(load) if load.waiting == 0) {
             self.knocked = false;
         }
-        // Nothing can come that the herd does not hear of.
+        // The herd has to notice every connection that arrives from now on.
         let hears = self.armed || self.asked || self.knocked;
         let deaf = !hears && herd.deadline().is_none();
         assert!(
             !deaf || least == most || herd.condition() == Condition::Stopping,
-            "nobody listens"
+            "the next connection would not be noticed"
         );
     }
 
-    /// Not up and down all the time.
+    /// Scaling down follows scaling up by `idle-timeout` at least, so the number does not oscillate.
     fn reported(&mut self, now: Time, report: &Report) {
         match report {
             Report::ScaledUp { from, to, waiting } => {
@@ -115,13 +115,15 @@ impl Work {
                 self.last_up = Some(now);
             }
             Report::ScaledDown { from, to } => {
-                assert_eq!(*from, to + 1, "one at a time");
+                assert_eq!(*from, to + 1, "more than one worker less at once");
                 // The shortest `idle-timeout` here.
                 assert!(self.last_up.is_none_or(|up| up + Span::secs(2) <= now), "down after up");
                 assert!(self.last_down.is_none_or(|down| down + Span::millis(500) <= now));
                 self.last_down = Some(now);
             }
-            Report::LeavingIdle { .. } => assert_eq!(self.waiting, 0, "somebody waits"),
+            Report::LeavingIdle { .. } => {
+                assert_eq!(self.waiting, 0, "herder leaves while a connection waits")
+            }
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Single stories of workers that are looked at while they start.
+//! Scenarios of workers whose sockets herder looks at while they start, to see whether they are ready.
 
 use super::story::{CRASH, Story, Verdict, policy};
 use herder_core::{Action, Event, Evidence, Notice, Policy, Ready, Report, Sight, Span, WorkerId};
@@ -34,7 +34,7 @@ fn evidence(story: &Story) -> Option<Evidence> {
     })
 }
 
-/// Answers looks with what is always the same, for so long; when each was ordered.
+/// Answers every look within `span` with the same sight. Returns when each was ordered, in milliseconds.
 fn watch(story: &mut Story, span: Span, sight: &Sight) -> Vec<u64> {
     let (begin, end) = (story.now, story.now + span);
     let mut times = Vec::new();
@@ -51,14 +51,14 @@ fn watch(story: &mut Story, span: Span, sight: &Sight) -> Vec<u64> {
 }
 
 #[test]
-fn looks_get_rarer_and_end_with_what_they_look_for() {
+fn looks_get_rarer_and_end_when_the_worker_is_ready() {
     let mut story = begin(Ready::Accepting);
     assert_eq!(looks(&story), 0);
     let times = watch(&mut story, Span::secs(1), &not_yet());
     let expected = [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 56, 64, 72, 81, 91, 102, 115, 129, 146];
     assert_eq!(times[..19], expected);
     assert_eq!(times.len(), 35);
-    // What it says of itself does not count here.
+    // READY=1 from the worker does not count with this setting.
     story.tell(Event::Ready { worker: ONE });
     assert_eq!(evidence(&story), None);
     story.pass(Span::millis(200));
@@ -66,15 +66,15 @@ fn looks_get_rarer_and_end_with_what_they_look_for() {
     assert_eq!(evidence(&story), Some(Evidence::Accepting));
     story.actions.clear();
     story.pass(Span::secs(100));
-    assert_eq!(looks(&story), 0, "nobody looks at a worker that serves");
+    assert_eq!(looks(&story), 0, "a worker that serves is looked at");
 }
 
-/// Nobody waits for the answer to a look with the next one, and nobody believes an answer to none.
+/// The next look is ordered only after the answer to the last one; an answer to no look is ignored.
 #[test]
 fn there_is_one_look_at_a_time() {
     let mut story = begin(Ready::Auto);
     see(&mut story, Sight::Waiting);
-    assert_eq!(evidence(&story), None, "nobody had looked");
+    assert_eq!(evidence(&story), None, "no look had been ordered");
     story.pass(Span::secs(10));
     assert_eq!(looks(&story), 1);
     see(&mut story, not_yet());
@@ -83,7 +83,7 @@ fn there_is_one_look_at_a_time() {
 }
 
 #[test]
-fn what_comes_first_counts_and_what_it_says_itself_counts_for_good() {
+fn the_first_evidence_makes_a_worker_ready_and_ready_1_replaces_other_evidence() {
     let mut story = begin(Ready::Auto);
     story.tell(Event::Ready { worker: ONE });
     assert_eq!(evidence(&story), Some(Evidence::Notified));
@@ -96,7 +96,7 @@ fn what_comes_first_counts_and_what_it_says_itself_counts_for_good() {
 }
 
 #[test]
-fn to_be_alive_is_enough_only_for_one_that_nobody_can_see() {
+fn a_running_worker_is_assumed_ready_only_if_herder_cannot_look_at_it() {
     let mut story = begin(Ready::Auto);
     watch(&mut story, Span::secs(30), &not_yet());
     assert_eq!(evidence(&story), None);
@@ -121,7 +121,7 @@ fn to_be_alive_is_enough_only_for_one_that_nobody_can_see() {
 }
 
 #[test]
-fn what_was_seen_last_is_told_wherever_the_failure_is() {
+fn the_last_sight_is_part_of_every_message_about_the_failure() {
     let mut story = begin(Ready::Auto);
     watch(&mut story, Span::secs(10), &not_yet());
     assert_eq!(story.herd.status_line(), "starting 0/1: worker 1 (slot 0) it listens on [::]:3000");
@@ -143,7 +143,7 @@ fn what_was_seen_last_is_told_wherever_the_failure_is() {
 }
 
 #[test]
-fn a_mistake_explains_also_why_a_worker_ends() {
+fn a_mistake_is_part_of_the_reason_when_a_worker_ends() {
     let loading = Sight::NotYet("it has the socket".to_owned());
     let mistake = "; unless it says why itself: it listens on [::]:3000";
     for (sight, more) in [(not_yet(), mistake), (loading, "")] {

@@ -31,10 +31,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use world::World;
 
-/// Runs per fault model; each is some hundreds of events.
+/// Random runs per fault model; each run has some hundreds of events.
 const RUNS: u64 = 4_000;
 
-/// So many seeds have to produce everything at least once.
+/// This many seeds have to produce every kind of event, order, request, report and state at least once.
 const MOST_CENSUS_RUNS: u64 = 200;
 
 fn runs() -> u64 {
@@ -138,7 +138,7 @@ fn random_runs_produce_every_kind_of_everything() {
 
 #[test]
 fn the_same_input_gives_the_same_trace() {
-    // One for every twenty random runs, because each is played twice here and by one thread.
+    // One seed for every twenty random runs, because one thread plays each seed twice here.
     for seed in 1..=(runs() / 20).max(1) {
         let mut runs = [World::new(seed, false), World::new(seed, false)];
         for run in &mut runs {

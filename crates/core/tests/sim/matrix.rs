@@ -24,7 +24,7 @@ const STATES: [Life; 9] = [
     Life::Burying,
 ];
 
-/// One herd under the eyes of the properties.
+/// One herd, and the properties that are checked after each turn.
 struct Watched {
     herd: Option<Herd>,
     now: Time,
@@ -125,7 +125,7 @@ impl Watched {
     }
 }
 
-/// At least one of each kind.
+/// At least one event of each kind.
 fn events(rules: &Policy) -> Vec<Event> {
     let worker = WORKER;
     let failure = |cause| SpawnFailure { cause, text: "cannot execute /srv/app".to_owned() };
@@ -182,7 +182,7 @@ fn events(rules: &Policy) -> Vec<Event> {
     ]
 }
 
-/// What an event is to a worker in a state.
+/// The effect of an event on a worker in a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
     /// The worker is in this state next.
@@ -191,7 +191,7 @@ enum Effect {
     Forgotten,
     /// The worker stays in its state; something is noted or ordered.
     Stays,
-    /// The event is none: all goes on as if only time had passed.
+    /// The event is ignored: the herd goes on as if only time had passed.
     Nothing,
 }
 
@@ -243,7 +243,8 @@ fn effect(state: Life, event: &Event) -> Effect {
         },
         Event::OutOfMemory { processes: 0, .. } => Nothing,
         Event::OutOfMemory { .. } => Stays,
-        // Nothing was ordered that these are the outcome of, and these workers have no watchdog.
+        // These are outcomes of orders that were not given here, or messages of a watchdog, which these workers do not
+        // have.
         Event::Seen { .. }
         | Event::Weighed { .. }
         | Event::Listened { .. }
@@ -280,7 +281,7 @@ fn effect(state: Life, event: &Event) -> Effect {
     }
 }
 
-/// Workers that say themselves that they are ready, and workers that are looked at.
+/// Settings for workers that send READY=1, and for workers that herder looks at.
 fn settings() -> [Policy; 2] {
     let seen = Policy { ready: Ready::Auto, has_socket: true, ..policy(1) };
     [policy(1), seen]
@@ -336,7 +337,7 @@ fn every_two_events_in_every_state_keep_the_properties() {
         for first in events(&rules) {
             for second in events(&rules) {
                 let mut watched = Watched::lead(rules.clone(), state);
-                // Both may be the same request, or the same generation, and are told apart.
+                // Both events may have the same request or generation, so the second gets another number.
                 let second = match second {
                     Event::Asked { request, what } => {
                         let what = match what {

@@ -1,5 +1,5 @@
-//! A plant without a manager: connections that come, wait and are served, and workers that start, serve and
-//! leave. What is measured is measured here, the same way for every manager.
+//! A simulated service without its process manager: connections arrive, wait and are served; workers start, serve and
+//! leave. It also takes the measurements, so that they are the same for every manager.
 
 use super::curves::Curve;
 use std::cmp::Reverse;
@@ -13,7 +13,7 @@ pub const SECOND: Micros = 1_000_000;
 pub enum State {
     Starting,
     Idle,
-    /// `leaves`: after this connection.
+    /// `leaves`: the worker leaves after this connection.
     Busy {
         since: Micros,
         leaves: bool,
@@ -27,7 +27,7 @@ enum Next {
     Served(u64),
 }
 
-/// What happened that a manager can know of.
+/// An event that a manager can observe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
     Arrived,
@@ -35,26 +35,26 @@ pub enum News {
     Gone(u64),
 }
 
-/// What it came to.
+/// The measurements of one run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
-    /// Seconds that connections waited, all together.
+    /// Seconds that connections waited, summed over connections.
     pub waited: f64,
-    /// Seconds in which some connection waited.
+    /// Seconds during which at least one connection waited.
     pub queued: f64,
-    /// Seconds that workers were there, all together.
+    /// Seconds that workers existed, summed over workers.
     pub spent: f64,
-    /// How often more became fewer, or fewer more.
+    /// How often scaling changed its direction.
     pub flaps: f64,
 }
 
 pub struct Plant {
     pub now: Micros,
-    /// The service times of those who wait.
+    /// The service times of the connections that wait.
     pub queue: VecDeque<Micros>,
     pub workers: BTreeMap<u64, State>,
     pub figures: Figures,
-    /// What each has worked so far: finished connections, and the time they took.
+    /// The time that each worker has spent on the connections that it has finished.
     pub worked: BTreeMap<u64, Micros>,
     last_worker: u64,
     up: Option<bool>,
@@ -98,7 +98,7 @@ impl Plant {
         }
     }
 
-    /// The first orders are no change of mind.
+    /// Ends the start of the manager: its first orders do not count as a change of direction.
     pub fn begins(&mut self) {
         self.begun = true;
     }
@@ -121,7 +121,7 @@ impl Plant {
         self.later(self.now + self.start, Next::Started(id));
     }
 
-    /// Tells a worker to leave, which it does once it has nothing to do. Whether it has left.
+    /// Tells a worker to leave, which it does once it is idle. Returns whether it has left.
     pub fn dismiss(&mut self, id: u64) -> bool {
         self.turns(false);
         match self.workers.get_mut(&id) {
@@ -145,12 +145,12 @@ impl Plant {
         self.workers.values().filter(|state| what(state)).count()
     }
 
-    /// Workers that are not on their way out.
+    /// The number of workers that have not been told to leave.
     pub fn running(&self) -> usize {
         self.count(|state| !matches!(state, State::Busy { leaves: true, .. }))
     }
 
-    /// Lets time pass until the next thing happens, `until` at the latest. `None`: it is over.
+    /// Lets time pass until the next event, or until `until` if that is earlier. `None`: the run is over.
     pub fn pass(&mut self, until: Option<Micros>) -> Option<Vec<News>> {
         let due = self.next.peek().map(|Reverse((at, ..))| *at);
         let at = due.into_iter().chain(until).min().unwrap_or(self.end).max(self.now);

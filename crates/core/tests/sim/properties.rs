@@ -1,5 +1,5 @@
-//! What must hold, whatever happens. The watch looks at a herd from outside: its orders, and its
-//! public view before and after each event.
+//! Properties that every run has to keep. The watch sees a herd from outside only: its orders, and its public view
+//! before and after each event.
 
 use super::answers::Answers;
 use super::behaviour::{Fault, Quality};
@@ -20,7 +20,7 @@ pub struct Watch {
     pub lives: Lives,
     wears: Wears,
     before: BTreeMap<WorkerId, (SlotId, WorkerState)>,
-    /// The most slots wanted since no worker was on its way out and no reload under way.
+    /// The most slots that were wanted since the herd last had no leaving worker and no reload under way.
     peak: u32,
     wanted_before: u32,
     accepted: BTreeSet<Generation>,
@@ -29,7 +29,7 @@ pub struct Watch {
     reloads: BTreeMap<RequestId, Generation>,
     /// Generations of which no worker is to be started again.
     forgotten: BTreeSet<Generation>,
-    /// In this turn.
+    /// Generations that were answered in this turn.
     just_answered: BTreeSet<Generation>,
     instant: (Time, usize),
     stops: u32,
@@ -38,7 +38,7 @@ pub struct Watch {
     reloading: bool,
     escalated: bool,
     status_at: Vec<Time>,
-    /// Turns in a row in which nothing happened but that time passed, at one instant.
+    /// The number of turns in a row, at one instant, whose only event was that time passed.
     ticks: (Time, u32),
     /// The caller has ended the turn with `tell`.
     pub turn_ends: bool,
@@ -47,7 +47,7 @@ pub struct Watch {
     /// Workers that have been ready for `min-lifetime`.
     proved: BTreeSet<WorkerId>,
     started_at: BTreeMap<WorkerId, Time>,
-    /// When some trusted worker was last ready, or nobody was wanted.
+    /// When a proved worker was last ready, or no worker was wanted.
     trust: Time,
     /// Failures of each slot since then.
     failures: BTreeMap<SlotId, u32>,
@@ -68,7 +68,7 @@ fn ready_slots(states: &BTreeMap<WorkerId, (SlotId, WorkerState)>, wanted: u32) 
     slots.len() as u32
 }
 
-/// Slots that have a worker which is not on its way out, counted from 0 up.
+/// The number of slots that have a worker which has not been told to stop.
 fn active_slots(states: &BTreeMap<WorkerId, (SlotId, WorkerState)>) -> u32 {
     let active = states
         .values()
@@ -139,8 +139,8 @@ impl Watch {
         self.trust(now, herd, actions, policies);
         self.looks(herd, event, actions, policies);
         self.wears.after(now, herd, event, actions, policies);
-        // A deadline that has come and stays would have the loop turn for ever. (What systemd is to be told
-        // is done at the end of a turn.)
+        // A deadline that stays in the past would make the loop spin. (Messages to systemd are sent at the end of a
+        // turn, so their deadline may stay until then.)
         let deadline = herd.deadline();
         self.ticks = match (event, self.ticks) {
             (Event::Tick, (at, ticks)) if at == now => (now, ticks + u32::from(self.turn_ends)),
@@ -154,7 +154,7 @@ impl Watch {
         );
     }
 
-    /// The herd gets somewhere: no instant without end.
+    /// The number of events and orders in one instant is bounded.
     fn bounded_work(&mut self, now: Time, actions: &[Action], herd: &Herd) {
         if self.instant.0 != now {
             self.instant = (now, 0);
@@ -164,15 +164,15 @@ impl Watch {
         assert!(self.instant.1 < bound, "{} events and orders in one instant", self.instant.1);
     }
 
-    /// Never fewer ready workers than `workers - max-unavailable` because of herder's own orders.
+    /// herder's own orders never leave fewer ready workers than `workers - max-unavailable`.
     fn capacity(&self, herd: &Herd, actions: &[Action], policies: &BTreeMap<Generation, Policy>) {
         if herd.condition() == Condition::Stopping {
             return;
         }
         let after = states(herd);
         let wanted = herd.strength().0;
-        // What would be ready had nothing been drained: drained workers that were ready before, or
-        // became so in this very turn.
+        // The slots that would be ready without the drains of this turn: drained workers count if they were ready
+        // before or became ready in this turn.
         let mut undrained = after.clone();
         let mut drained_ready = false;
         for action in actions {
@@ -233,7 +233,7 @@ impl Watch {
         let spawned = |id: WorkerId| {
             actions.iter().any(|a| matches!(a, Action::Spawn { worker, .. } if *worker == id))
         };
-        // A worker that is not started yet may only wait to be told to stop.
+        // A worker that has not been started yet may already be waiting to be told to stop.
         let active: Vec<(SlotId, WorkerId)> = herd
             .view()
             .filter(|view| view.slot.0 < wanted)
@@ -253,7 +253,7 @@ impl Watch {
         }
     }
 
-    /// A worker is started only while fewer than max-starting are on their way to be ready.
+    /// A worker is started only while fewer than max-starting workers are starting.
     fn starting(&self, herd: &Herd, actions: &[Action], policies: &BTreeMap<Generation, Policy>) {
         if !actions.iter().any(|action| matches!(action, Action::Spawn { .. })) {
             return;
@@ -279,7 +279,7 @@ impl Watch {
         }
     }
 
-    /// What systemd is told makes sense to systemd.
+    /// Messages to systemd follow the order of sd_notify(3), and STATUS= is sent once a second at most.
     fn systemd(&mut self, now: Time, actions: &[Action]) {
         let over = |action: &Action| {
             let end = matches!(action, Action::Answer { request, .. }
@@ -322,8 +322,8 @@ impl Watch {
         }
     }
 
-    /// Nobody gives up before the promised number of failures, or the promised time, has passed
-    /// since a worker that had proved itself was last there.
+    /// herder escalates only after the number of failures, or the time, that the settings promise. Both count from
+    /// when a proved worker was last ready.
     fn trust(
         &mut self,
         now: Time,
@@ -356,7 +356,7 @@ impl Watch {
                             .get(worker)
                             .is_some_and(|at| (now - *at).0 >= 100_000) =>
                 {
-                    // The core takes only lives of some length for work.
+                    // A worker that retires ends the trouble only if it has lived for some time.
                     self.trust = now;
                     self.failures.clear();
                 }
@@ -384,8 +384,8 @@ impl Watch {
         }
     }
 
-    /// A worker is looked at only while it is starting and where that counts, one look at a time; and
-    /// what makes it ready is what its settings allow.
+    /// herder looks at a worker only while it is starting and `ready` asks for looks, one look at a time. A worker
+    /// becomes ready only by evidence that its settings allow.
     fn looks(
         &mut self,
         herd: &Herd,
@@ -394,7 +394,7 @@ impl Watch {
         policies: &BTreeMap<Generation, Policy>,
     ) {
         let waits = match event {
-            // What nobody has ordered is nothing.
+            // The answer to a look that was not ordered is ignored.
             Event::Seen { worker, sight } if self.looks.get(worker) == Some(&None) => {
                 self.looks.insert(*worker, Some(sight.clone()));
                 (*sight == Sight::Waiting).then_some(*worker)
@@ -406,7 +406,7 @@ impl Watch {
                 Action::Look { worker } => {
                     let view = herd.view().find(|view| view.id == *worker).expect("it is known");
                     let policy = &policies[&view.generation];
-                    // It may be told to stop in the same turn.
+                    // The worker may be told to stop in the same turn.
                     let before = self.before.get(worker).map(|(_, state)| *state);
                     assert_eq!(before, Some(WorkerState::Starting), "{worker}");
                     assert!(matches!(policy.ready, Ready::Auto | Ready::Accepting));
@@ -425,7 +425,7 @@ impl Watch {
                         Evidence::Accepting => waits == Some(*worker),
                         Evidence::Executed => policy.ready == Ready::Exec,
                         Evidence::Assumed if policy.ready == Ready::Auto && policy.has_socket => {
-                            // Or the next look is on its way already.
+                            // The next look may have been ordered already.
                             matches!(seen, Some(Sight::Unreadable(_)))
                                 || self.looks.get(worker) == Some(&None)
                         }
@@ -438,7 +438,7 @@ impl Watch {
         }
     }
 
-    /// Every accepted reload is answered, once.
+    /// Every accepted reload is answered exactly once.
     fn answers(&mut self, actions: &[Action]) {
         for action in actions {
             let Action::Answer { request, outcome } = action else { continue };
@@ -479,12 +479,12 @@ impl Watch {
         }
     }
 
-    /// It was told to stop, or gives up.
+    /// The herd was told to stop, or it escalates.
     pub fn is_ending(&self) -> bool {
         self.stops > 0 || self.escalated
     }
 
-    /// A slot that is no longer wanted leaves nothing in its queues.
+    /// A surplus slot leaves no connection in its queues.
     pub fn queues_are_left_empty(
         &self,
         now: Time,
@@ -497,13 +497,13 @@ impl Watch {
         queues.leaves_in_time(now, herd, &self.before, actions, asked_for, patience);
     }
 
-    /// Asked for in peace, and done.
+    /// A request in a run without faults is done.
     pub fn was_done(&self, herd: &Herd, what: &Request) {
         self.answers.was_done(herd, what);
     }
 
-    /// The trouble is over for long, and every worker works: whoever is worn was replaced.
-    pub fn nobody_is_forgotten(
+    /// Long after the last fault, when every worker works, each worn worker has been replaced.
+    pub fn worn_workers_are_replaced(
         &self,
         now: Time,
         herd: &Herd,
@@ -512,11 +512,11 @@ impl Watch {
         self.wears.at_the_end(now, herd, policies);
     }
 
-    /// The trouble is over for long: the herd is whole, or as whole as its files allow.
+    /// Long after the last fault the herd is at full strength, or as near to it as its files allow.
     pub fn at_the_end(&self, herd: &Herd, qualities: &BTreeMap<Generation, Quality>) {
         let (wanted, ready) = herd.strength();
         let broken = matches!(qualities[&herd.generation()], Quality::Broken(_));
-        // A service that works for some seconds at a time can pass for one that works.
+        // Workers that serve for some seconds before they fail can be accepted as good.
         let works_at_times = matches!(
             qualities[&herd.generation()],
             Quality::Broken(
@@ -537,10 +537,11 @@ impl Watch {
             assert!(self.answered.contains_key(generation), "{generation} never answered");
         }
         if broken {
-            // Good once (it was brought in), broken now: somebody must still serve, or it had escalated.
+            // These settings were good when a reload brought them in, and their files are broken now: either a worker
+            // still serves, or herder has escalated.
             assert!(
                 ready > 0 || wanted == 0 || works_at_times,
-                "nobody serves and herder has not given up"
+                "no worker serves and herder has not escalated"
             );
             return;
         }

@@ -1,4 +1,4 @@
-//! Per-worker queues: the kernel's side of them, what must hold of them, and single stories.
+//! Per-worker queues: a model of the kernel's side, the properties that every run has to keep, and scenarios.
 
 use super::chance::Dice;
 use super::story::{CRASH, Story, policy};
@@ -8,8 +8,8 @@ use herder_core::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How long the queues of a leaving slot are empty before its worker is told to stop; less how long one may
-/// go unwatched in that time.
+/// For how long the queues of a surplus slot are seen empty before its worker is told to stop: the setting, less the
+/// time for which a queue may not have been watched.
 const EMPTY_FOR: u64 = 5_000_000 - 250_000;
 
 /// The queues as the kernel has them, and the workers that have them open.
@@ -19,9 +19,9 @@ pub struct Queues {
     closed: BTreeSet<QueueId>,
     watched: BTreeSet<QueueId>,
     given: BTreeMap<WorkerId, Vec<QueueId>>,
-    /// Connections that wait, and until when nobody has the time to take them.
+    /// Connections that wait, and until when every worker is too busy to accept them.
     waiting: BTreeMap<QueueId, (u32, Time)>,
-    /// When the last one came or was taken.
+    /// When the last connection arrived or was accepted.
     moved: BTreeMap<QueueId, Time>,
     /// Since when each slot has not been wanted.
     surplus: BTreeMap<SlotId, Time>,
@@ -33,14 +33,14 @@ impl Queues {
         let group = |first: u32, size: u32| (first..first + size).map(QueueId).collect();
         let groups = match size {
             0 => vec![],
-            // Another address with queues of its own.
+            // A second address has queues of its own.
             4 if dice.below(2) == 0 => vec![group(0, 4), group(10, 3)],
             size => vec![group(0, size)],
         };
         Queues { groups, ..Queues::default() }
     }
 
-    /// A connection: where the selector lets it go, or where its handshake had begun before.
+    /// A connection arrives in a queue that the selector allows, or in that in which its handshake had begun before.
     pub fn arrives(&mut self, now: Time, dice: &mut Dice) -> Option<(QueueId, Span)> {
         let all: Vec<QueueId> = self.groups.iter().flatten().copied().collect();
         let open = all.iter().copied().filter(|queue| !self.closed.contains(queue));
@@ -89,7 +89,7 @@ impl Queues {
         self.given.get(&worker).is_some_and(|queues| queues.contains(&queue))
     }
 
-    /// Ready workers take what waits. What is watched and still waits is told of.
+    /// Ready workers accept the connections that wait. Returns the watched queues in which connections still wait.
     pub fn serve(&mut self, now: Time, herd: &Herd) -> Vec<QueueId> {
         let ready: Vec<WorkerId> = herd
             .view()
@@ -114,7 +114,7 @@ impl Queues {
         told
     }
 
-    /// Once everything ordered is done.
+    /// Checks the queues when all orders of a turn have been carried out.
     pub fn check(&self, herd: &Herd, policies: &BTreeMap<Generation, Policy>) {
         if herd.condition() == Condition::Stopping {
             return;
@@ -133,24 +133,27 @@ impl Queues {
             let open = |queue: &QueueId| !self.closed.contains(queue);
             assert!(group.iter().any(open), "all of {group:?} is closed");
             if !group.iter().any(served) {
-                // Which settings count in a reload is another question.
+                // During a reload two sets of settings apply, so the shares of the queues are not checked.
                 let policy = policies.get(&herd.generation());
                 let Some(policy) = policy.filter(|_| herd.progress().is_none()) else { continue };
                 let slots = policy.most_workers().max(herd.bounds().0) as usize;
                 for (number, queue) in group.iter().enumerate() {
-                    // Those that will have it, by the contract's rule.
+                    // The slots that have this queue by the rule of the contract.
                     let its = |slot: usize| match group.len() {
                         size if size < slots => slot % size == number,
                         _ => number % slots.max(1) == slot && slots > 0,
                     };
                     let wants = (0..wanted as usize).any(its);
-                    assert!(open(queue) || !wants, "nobody serves, and {queue} is closed");
-                    assert!(!open(queue) || wants || wanted == 0, "{queue} is nobody's, and open");
+                    assert!(open(queue) || !wants, "no queue is served, and {queue} is closed");
+                    assert!(
+                        !open(queue) || wants || wanted == 0,
+                        "{queue} belongs to no wanted slot, and is open"
+                    );
                 }
                 continue;
             }
             for queue in group {
-                assert!(served(queue) || !open(queue), "{queue} is open, and nobody serves it");
+                assert!(served(queue) || !open(queue), "{queue} is open, and no worker serves it");
                 assert!(open(queue) || !in_wanted(queue), "{queue} is served, and closed");
             }
         }
@@ -167,8 +170,8 @@ impl Queues {
         asked_for: &BTreeSet<WorkerId>,
         patience: &BTreeMap<Generation, Span>,
     ) {
-        // While a reload is under way, or workers of settings that were given up are left, two workers of a slot may have
-        // different shares of the queues. The core lets the older one go at once then.
+        // During a reload, and while workers of settings that were given up are left, two workers of a slot may have
+        // different shares of the queues. Then the core drains the older one at once.
         let mixed = herd.view().any(|worker| worker.generation != herd.generation());
         let wanted = herd.strength().0;
         self.surplus.retain(|slot, _| slot.0 >= wanted);
@@ -194,7 +197,7 @@ impl Queues {
                 continue;
             }
             for queue in self.given.get(worker).into_iter().flatten() {
-                // Or its next worker is on its way: a wanted slot had one until now.
+                // The next worker of the slot may be starting: the slot was wanted until now.
                 let had = |(id, (slot, state)): (&WorkerId, &(SlotId, WorkerState))| {
                     slot.0 < wanted && *state == WorkerState::Ready && self.has(*id, *queue)
                 };
@@ -209,13 +212,13 @@ impl Queues {
         }
     }
 
-    /// With every wanted worker ready, and after some time.
+    /// Once every wanted worker has been ready for some time, no connection waits in any queue.
     pub fn nothing_waits(&self) {
         assert!(self.waiting.is_empty(), "still waiting: {:?}", self.waiting);
     }
 }
 
-// ---- single stories ----
+// ---- scenarios ----
 
 fn of_four(workers: u32) -> Policy {
     Policy { queues: vec![(0..4).map(QueueId).collect()], ..policy(workers) }
@@ -254,7 +257,7 @@ fn queues_open_as_their_workers_get_ready_and_close_when_they_end() {
         given(&story),
         (0..4).map(|n| (n + 1, n as u32, vec![n as u32])).collect::<Vec<_>>()
     );
-    assert_eq!(steered(&story), [[0; 0]; 0], "nobody serves: the kernel decides");
+    assert_eq!(steered(&story), [[0; 0]; 0], "no worker serves: the kernel chooses the queue");
     for worker in 1..=4 {
         story.up(worker);
     }
@@ -263,7 +266,7 @@ fn queues_open_as_their_workers_get_ready_and_close_when_they_end() {
     story.actions.clear();
     story.tell(Event::Exited { worker: WorkerId(2), exit: CRASH });
     assert_eq!(steered(&story), [[1]]);
-    // Whoever is next has the same queue, and what waits in it.
+    // The next worker of the slot has the same queue, and the connections that wait in it.
     assert_eq!(given(&story), [(5, 1, vec![1])]);
     let order = |what: fn(&Action) -> bool| story.actions.iter().position(what).unwrap();
     assert!(
@@ -288,7 +291,7 @@ fn a_reload_keeps_every_queue_open() {
 }
 
 #[test]
-fn a_worker_that_is_stopped_gets_nothing_new_first() {
+fn a_worker_gets_no_new_connections_before_it_is_stopped() {
     let mut story = Story::serving(of_four(4));
     story.ask(Request::StopWorker { worker: WorkerId(3) });
     let steer = story.actions.iter().position(|a| matches!(a, Action::Steer { .. })).unwrap();
@@ -303,7 +306,7 @@ fn a_slot_leaves_when_its_queue_has_been_empty_for_five_seconds() {
     story.ask(Request::Scale { workers: 3 });
     assert_eq!((steered(&story), watched(&story)), (vec![vec![3]], vec![3]));
     story.pass(Span::secs(3));
-    // A handshake that had begun before.
+    // A connection whose handshake had begun before the queue was closed.
     story.actions.clear();
     story.tell(Event::QueueWaits { queue: QueueId(3) });
     story.pass(Span::millis(249));
@@ -359,12 +362,12 @@ fn a_slot_that_is_wanted_again_stays() {
 }
 
 #[test]
-fn what_comes_late_to_a_slot_that_has_left_is_served() {
+fn a_late_connection_to_a_slot_without_a_worker_is_served() {
     let mut story = Story::serving(of_four(4));
     story.ask(Request::Scale { workers: 3 });
     story.pass(Span::secs(6));
     story.dies(4, CRASH);
-    assert_eq!(watched(&story), [3], "nobody has it now");
+    assert_eq!(watched(&story), [3], "queue 3 has no worker now");
     story.actions.clear();
     story.pass(Span::secs(3_000));
     assert_eq!(story.spawned(), []);
@@ -377,7 +380,7 @@ fn what_comes_late_to_a_slot_that_has_left_is_served() {
     assert_eq!(story.drained(), [5]);
     story.dies(5, CRASH);
     assert_eq!(watched(&story), [3]);
-    // It is nobody else's, until its slot is wanted again.
+    // No other slot gets the queue, until its own is wanted again.
     story.actions.clear();
     story.dies(1, CRASH);
     assert_eq!(given(&story), [(6, 0, vec![0])]);
@@ -389,9 +392,9 @@ fn what_comes_late_to_a_slot_that_has_left_is_served() {
     assert_eq!((steered(&story).last().unwrap(), watched(&story)), (&vec![], vec![]));
 }
 
-/// What comes late is served also where there is no room for one worker more than wanted.
+/// A late connection is served also if the settings leave no room for one worker more than wanted.
 #[test]
-fn who_is_called_is_within_the_bounds() {
+fn a_worker_started_for_a_late_connection_is_within_the_bounds() {
     let frugal = Policy {
         max_surge: Amount::Number(0),
         max_unavailable: Amount::Number(1),
@@ -407,7 +410,7 @@ fn who_is_called_is_within_the_bounds() {
 }
 
 #[test]
-fn with_more_slots_than_queues_nobody_has_to_wait() {
+fn a_surplus_worker_without_a_queue_leaves_at_once() {
     let mut story = Story::serving(of_four(6));
     story.ask(Request::Scale { workers: 4 });
     assert_eq!(story.drained(), [5, 6], "others have their queues");
@@ -415,7 +418,7 @@ fn with_more_slots_than_queues_nobody_has_to_wait() {
 }
 
 #[test]
-fn nobody_waits_when_there_is_nobody_to_take_over() {
+fn workers_leave_at_once_when_no_other_worker_stays() {
     let mut story = Story::serving(of_four(4));
     story.ask(Request::Scale { workers: 0 });
     assert_eq!(story.drained(), [1, 2, 3, 4]);

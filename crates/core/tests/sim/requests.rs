@@ -1,4 +1,4 @@
-//! What operators ask for, told step by step: the answers, and what was done for them.
+//! Requests of operators, step by step: how each is answered, and what herder does for it.
 
 use super::story::{CRASH, Story, Verdict, policy};
 use herder_core::{
@@ -46,18 +46,18 @@ fn scaling_up_is_done_when_all_are_ready() {
     story.up(4);
     assert_eq!(story.answer(request), done("4/4 workers are ready"));
     assert_eq!(story.herd.request_progress(request), None);
-    // Once more: there is nothing to do.
+    // The same request again is answered at once, because there is nothing to do.
     let again = story.ask(scale(4));
     assert_eq!(story.answer(again), done("4/4 workers are ready"));
 }
 
 #[test]
-fn rules_that_are_changed_hold_for_workers_that_are_there() {
+fn changed_settings_apply_to_running_workers() {
     let mut story = Story::serving(policy(2));
     let (first, rules) = (Generation(1), policy(2));
     story.tell(Event::Asked { request: RequestId(9), what: stop(1) });
     assert_eq!(story.drained(), [1]);
-    // More time for one that is stopping, and one worker more.
+    // A longer `stop-timeout` applies to a worker that is stopping, and one worker more is wanted.
     let longer = rules.stop_timeout + Span::secs(60);
     let policy = Policy { stop_timeout: longer, workers: 3, ..rules.clone() };
     story.tell(Event::Adjusted { generation: first, policy });
@@ -69,13 +69,13 @@ fn rules_that_are_changed_hold_for_workers_that_are_there() {
     assert!(!story.actions.contains(&kill));
     story.pass(Span::secs(1));
     assert!(story.actions.contains(&kill));
-    // Of a generation nobody knows there is nothing to change.
+    // Settings of a generation that does not exist change nothing.
     story.tell(Event::Adjusted { generation: Generation(7), policy: rules });
     assert_eq!(story.herd.strength().0, 3);
 }
 
 #[test]
-fn scaling_down_is_done_when_the_others_were_told() {
+fn scaling_down_is_done_when_surplus_workers_were_told_to_stop() {
     let mut story = Story::serving(policy(4));
     let request = story.ask(scale(1));
     assert_eq!(story.drained(), [2, 3, 4]);
@@ -88,7 +88,7 @@ fn scaling_down_is_done_when_the_others_were_told() {
 }
 
 #[test]
-fn scaling_that_fails_says_so_and_goes_on() {
+fn scaling_that_fails_is_answered_and_goes_on() {
     let mut story = Story::serving(policy(1));
     let request = story.ask(scale(2));
     story.tell(Event::Spawned { worker: WorkerId(2) });
@@ -115,7 +115,7 @@ fn a_newer_number_and_a_reload_end_scaling() {
     assert_eq!(story.answer(second), failed(reason, None));
 }
 
-/// Also when it is the number there is: the settings on their way have another.
+/// Also if it is the present number, because the incoming settings have another.
 #[test]
 fn a_number_asked_for_during_a_reload_outlasts_it() {
     let mut story = Story::serving(policy(2));
@@ -126,7 +126,7 @@ fn a_number_asked_for_during_a_reload_outlasts_it() {
     story.up(4);
     assert!(matches!(story.verdicts()[..], [(2, Verdict::Done)]), "{:?}", story.verdicts());
     assert_eq!(story.herd.strength(), (2, 2));
-    // Until the next.
+    // The number lasts until the next reload.
     story.reload(policy(4));
     for worker in 5..=8 {
         story.up(worker);
@@ -135,7 +135,7 @@ fn a_number_asked_for_during_a_reload_outlasts_it() {
 }
 
 #[test]
-fn recycling_has_the_new_one_ready_first_and_one_slot_at_a_time() {
+fn recycling_starts_the_replacement_first_and_one_slot_at_a_time() {
     let mut story = Story::serving(policy(2));
     let request = story.ask(ALL);
     assert_eq!(story.herd.request_progress(request), Some((0, 2)));
@@ -169,7 +169,7 @@ fn recycling_one_slot_leaves_the_others() {
 }
 
 #[test]
-fn a_recycled_worker_nobody_saw_serve_is_watched_first() {
+fn a_replacement_that_is_only_assumed_ready_is_watched_first() {
     let auto = Policy { ready: Ready::Auto, ..policy(1) };
     let mut story = Story::serving(auto);
     let request = story.ask(ALL);
@@ -182,7 +182,7 @@ fn a_recycled_worker_nobody_saw_serve_is_watched_first() {
 }
 
 #[test]
-fn a_new_one_that_fails_costs_the_old_one_nothing() {
+fn the_old_worker_serves_on_when_its_replacement_fails() {
     for young in [false, true] {
         let rules = Policy { min_ready_time: Some(Span::secs(3)), ..policy(2) };
         let mut story = Story::serving(rules);
@@ -207,7 +207,7 @@ fn a_new_one_that_fails_costs_the_old_one_nothing() {
         assert_eq!(story.herd.counters().failures(), 1);
         assert!(!story.reports().any(|report| matches!(report, Report::BackingOff { .. })));
         story.pass(Span::secs(100));
-        assert_eq!(story.spawned().len(), 1, "and that is the end of it");
+        assert_eq!(story.spawned().len(), 1, "the replacement is tried once");
     }
 }
 
@@ -243,8 +243,8 @@ fn a_reload_recycles_what_it_replaces() {
     story.up(5);
     assert_eq!(story.verdicts(), [(2, Verdict::Done)]);
     assert!(story.answer(before).is_some());
-    // Slot 0 had its new worker already when everything was to be replaced: it gets another, as soon
-    // as there may be one more process.
+    // Slot 0 had a new worker already when the request for all slots came: it gets another as soon as one more process
+    // is allowed.
     story.dies(1, QUIET);
     assert_eq!(story.spawned().last(), Some(&(6, 0, 2)));
     story.up(6);
@@ -252,7 +252,7 @@ fn a_reload_recycles_what_it_replaces() {
 }
 
 #[test]
-fn no_room_for_a_second_worker_is_said_at_once() {
+fn recycling_without_room_for_a_second_worker_fails_at_once() {
     let frugal = Policy {
         max_surge: Amount::Number(0),
         max_unavailable: Amount::Number(1),
@@ -266,7 +266,7 @@ fn no_room_for_a_second_worker_is_said_at_once() {
 }
 
 #[test]
-fn a_recycling_slot_may_go() {
+fn a_slot_may_become_surplus_while_it_is_recycled() {
     let mut story = Story::serving(policy(2));
     let (one, all) = (story.ask(slot(1)), story.ask(ALL));
     story.tell(Event::Spawned { worker: WorkerId(3) });
@@ -334,7 +334,7 @@ fn a_reload_is_rolled_back_on_request() {
 }
 
 #[test]
-fn there_is_nothing_to_go_back_to_before_anything_served() {
+fn an_abort_before_the_first_ready_fails() {
     let mut story = Story::begin(policy(1));
     story.reload(policy(1));
     let request = story.ask(Request::AbortReload);
@@ -343,7 +343,7 @@ fn there_is_nothing_to_go_back_to_before_anything_served() {
 }
 
 #[test]
-fn a_roll_back_that_gives_way_is_not_one() {
+fn an_abort_fails_if_another_reload_takes_over() {
     let mut story = Story::serving(policy(2));
     story.reload(policy(2));
     story.up(3);
@@ -354,7 +354,7 @@ fn a_roll_back_that_gives_way_is_not_one() {
 }
 
 #[test]
-fn a_stop_answers_everybody() {
+fn a_stop_answers_every_open_request() {
     let mut story = Story::serving(policy(2));
     story.reload(policy(2));
     let asked: Vec<RequestId> =
@@ -367,8 +367,8 @@ fn a_stop_answers_everybody() {
 }
 
 #[test]
-fn who_gets_nowhere_is_told_so() {
-    // A herd that may start one at a time, and has one that never gets ready but asks for time.
+fn a_request_that_makes_no_progress_fails() {
+    // This herd may start one worker at a time, and its second worker never gets ready but asks for more time.
     let rules = Policy { max_starting: Some(1), crash_after: Span::secs(100_000), ..policy(2) };
     let mut story = Story::begin(rules);
     story.up(1);
@@ -376,18 +376,18 @@ fn who_gets_nowhere_is_told_so() {
     story.tell(Event::Extend { worker: WorkerId(2), by: Span::MAX });
     let request = story.ask(slot(0));
     story.pass(Span::secs(600));
-    // It has failed, and the slot that waits gets the place that is free before its next try.
+    // The worker has failed, and slot 0, which waits to start one, comes before the next try of slot 1.
     assert_eq!(story.spawned().last(), Some(&(3, 0, 1)));
     story.tell(Event::Spawned { worker: WorkerId(3) });
     story.tell(Event::Extend { worker: WorkerId(3), by: Span::MAX });
     story.pass(Span::secs(91));
     let reason = "nothing has moved for 11min 30s; 1/2 workers are ready";
     assert_eq!(story.answer(request), failed(reason, None));
-    assert_eq!(story.drained(), [2, 3], "who was to follow is of no use now");
+    assert_eq!(story.drained(), [2, 3], "the replacement is of no use now");
 }
 
 #[test]
-fn what_the_kernel_killed_is_counted_once() {
+fn a_kill_by_the_kernel_for_memory_is_counted_once() {
     let mut story = Story::serving(policy(1));
     let worker = WorkerId(1);
     story.tell(Event::OutOfMemory { worker, processes: 2 });
@@ -403,7 +403,7 @@ fn what_the_kernel_killed_is_counted_once() {
 }
 
 #[test]
-fn counters_tell_failures_by_their_kind_and_respawns_for_ever() {
+fn failures_are_counted_by_kind_and_respawns_outlast_their_slot() {
     let mut story = Story::serving(policy(2));
     story.tell(Event::Exited { worker: WorkerId(2), exit: CRASH });
     story.tell(Event::Spawned { worker: WorkerId(3) });
@@ -419,7 +419,7 @@ fn counters_tell_failures_by_their_kind_and_respawns_for_ever() {
     let kinds = (counters.died_before_ready, counters.died_young, counters.timed_out);
     assert_eq!(kinds, (1, 1, 1));
     assert_eq!(counters.degraded, Span::secs(60) + Span::millis(300), "the running stretch counts");
-    // The slot goes, and what was counted stays.
+    // The slot is no longer wanted, and what it has counted stays.
     let respawns = counters.respawns;
     assert!(respawns >= 3);
     story.tell(Event::Scale { by: -1 });

@@ -1,13 +1,13 @@
-//! Scaling beside php-fpm `dynamic`, Apache prefork and uWSGI `busyness`, on the same curves.
+//! Compares scaling by the core with php-fpm `dynamic`, Apache prefork and uWSGI `busyness`, on the same curves.
 //!
-//! The three are models of their rules, constant by constant; all look once a second. Ours is the herd
-//! itself. All may have 2 to 32 workers.
+//! These three are models of the rules in their sources, with the same constants, and each looks once a second. For
+//! herder the core itself runs. Each manager may have 2 to 32 workers.
 //!
-//! The score was set before the first run. On each curve, four figures: the seconds that connections waited,
-//! the seconds in which any did, the seconds that workers were there, and the changes of direction. Each
-//! counts as its ratio to the best of the four managers, `(x + 1) / (best + 1)`, so that nothing is divided
-//! by nothing; a curve's score is the sum of the four ratios, 4 at best. Each rival is played with its own
-//! defaults and with settings that suit these curves better, and counts with the better of the two.
+//! The score was defined before the first run. Each curve has four figures: the seconds that connections waited, the
+//! seconds during which any connection waited, the seconds that workers existed, and the changes of direction. A
+//! figure counts as its ratio to the best of the four managers, `(x + 1) / (best + 1)`, which avoids division by zero.
+//! The score on a curve is the sum of the four ratios, 4 at best. Each rival is played with its own defaults and with
+//! settings that suit these curves better, and the better of its two scores counts.
 
 use super::curves::{self, Curve};
 use super::plant::{Figures, Micros, News, Plant, SECOND, State};
@@ -89,7 +89,7 @@ impl Rules for PhpFpm {
         let idle = plant.idle();
         let running = plant.running();
         if idle.len() > self.max_spare {
-            // The oldest.
+            // The oldest idle worker leaves.
             plant.dismiss(idle[0]);
             self.rate = 1;
         } else if idle.len() < self.min_spare {
@@ -121,7 +121,7 @@ impl Rules for Apache {
 
     fn cycle(&mut self, plant: &mut Plant) {
         let idle = plant.idle();
-        // A server that is starting is going to be idle.
+        // A server that is starting counts as idle.
         let spare = idle.len() + plant.count(|state| *state == State::Starting);
         let free = MOST - plant.running().min(MOST);
         if spare > self.max_spare {
@@ -185,7 +185,7 @@ impl Uwsgi {
         plant.worked.get(&id).copied().unwrap_or(0)
     }
 
-    /// The average of all workers, in per cent. One that was busy all the time and has finished nothing
+    /// The average of all workers, in per cent. A worker that was busy all the time and has finished no connection
     /// counts as busy.
     fn busyness(&self, plant: &Plant) -> f64 {
         let time = (plant.now - self.window) as f64;
@@ -200,7 +200,7 @@ impl Uwsgi {
         busy.sum::<f64>() / plant.workers.len().max(1) as f64
     }
 
-    /// The oldest that is not busy.
+    /// Dismisses the oldest idle worker, if there is one.
     fn cheap(plant: &mut Plant) -> bool {
         let Some(&oldest) = plant.idle().first() else { return false };
         plant.dismiss(oldest);
@@ -232,7 +232,7 @@ impl Rules for Uwsgi {
         self.before = plant.workers.keys().map(|&id| (id, Self::running_time(plant, id))).collect();
         let calm = self.multiplier * OVERLOAD * SECOND;
         if busy > BUSY_MAX {
-            // Cheaped too soon?
+            // Was a worker dismissed too soon?
             if let Some(at) = self.last_cheaped.take() {
                 if plant.now - at <= calm {
                     self.multiplier += PENALTY;
@@ -265,7 +265,7 @@ impl Rules for Uwsgi {
     }
 }
 
-/// The herd itself.
+/// herder: the core itself.
 struct Ours {
     herd: Option<Herd>,
     watched: bool,
@@ -389,7 +389,7 @@ fn managers() -> [Box<dyn Manager>; 7] {
     ]
 }
 
-/// By curve and manager, the mean over these seeds.
+/// The mean figures over these seeds, by curve and manager.
 fn figures(seeds: std::ops::Range<u64>) -> Vec<(&'static str, Vec<Figures>)> {
     let count = (seeds.end - seeds.start) as f64;
     let mut table: Vec<(&'static str, Vec<Figures>)> = Vec::new();
@@ -410,7 +410,7 @@ fn figures(seeds: std::ops::Range<u64>) -> Vec<(&'static str, Vec<Figures>)> {
     table
 }
 
-/// The score of each manager on a curve: the less the better, 4 at best.
+/// The score of each manager on a curve: lower is better, 4 is the best possible.
 fn scores(figures: &[Figures]) -> Vec<f64> {
     let columns: [fn(&Figures) -> f64; 4] = [|f| f.waited, |f| f.queued, |f| f.spent, |f| f.flaps];
     let mut scores = vec![0.0; figures.len()];

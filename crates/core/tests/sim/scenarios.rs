@@ -1,4 +1,4 @@
-//! Single stories, told step by step: what the random runs reach, with the exact outcome.
+//! Scenarios, step by step. The random runs reach the same situations; here the exact outcome is checked.
 
 use super::story::{CRASH, Story, Verdict, policy};
 use herder_core::{
@@ -7,7 +7,7 @@ use herder_core::{
 };
 
 #[test]
-fn a_proved_worker_is_replaced_at_once_and_before_the_dead_is_swept() {
+fn a_proved_worker_is_replaced_before_its_processes_are_swept() {
     let mut story = Story::serving(policy(2));
     story.tell(Event::Exited { worker: WorkerId(1), exit: CRASH });
     let spawn = story.actions.iter().position(|a| matches!(a, Action::Spawn { .. }));
@@ -18,7 +18,7 @@ fn a_proved_worker_is_replaced_at_once_and_before_the_dead_is_swept() {
 }
 
 #[test]
-fn a_young_worker_waits_its_turn() {
+fn the_replacement_of_a_worker_that_was_not_proved_waits_for_its_back_off() {
     let mut story = Story::begin(policy(2));
     story.up(1);
     story.up(2);
@@ -58,7 +58,7 @@ fn a_broken_canary_changes_nothing() {
 }
 
 #[test]
-fn a_failure_halfway_puts_the_old_back_and_keeps_what_serves() {
+fn a_reload_that_fails_halfway_is_rolled_back_and_keeps_serving_workers() {
     let mut story = Story::serving(policy(3));
     story.reload(policy(3));
     story.up(4);
@@ -68,7 +68,7 @@ fn a_failure_halfway_puts_the_old_back_and_keeps_what_serves() {
     story.dies(2, Exit::Code(0));
     story.tell(Event::Spawned { worker: WorkerId(6) });
     story.dies(6, CRASH);
-    // One at a time: the old generation comes up beside the new one before that is drained.
+    // One slot at a time: the worker of the old generation is ready before that of the new one is drained.
     assert_eq!(story.spawned().last(), Some(&(7, 0, 1)));
     story.up(7);
     assert_eq!(story.drained(), [1, 2, 4]);
@@ -82,7 +82,7 @@ fn a_failure_halfway_puts_the_old_back_and_keeps_what_serves() {
 }
 
 #[test]
-fn a_roll_back_that_cannot_start_says_so_and_leaves_what_serves() {
+fn a_roll_back_that_fails_is_reported_and_keeps_serving_workers() {
     let mut story = Story::serving(policy(2));
     story.reload(policy(2));
     story.up(3);
@@ -108,7 +108,7 @@ fn a_roll_back_that_cannot_start_says_so_and_leaves_what_serves() {
 }
 
 #[test]
-fn a_canary_that_does_not_speak_for_itself_is_watched_for_a_second() {
+fn a_canary_that_is_only_assumed_ready_is_watched_for_a_second() {
     let auto = Policy { ready: Ready::Auto, ..policy(1) };
     let mut story = Story::begin(auto.clone());
     story.up(1);
@@ -134,8 +134,8 @@ fn without_surge_the_canary_takes_a_drained_slot() {
     assert_eq!(story.verdicts(), [(2, Verdict::Done)]);
 }
 
-/// With the room that the dead workers leave the canary's slot could get its worker back, but the others need
-/// that room first.
+/// Dead workers leave room in which the canary's slot could get its old worker back, but empty slots need that room
+/// first.
 #[test]
 fn the_slot_of_the_canary_is_filled_after_the_empty_ones() {
     let frugal =
@@ -144,7 +144,7 @@ fn the_slot_of_the_canary_is_filled_after_the_empty_ones() {
     story.reload(Policy { min_ready_time: Some(Span::secs(30)), ..frugal });
     story.dies(1, Exit::Code(0));
     story.up(4);
-    // Worker 3 leaves slowly, so that its slot is not as empty as others.
+    // Worker 3 retires and still has its process, so its slot is less empty than one without a process.
     story.tell(Event::Stopping { worker: WorkerId(3) });
     let active = story
         .herd
@@ -163,7 +163,7 @@ fn a_newer_reload_takes_over() {
     assert_eq!(story.verdicts(), [(2, Verdict::Superseded { by: Generation(3) })]);
     let reloading = story.notices().iter().filter(|n| matches!(n, Notice::Reloading(_))).count();
     assert_eq!(reloading, 1, "one RELOADING=1 for the READY=1 that is to come");
-    // What serves counts as the old; what was on its way goes, and makes room for the canary.
+    // The workers that serve count as old; those that were starting are stopped to make room for the canary.
     story.tell(Event::Spawned { worker: WorkerId(4) });
     assert_eq!(story.drained(), [1, 4]);
     let canary = story.spawned().last().copied().expect("a canary");
@@ -171,7 +171,7 @@ fn a_newer_reload_takes_over() {
 }
 
 #[test]
-fn a_stop_ends_a_reload_and_everything_else() {
+fn a_stop_ends_a_reload_and_stops_every_worker() {
     let mut story = Story::serving(policy(2));
     story.reload(policy(2));
     story.tell(Event::Spawned { worker: WorkerId(3) });
@@ -186,7 +186,7 @@ fn a_stop_ends_a_reload_and_everything_else() {
 }
 
 #[test]
-fn the_second_stop_kills() {
+fn the_second_stop_kills_every_worker() {
     let mut story = Story::serving(policy(1));
     story.tell(Event::Stop);
     story.tell(Event::Stop);
@@ -194,7 +194,7 @@ fn the_second_stop_kills() {
 }
 
 #[test]
-fn before_the_first_ready_a_reload_simply_replaces() {
+fn a_reload_before_the_first_ready_replaces_the_settings_at_once() {
     let mut story = Story::begin(policy(2));
     story.up(1);
     story.reload(policy(1));
@@ -208,7 +208,7 @@ fn before_the_first_ready_a_reload_simply_replaces() {
 }
 
 #[test]
-fn a_herd_that_wants_nobody_is_ready_and_still_tries_new_settings() {
+fn with_no_worker_wanted_herder_is_ready_and_still_tries_new_settings() {
     let mut story = Story::begin(policy(0));
     assert!(story.notices().contains(&Notice::Ready));
     story.reload(policy(0));
@@ -220,7 +220,7 @@ fn a_herd_that_wants_nobody_is_ready_and_still_tries_new_settings() {
 }
 
 #[test]
-fn exit_statuses_say_whose_turn_it_is() {
+fn the_exit_status_tells_the_kind_of_failure() {
     // Every attempt dies: 69.
     let mut story = Story::begin(policy(1));
     for worker in 1..=5 {
@@ -254,7 +254,7 @@ fn exit_statuses_say_whose_turn_it_is() {
 }
 
 #[test]
-fn nothing_is_given_up_while_one_worker_serves() {
+fn herder_does_not_escalate_while_one_worker_serves() {
     let mut story = Story::serving(policy(2));
     let mut worker = 2;
     for _ in 0..40 {
@@ -273,7 +273,7 @@ fn nothing_is_given_up_while_one_worker_serves() {
 }
 
 #[test]
-fn ready_is_told_when_every_slot_had_its_chance() {
+fn ready_1_is_sent_when_every_slot_is_ready_or_has_failed() {
     let mut story = Story::begin(policy(2));
     story.up(1);
     assert!(!story.notices().contains(&Notice::Ready));
@@ -287,7 +287,7 @@ fn ready_is_told_when_every_slot_had_its_chance() {
 }
 
 #[test]
-fn a_late_turn_withholds_the_ping_and_the_next_gives_it() {
+fn a_late_turn_sends_no_ping_and_the_next_one_does() {
     let mut story = Story::serving(policy(1));
     let pings = |story: &Story| story.notices().iter().filter(|n| **n == Notice::Watchdog).count();
     story.now = story.herd.deadline().expect("a ping is due") + Span::secs(8);
@@ -320,7 +320,7 @@ fn scaling_lasts_until_the_next_successful_reload() {
 }
 
 #[test]
-fn what_is_left_of_the_dead_is_stopped_then_killed() {
+fn processes_of_a_dead_worker_are_stopped_then_killed() {
     let mut story = Story::serving(policy(1));
     story.tell(Event::Exited { worker: WorkerId(1), exit: CRASH });
     assert!(story.actions.contains(&Action::Sweep { worker: WorkerId(1), kill: false }));
@@ -331,7 +331,7 @@ fn what_is_left_of_the_dead_is_stopped_then_killed() {
     assert!(story.actions.contains(&Action::Kill { worker: WorkerId(1) }));
 }
 
-/// Time passes also while systemd is told, and while somebody is answered.
+/// Sending a message to systemd, or an answer to a client, takes time, too.
 #[test]
 fn a_wait_that_ends_while_systemd_is_told_is_not_forgotten() {
     let mut story = Story::serving(policy(1));

@@ -1,4 +1,4 @@
-//! Connections that wait and are not taken.
+//! Stalls: connections wait in a socket, and no worker accepts them.
 
 use super::story::{CRASH, Story, policy};
 use herder_core::{
@@ -9,13 +9,13 @@ use herder_core::{
 const TIMEOUT: Span = Span::secs(64);
 const PERIOD: Span = Span::secs(1);
 
-/// What the next samples find in the sockets.
+/// What a sample finds in the sockets.
 #[derive(Clone, Copy)]
 struct Find {
     slot: Option<SlotId>,
     waiting: u32,
     full: bool,
-    /// CPU time that the workers have had, per second, in microseconds.
+    /// CPU time that the workers use per second, in microseconds.
     cpu: u64,
 }
 
@@ -34,7 +34,7 @@ fn ordered(story: &Story, order: &Action) -> usize {
     story.actions.iter().filter(|action| *action == order).count()
 }
 
-/// Answers the samples of so much time; `find` says what each finds, by its number.
+/// Answers all samples within `span`; `find` gives what each sample finds, by its number.
 fn samples(story: &mut Story, span: Span, find: impl Fn(u32) -> Find) {
     let end = story.now + span;
     let mut number = 0;
@@ -68,19 +68,19 @@ fn at_rest_there_is_one_watch_and_no_sample() {
     let mut story = stalling();
     story.pass(Span::secs(3600));
     assert_eq!((ordered(&story, &Action::Watch), ordered(&story, &Action::Sample)), (1, 0));
-    // A knock at nothing, and there is a watch again.
+    // A sample that finds no connection sets the watch again.
     story.tell(Event::Knocked);
     samples(&mut story, Span::secs(3600), |_| Find { waiting: 0, ..IDLE });
     assert_eq!((ordered(&story, &Action::Watch), ordered(&story, &Action::Sample)), (2, 1));
-    // Nor is there any without the setting.
+    // Without the setting no sample is ordered either.
     let mut story = Story::serving(policy(2));
     story.tell(Event::Knocked);
     assert_eq!((ordered(&story, &Action::Watch), ordered(&story, &Action::Sample)), (0, 0));
 }
 
-/// Each sample takes a sixth of the time-out.
+/// Each answer comes a sixth of the time-out late, so there are few samples.
 #[test]
-fn fewer_samples_will_do() {
+fn slow_samples_find_a_stall_too() {
     for (find, enough) in [(IDLE, 8), (BUSY, 34)] {
         let mut story = stalling();
         story.tell(Event::Knocked);
@@ -109,7 +109,7 @@ fn a_worker_that_takes_nothing_from_its_own_socket_hangs() {
     for busy in [IDLE, BUSY] {
         let mut story = stalling();
         story.tell(Event::Knocked);
-        // One second until the first sample, and then the whole time.
+        // The first sample comes after one second, and the whole time-out follows.
         samples(&mut story, TIMEOUT, |_| Find { slot: OWN, ..busy });
         assert!(!aborted(&story));
         samples(&mut story, PERIOD, |_| Find { slot: OWN, ..busy });
@@ -121,14 +121,14 @@ fn a_worker_that_takes_nothing_from_its_own_socket_hangs() {
         let stalled = Hang::Stalled { waiting: 3, after: TIMEOUT };
         assert_eq!(view.last.unwrap().ending, Ending::Hung(stalled));
         assert_eq!(stalls(&story), 0);
-        // Its successor has the same queue, and its own time.
+        // The replacement has the same queue, and the whole time-out again.
         samples(&mut story, TIMEOUT, |_| Find { slot: OWN, ..busy });
         assert!(!story.actions.contains(&Action::Abort { worker: WorkerId(3) }));
     }
 }
 
 #[test]
-fn who_follows_a_worker_has_his_own_time() {
+fn a_replacement_has_the_whole_time_out_again() {
     let mut story = stalling();
     story.tell(Event::Knocked);
     samples(&mut story, Span::secs(40), |_| Find { slot: OWN, ..IDLE });
@@ -142,7 +142,7 @@ fn who_follows_a_worker_has_his_own_time() {
 }
 
 #[test]
-fn who_accepts_or_does_what_it_can_is_left_alone() {
+fn a_worker_that_accepts_or_is_busy_is_not_aborted() {
     let much = Span::secs(900);
     for (what, find) in [
         ("fewer now and then", (|n| Find { waiting: 9 - n % 9, ..IDLE }) as fn(u32) -> Find),
@@ -170,7 +170,7 @@ fn who_accepts_or_does_what_it_can_is_left_alone() {
 }
 
 #[test]
-fn workers_that_share_a_socket_are_only_spoken_of() {
+fn a_stall_of_a_shared_socket_is_only_reported() {
     let mut story = stalling();
     story.tell(Event::Knocked);
     samples(&mut story, Span::secs(300), |_| IDLE);
@@ -187,16 +187,16 @@ fn workers_that_share_a_socket_are_only_spoken_of() {
 }
 
 #[test]
-fn what_nobody_has_seen_proves_nothing() {
+fn a_gap_between_samples_proves_nothing() {
     let mut story = stalling();
     story.tell(Event::Knocked);
     for _ in 0..20 {
         samples(&mut story, Span::secs(40), |_| Find { slot: OWN, ..IDLE });
-        // Stopped for a while, after which the next sample finds as many.
+        // herder is stopped for a while, and the next sample finds as many connections as before.
         story.now = story.now + TIMEOUT.part(3);
     }
     assert!(!aborted(&story));
-    // Nor does it that connections wait while there is nobody to take them.
+    // Connections that wait before the first worker is ready prove nothing either.
     let mut story = Story::begin(Policy { stall_timeout: Some(TIMEOUT), ..policy(1) });
     story.tell(Event::Knocked);
     samples(&mut story, Span::secs(50), |_| IDLE);

@@ -1,4 +1,4 @@
-//! One herd, moved step by step: what scenarios are told with.
+//! One herd that is moved step by step: the helpers with which scenarios are written.
 
 use herder_core::{
     Action, Event, Exit, Generation, Herd, Notice, Policy, Ready, Report, Request, RequestId,
@@ -6,7 +6,7 @@ use herder_core::{
 };
 use std::collections::BTreeMap;
 
-/// A herd and everything it ordered, under a clock that the story moves.
+/// A herd and all its orders, under a clock that the scenario moves.
 pub struct Story {
     pub herd: Herd,
     pub now: Time,
@@ -54,7 +54,7 @@ impl Story {
         Story { herd, now, actions, generation, requests: 0, reloads: BTreeMap::new() }
     }
 
-    /// Begins with every worker proved.
+    /// Begins with every worker proved, and without the orders until then.
     pub fn serving(policy: Policy) -> Story {
         let workers = policy.workers;
         let mut story = Story::begin(policy);
@@ -90,7 +90,7 @@ impl Story {
         self.reloads.insert(request, generation.0);
     }
 
-    /// Lets time pass, deadline after deadline.
+    /// Lets time pass, with a turn at each deadline.
     pub fn pass(&mut self, span: Span) {
         let end = self.now + span;
         while let Some(deadline) = self.herd.deadline().filter(|&deadline| deadline <= end) {
@@ -144,7 +144,7 @@ impl Story {
         })
     }
 
-    /// Asks, and says by what number the answer comes.
+    /// Makes a request, and returns the number of its answer.
     pub fn ask(&mut self, what: Request) -> RequestId {
         self.requests += 1;
         let request = RequestId(self.requests);
@@ -152,7 +152,7 @@ impl Story {
         request
     }
 
-    /// What the request was answered, if it was.
+    /// The answer to the request, if there is one yet.
     pub fn answer(&self, id: RequestId) -> Option<RequestOutcome> {
         let answer = |action: &Action| match action {
             Action::Answer { request, outcome } if *request == id => Some(outcome.clone()),

@@ -1,4 +1,4 @@
-//! What must hold of workers that wear out, whatever happens; and what that looks like, step by step.
+//! Workers that exceed `max-age` or `max-memory`: properties that every run has to keep, and scenarios.
 
 use super::story::{CRASH, Story, Verdict, policy};
 use herder_core::{
@@ -9,15 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const EVERY: Span = Span::secs(10);
 
-/// What is known of the workers that were weighed.
+/// What the checks know of the workers whose memory was measured.
 #[derive(Default)]
 pub struct Wears {
     ready: BTreeMap<WorkerId, Time>,
-    /// When a worker was last ordered weighed, and whether that was answered.
+    /// When the memory of each worker was last ordered to be measured, and whether the answer has come.
     weighed: BTreeMap<WorkerId, (Time, bool)>,
-    /// So many times in a row a worker was not clearly light enough.
+    /// How many times in a row the measured memory of a worker was not clearly below the limit.
     heavy: BTreeMap<WorkerId, u32>,
-    /// Why each worker is to be replaced.
+    /// Why each worn worker is to be replaced.
     worn: BTreeMap<WorkerId, Wear>,
     /// The settings of these workers have changed since they were last weighed.
     adjusted: BTreeSet<WorkerId>,
@@ -25,7 +25,7 @@ pub struct Wears {
 }
 
 impl Wears {
-    /// With other limits a worker is weighed as if they had been those from the beginning.
+    /// When the limits change, a worker is measured as if the new ones had applied from its start.
     pub fn adjusted(&mut self, generation: Generation, old: &Policy, new: &Policy) {
         if (old.max_age, old.max_memory) == (new.max_age, new.max_memory) {
             return;
@@ -72,7 +72,7 @@ impl Wears {
                     let view = herd.view().find(|view| view.id == *worker).expect("it is known");
                     assert!(policies[&view.generation].max_memory.is_some(), "{worker}");
                     let before = self.weighed.insert(*worker, (now, false));
-                    // A herder that was held up may be late, and is on time the next time.
+                    // A herder that was held up may measure late, and then measures on time again.
                     let span = |time: Time| time.0 / EVERY.0;
                     let afresh = self.adjusted.remove(worker);
                     let in_time = before
@@ -111,10 +111,10 @@ impl Wears {
         }
     }
 
-    /// All is well for long: no worn worker is left.
+    /// Long after the last fault no worn worker is left.
     pub fn at_the_end(&self, now: Time, herd: &Herd, policies: &BTreeMap<Generation, Policy>) {
         let policy = &policies[&herd.generation()];
-        // As long as it takes to try again after the last failure, and then slot by slot.
+        // The time until the next try after a failure, and then the time to replace one slot after the other.
         let slack = Span::secs(300 + 12 * u64::from(herd.strength().0));
         for worker in herd.view().filter(|worker| worker.state == WorkerState::Ready) {
             let ready = self.ready[&worker.id];
@@ -128,7 +128,7 @@ fn wearing(workers: u32, age: Option<Span>, memory: Option<u64>) -> Policy {
     Policy { max_age: age, max_memory: memory.map(Size), ..policy(workers) }
 }
 
-/// Begins with every worker ready, before anybody is weighed.
+/// Begins with every worker ready, before the first measurement of memory.
 fn begin(policy: Policy) -> Story {
     let workers = policy.workers;
     let mut story = Story::begin(policy);
@@ -139,7 +139,7 @@ fn begin(policy: Policy) -> Story {
     story
 }
 
-/// Lets time pass; who is weighed weighs that much, and who is started becomes ready after a second.
+/// Lets time pass. `weight` gives the memory of a worker when it is measured; a started worker is ready after a second.
 fn live(story: &mut Story, span: Span, weight: impl Fn(u64) -> Weight) {
     let end = story.now + span;
     let mut seen = story.actions.len();
@@ -184,7 +184,7 @@ fn recycled(story: &Story) -> Vec<(u64, Wear)> {
 }
 
 #[test]
-fn workers_that_started_together_do_not_go_together() {
+fn workers_that_started_together_are_replaced_at_different_times() {
     let mut story = Story::serving(wearing(8, Some(Span::secs(3600)), None));
     let begin = story.now;
     live(&mut story, Span::secs(3200), |_| Weight::Unknown);
@@ -209,7 +209,7 @@ fn workers_that_started_together_do_not_go_together() {
 }
 
 #[test]
-fn who_has_grown_is_replaced_when_three_looks_say_so() {
+fn a_worker_above_max_memory_in_three_measurements_is_replaced() {
     let mut story = begin(wearing(3, None, Some(1_000)));
     live(&mut story, Span::secs(600), |worker| {
         Weight::Is(Size(if worker == 2 { 1_001 } else { 500 }))
@@ -227,9 +227,9 @@ fn who_has_grown_is_replaced_when_three_looks_say_so() {
     assert!(text.ends_with(" of max-memory, worker 4 serves in its place"), "{text}");
 }
 
-/// `max-memory` is less than what the program needs.
+/// Here `max-memory` is less than what the program needs.
 #[test]
-fn who_is_too_large_from_the_start_is_replaced_ever_less_often() {
+fn workers_above_max_memory_from_the_start_are_replaced_ever_less_often() {
     let mut story = begin(wearing(1, None, Some(1_000)));
     live(&mut story, Span::secs(3600), |_| Weight::Is(Size(2_000)));
     let gone = recycled(&story);
@@ -240,17 +240,17 @@ fn who_is_too_large_from_the_start_is_replaced_ever_less_often() {
 }
 
 #[test]
-fn who_does_nothing_is_seldom_weighed() {
+fn the_memory_of_an_idle_worker_is_seldom_measured() {
     let mut story = begin(wearing(2, None, Some(1_000)));
     live(&mut story, Span::secs(3600), |_| Weight::Same);
     let looks =
         story.actions.iter().filter(|action| matches!(action, Action::Weigh { .. })).count();
-    assert!((120..=126).contains(&looks), "{looks} looks at two workers in an hour");
+    assert!((120..=126).contains(&looks), "{looks} measurements of two workers in an hour");
     assert_eq!(recycled(&story), []);
 }
 
 #[test]
-fn the_old_one_serves_on_if_the_new_one_fails_and_it_is_tried_again() {
+fn a_worn_worker_serves_on_until_a_replacement_works() {
     let mut story = Story::serving(wearing(2, Some(Span::secs(3600)), None));
     story.pass(Span::secs(3600));
     let mut failed = 0;
@@ -265,7 +265,7 @@ fn the_old_one_serves_on_if_the_new_one_fails_and_it_is_tried_again() {
         story.pass(Span::secs(5 << (failed - 1)));
         assert_eq!(story.spawned().len(), failed + 1, "it is tried again");
     }
-    // Both were tried.
+    // Both slots were tried.
     let slots: Vec<u32> = story.spawned().iter().map(|(_, slot, _)| *slot).collect();
     assert!(slots.contains(&0) && slots.contains(&1), "{slots:?}");
     let (worker, ..) = *story.spawned().last().unwrap();
@@ -278,20 +278,20 @@ fn the_old_one_serves_on_if_the_new_one_fails_and_it_is_tried_again() {
 }
 
 #[test]
-fn a_reload_goes_first_and_counts() {
+fn worn_workers_are_left_to_a_reload_under_way() {
     let mut story = Story::serving(wearing(2, Some(Span::secs(3600)), None));
     story.pass(Span::secs(3000));
     story.reload(wearing(2, Some(Span::secs(3600)), None));
     story.up(3);
     story.pass(Span::secs(900));
-    assert_eq!(story.spawned().len(), 2, "nobody else is started: {:?}", story.spawned());
+    assert_eq!(story.spawned().len(), 2, "another worker is started: {:?}", story.spawned());
     story.up(4);
     assert!(matches!(story.verdicts()[..], [(2, Verdict::Done)]), "{:?}", story.verdicts());
     assert_eq!(recycled(&story), []);
 }
 
 #[test]
-fn who_asks_for_what_is_due_anyway_joins() {
+fn a_request_to_recycle_joins_a_replacement_under_way() {
     let mut story = Story::serving(wearing(2, Some(Span::secs(3600)), None));
     story.pass(Span::secs(3600));
     let (worker, slot, _) = *story.spawned().last().unwrap();
@@ -302,7 +302,7 @@ fn who_asks_for_what_is_due_anyway_joins() {
     assert_eq!(recycled(&story)[0].1, Wear::Asked);
 }
 
-/// Time passes also while systemd is told, and the answer to somebody may take long.
+/// Sending a message to systemd, or an answer to a client, takes time, too.
 #[test]
 fn a_deadline_that_passes_while_systemd_is_told_is_not_forgotten() {
     let mut story = Story::serving(wearing(1, Some(Span::secs(3600)), None));

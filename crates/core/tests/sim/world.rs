@@ -1,5 +1,5 @@
-//! The simulated machine: a clock that jumps from deadline to deadline, processes that are numbers,
-//! and somebody who reloads, scales, kills and stops.
+//! The simulated machine: a clock that jumps from deadline to deadline, processes without a real process behind them,
+//! and an operator that reloads, scales, kills and stops.
 
 mod processes;
 mod trouble;
@@ -17,15 +17,15 @@ use herder_core::{
 use processes::Process;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is to happen: to the core, or without it.
+/// What happens next: an event for the core, or a step of the simulated machine alone.
 #[derive(Clone)]
 #[expect(clippy::large_enum_variant, reason = "most of them are events")]
 enum Next {
     Core(Event),
     Arrive(u32),
-    /// A worker is done with a connection.
+    /// A worker has finished a connection.
     Served,
-    /// What is there is looked at.
+    /// The sockets are sampled.
     Sample,
 }
 
@@ -33,7 +33,7 @@ pub struct World {
     pub now: Time,
     pub events: u64,
     pub trace: Vec<String>,
-    /// What this run has produced.
+    /// The kinds of event, order, report and state that this run has produced.
     pub census: Census,
     dice: Dice,
     herd: Option<Herd>,
@@ -47,27 +47,27 @@ pub struct World {
     /// The shortest `stop-timeout` that each generation has had: a surplus worker keeps the one that it began to
     /// leave with.
     patience: BTreeMap<Generation, Span>,
-    /// Workers that said they are stuck, or asked to be watched more closely than they can bear.
+    /// Workers that sent WATCHDOG=trigger, or that chose a watchdog interval shorter than they can keep.
     stuck: BTreeSet<WorkerId>,
-    /// Workers that are being asked.
+    /// Workers with a probe under way.
     probed: BTreeSet<WorkerId>,
-    /// When each was ready first.
+    /// When each worker was first ready.
     ready: BTreeMap<WorkerId, Time>,
-    /// When herder was last stopped no longer.
+    /// When herder last went on after it had been stopped.
     went_on: Time,
     watch: Watch,
     queues: Queues,
     generation: Generation,
     files_lost: bool,
-    /// Nothing goes wrong any more, except for what is broken for good.
+    /// No new faults are drawn; generations whose files are broken stay broken.
     calm: bool,
 }
 
-/// The queue of a connection that has not come yet.
+/// The queue of a connection that has not arrived yet: it is chosen on arrival.
 const COMING: QueueId = QueueId(u32::MAX);
 
-/// How long the trouble lasts, and how long the herd then has to recover: the longest of a slow
-/// start, its back-off, a reload of every slot after the other, and drains that run into SIGKILL.
+/// For how long a run has faults, and how long the herd then has to recover. The recovery covers the longest of a slow
+/// start, its back-off, a reload of one slot after the other, and drains that end by SIGKILL.
 const TROUBLE: Span = Span::secs(400);
 const RECOVERY: Span = Span::secs(1_800);
 
@@ -111,7 +111,7 @@ impl World {
         told[told.len().saturating_sub(lines)..].join("\n")
     }
 
-    /// From start to the end of the recovery, or to the exit.
+    /// Plays the run until the end of the recovery, or until herder exits.
     pub fn play(&mut self) {
         let policy = self.policies[&self.generation].clone();
         let watchdog = (self.dice.below(2) == 0).then(|| Span::secs(30));
@@ -134,10 +134,10 @@ impl World {
         self.run_until(calm_at + RECOVERY);
         let Some(herd) = &self.herd else { return };
         self.watch.at_the_end(herd, &self.qualities);
-        // A few workers need longer than this for all that may have come.
+        // A few workers may need longer than the recovery for the connections that have arrived.
         let works = matches!(self.qualities[&herd.generation()], Quality::Good);
         let enough = herd.bounds().1 >= 4;
-        assert!(!works || !enough || self.work.waiting == 0, "somebody was left waiting");
+        assert!(!works || !enough || self.work.waiting == 0, "a connection was left waiting");
         let (wanted, ready) = herd.strength();
         if wanted > 0
             && wanted == ready
@@ -146,19 +146,19 @@ impl World {
             self.queues.nothing_waits();
         }
         let generation = herd.generation();
-        // Workers take up to 3 s; with less time than that they are ready only now and then.
+        // Workers take up to 3 s to start; with a shorter `start-timeout` few of them become ready.
         let patient = self.policies[&generation].start_timeout >= Span::secs(5);
         if patient && !matches!(self.qualities[&generation], Quality::Broken(_)) {
-            // The settings refuse what has no room for a second worker in a slot.
+            // The settings refuse `max-age` without room for a second worker in a slot.
             let wanted = herd.strength().0;
             if self.policies[&generation].most_processes(wanted) > wanted {
-                self.watch.nobody_is_forgotten(self.now, herd, &self.policies);
+                self.watch.worn_workers_are_replaced(self.now, herd, &self.policies);
             }
             self.ask_in_peace(Request::Recycle { slot: None });
             self.ask_in_peace(Request::Scale { workers: 3 });
             self.ask_in_peace(Request::Recycle { slot: Some(SlotId(2)) });
         }
-        // Whatever it has come to, it can be stopped.
+        // The herd can be stopped, whatever state it is in.
         let end = self.now + RECOVERY;
         if self.herd.is_none() {
             return;
@@ -168,18 +168,18 @@ impl World {
         assert!(self.herd.is_none(), "it did not stop");
     }
 
-    /// When every worker works, everything asked for is done.
+    /// Makes a request long after the last fault, and checks that it is done.
     fn ask_in_peace(&mut self, what: Request) {
         self.later(Span::ZERO, Event::Asked { request: RequestId(0), what: what.clone() });
         let end = self.now + RECOVERY;
         self.run_until(end);
-        // One that had nothing to do may have left after it.
+        // A worker that was idle may have left after the request was done.
         let Some(herd) = &self.herd else { return };
         self.watch.was_done(herd, &what);
         if herd.strength().0 == 0 {
             return;
         }
-        // Wherever a connection has got to, somebody takes it.
+        // Connections in every queue are accepted by some worker.
         self.queues.arrive_everywhere(self.now);
         self.later(Span::ZERO, Event::Tick);
         self.run_until(self.now + Span::secs(120));
@@ -190,13 +190,13 @@ impl World {
         if !self.queues.groups.is_empty() {
             for _ in 0..self.dice.below(60) {
                 let at = Span::millis(self.dice.below(TROUBLE.0 / 1000));
-                // Of no queue yet: where it goes is decided when it comes.
+                // The connection has no queue yet: its queue is chosen when it arrives.
                 self.later(at, Event::QueueWaits { queue: COMING });
             }
         }
         for _ in 0..self.dice.below(20) {
             let mut at = Span::millis(self.dice.below(TROUBLE.0 / 1000));
-            // In bursts, now and then: the next thing comes while the last is under way.
+            // Some interventions come in bursts, so that the next begins while the last is under way.
             for _ in 0..=self.dice.below(3) {
                 self.intervene(at);
                 at = at + Span::millis(self.dice.below(2_500));
@@ -237,7 +237,7 @@ impl World {
             };
             self.now = self.now.max(next);
             self.stand_still();
-            // Not everything that has happened is noticed in one turn.
+            // Some events stay unnoticed until a later turn.
             let late = deadline.is_some_and(|deadline| deadline <= self.now);
             match self.future.first_key_value() {
                 Some(_) if late && self.dice.below(8) == 0 => self.feed(Event::Tick),
@@ -263,10 +263,10 @@ impl World {
         }
     }
 
-    /// Now and then herder is stopped for a while, or all of the unit is: no worker pings then, but does so
-    /// as soon as it can.
+    /// In some turns herder alone is stopped for a while, or the whole unit is frozen: then no worker pings until it
+    /// runs again.
     fn stand_still(&mut self) {
-        // A start that is late for that reason is a failure, which a reload has to answer for.
+        // A start that is late for this reason counts as a failure, and may make a reload fail.
         let reloading = self.herd.as_ref().is_some_and(|herd| herd.progress().is_some());
         if self.calm || reloading || self.watch.is_ending() || self.dice.below(300) > 0 {
             return;
@@ -282,7 +282,7 @@ impl World {
             let pings: Vec<(Time, u64)> = pings.map(|(at, _)| *at).collect();
             for at in pings {
                 let ping = self.future.remove(&at).expect("it was there");
-                // Its sleep goes on where it was.
+                // Sleeps of frozen processes go on where they were.
                 let pings = match &ping {
                     Next::Core(Event::Alive { worker }) => {
                         self.processes.get(worker).and_then(|process| process.pings)
@@ -306,8 +306,8 @@ impl World {
         }
     }
 
-    /// Lets an event happen to the processes, then tells the core. Strays are told as they are:
-    /// an end heard of twice, a worker nobody knows.
+    /// Lets an event happen to the processes, then reports it to the core. Stray events are reported unchanged: an
+    /// exit that is reported twice, or a worker that does not exist.
     fn happen(&mut self, event: Event) {
         let event = match event {
             Event::QueueWaits { queue: COMING } => return self.arrive(),
@@ -341,7 +341,7 @@ impl World {
                 process.ended = true;
             }
         }
-        // The shell does not invent processes, nor their complete absence.
+        // The shell never reports a process that does not exist, nor that a cgroup with processes is empty.
         let possible = match &event {
             Event::Spawned { worker } => self.processes.contains_key(worker),
             Event::Gone { worker } => {
@@ -384,7 +384,7 @@ impl World {
     fn arrive(&mut self) {
         let Some((queue, slow)) = self.queues.arrives(self.now, &mut self.dice) else { return };
         self.trace.push(format!("{} a connection to {queue}", self.now));
-        // Taken in no time, or not, it is noticed.
+        // The connection is noticed, even if a worker accepts it at once.
         if self.queues.is_watched(queue) {
             self.later(Span::ZERO, Event::QueueWaits { queue });
         }
@@ -409,7 +409,7 @@ impl World {
         }
         let wanted = herd.strength().0;
         herd.handle(self.now, event.clone(), &mut actions);
-        // Several events make a turn, now and then.
+        // Some turns have several events.
         self.watch.turn_ends = self.dice.below(4) > 0 || self.is_last_of_this_instant();
         if self.watch.turn_ends {
             herd.tell(self.now, &mut actions);
@@ -442,7 +442,7 @@ impl World {
         self.census.herd(herd);
     }
 
-    /// A ready worker that hangs and is watched is given up within its interval and a moment.
+    /// A ready worker that hangs under a watchdog is aborted within its interval and the allowance for being late.
     fn hung_are_noticed(&mut self, herd: &Herd, actions: &[Action]) {
         for action in actions {
             if let Action::Report(Report::Ready { worker, .. }) = action {
@@ -481,7 +481,8 @@ impl World {
                     let takes = Span::millis(self.dice.below(5));
                     self.plan(takes, Next::Sample);
                 }
-                // Connections are looked at once the turn is over. Others that nobody counts come, too.
+                // Connections in `work` are reported at the end of the turn. With `stall-timeout` other sockets have
+                // connections, too.
                 Action::Watch if self.policies.values().any(|p| p.stall_timeout.is_some()) => {
                     let soon = Span::millis(self.dice.below(60_000));
                     self.later(soon, Event::Knocked);

@@ -1,4 +1,4 @@
-//! Processes that are numbers: what becomes of them, and what herder is told of it.
+//! Simulated processes: how they answer signals, looks and probes, and what herder is told of it.
 
 use super::*;
 
@@ -7,9 +7,9 @@ pub(super) struct Process {
     pub behaviour: Behaviour,
     /// When it was started.
     pub born: Time,
-    /// How often it says WATCHDOG=1, if it was asked to.
+    /// The interval at which it sends WATCHDOG=1, if it has a watchdog.
     pub pings: Option<Span>,
-    /// It has ended; its children may not have.
+    /// The worker's process has ended; its children may still run.
     pub ended: bool,
     /// How often it was sent SIGKILL.
     pub killed: u32,
@@ -51,7 +51,7 @@ impl World {
         }
     }
 
-    /// Looks take their time, and now and then nobody can see anything.
+    /// A look takes some time, and some looks cannot see anything.
     pub(super) fn look(&mut self, worker: WorkerId) {
         let process = &self.processes[&worker];
         let waits =
@@ -66,7 +66,7 @@ impl World {
         self.later(takes, Event::Seen { worker, sight });
     }
 
-    /// Workers grow at their own pace, and some begin too large.
+    /// The memory of each worker grows at a rate of its own, and some workers exceed the limit from the start.
     pub(super) fn weigh(&mut self, worker: WorkerId) {
         let process = &self.processes[&worker];
         let age = (self.now - process.born).0 / 1_000_000;
@@ -104,7 +104,7 @@ impl World {
         Load { queues: queues.into(), cpu, ..load }
     }
 
-    /// A worker that hangs does not answer. (The instance may, or not.)
+    /// A worker that hangs does not answer its probe. A probe of the instance succeeds or fails at random.
     pub(super) fn probe(&mut self, worker: Option<WorkerId>) {
         if let Some(id) = worker {
             assert!(self.probed.insert(id), "{id} is probed twice at a time");
@@ -120,7 +120,7 @@ impl World {
         self.later(takes, Event::Probed { worker, outcome });
     }
 
-    /// Whether it is there to say WATCHDOG=1; then it will again.
+    /// Returns whether the worker sends WATCHDOG=1 now; if it does, the next one is planned.
     pub(super) fn ping(&mut self, worker: WorkerId) -> bool {
         let Some(process) = self.processes.get(&worker) else { return true };
         let Some(interval) = process.pings.filter(|_| !process.ended && !process.hangs(self.now))
@@ -131,7 +131,7 @@ impl World {
         true
     }
 
-    /// What it has said by now, if that has not been told yet.
+    /// Reports the messages that the worker has sent and that have not been reported yet.
     pub(super) fn listen(&mut self, worker: WorkerId) {
         let said =
             |next: &Next| matches!(next, Next::Core(Event::Alive { worker: w }) if *w == worker);
@@ -190,7 +190,7 @@ impl World {
         match process.behaviour.leaves {
             None => self.later(Span::ZERO, Event::Gone { worker }),
             Some(Leftover::Obeys) => self.later(Span::millis(20), Event::Gone { worker }),
-            // These wait for SIGKILL.
+            // These do not end by SIGTERM.
             Some(Leftover::Clings | Leftover::Stays) if !kill => {}
             Some(Leftover::Clings | Leftover::Stays) => process.killed += 1,
         }

@@ -1,4 +1,5 @@
-//! Somebody who reloads, scales, kills and stops, asks for what there is not, and overwrites files.
+//! Random interventions: an operator reloads, scales, kills and stops, names workers and slots that do not exist, and
+//! overwrites files.
 
 use super::*;
 
@@ -42,7 +43,7 @@ impl World {
         self.later(at, event);
     }
 
-    /// Numbered when it is asked, as reloads are.
+    /// A random request. Like a reload, it gets its number when it is made.
     pub(super) fn any_request(&mut self) -> Event {
         let what = match self.dice.below(12) {
             0..=2 => Request::Scale { workers: [0, 1, 2, 4, 9][self.dice.below(5) as usize] },
@@ -54,7 +55,7 @@ impl World {
         Event::Asked { request: RequestId(0), what }
     }
 
-    /// Somebody who wants a worker stopped has mostly looked which there are.
+    /// An operator that stops a worker mostly names one that exists.
     pub(super) fn aim(&mut self, what: Request) -> Request {
         let there: Vec<WorkerId> =
             self.herd.iter().flat_map(|herd| herd.view().map(|worker| worker.id)).collect();
@@ -107,7 +108,7 @@ impl World {
         Request::Reload { generation: self.generation, policy }
     }
 
-    /// From here on whatever is started works, unless it is broken for good.
+    /// From here on every worker that is started works, unless its files are broken.
     pub(super) fn calm_down(&mut self) {
         self.trace.push(format!("{} calm", self.now));
         self.calm = true;
