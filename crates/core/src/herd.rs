@@ -20,7 +20,7 @@ use crate::reload::{Closed, Reload, Verdict};
 use crate::report::Report;
 use crate::requests::{MOST_WORKERS, Requests, strength};
 use crate::sampling::Sampling;
-use crate::settle::{self, Bounds, Settle};
+use crate::settle::{self, Memory, Settle};
 use crate::shown::{Condition, PastReload, Progress, WorkerView};
 use crate::stall::Stalls;
 use crate::time::{Span, Time};
@@ -55,7 +55,7 @@ pub struct Herd {
     sampling: Sampling,
     probe: InstanceProbe,
     queues: Queues,
-    bounds: Bounds,
+    memory: Memory,
     escalation: Escalation,
     /// How herder ends, once that is decided.
     ending: Option<Ending>,
@@ -83,7 +83,7 @@ impl Herd {
             turn: Turn::new(now, seed),
             started: now,
             fleet: Fleet::default(),
-            bounds: Bounds::new(spec.policy.workers),
+            memory: Memory::new(spec.policy.workers),
             policies: Policies::new(spec),
             reload: Reload::default(),
             requests: Requests::default(),
@@ -403,7 +403,7 @@ impl Herd {
             requests: &self.requests,
             recycler: &self.recycler,
             queues: &mut self.queues,
-            bounds: &mut self.bounds,
+            memory: &mut self.memory,
             turn: &mut self.turn,
         }
     }

@@ -28,15 +28,28 @@ pub(crate) struct Settle<'a> {
     pub requests: &'a Requests,
     pub recycler: &'a Recycler,
     pub queues: &'a mut Queues,
-    pub bounds: &'a mut Bounds,
+    pub memory: &'a mut Memory,
     pub turn: &'a mut Turn,
 }
 
-/// How many processes there may be.
+/// What is remembered from one turn to the next.
 #[derive(Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct Memory {
     /// The most slots that were wanted since a worker last left; draining workers come on top.
     peak: u32,
+    /// By what it was last decided which workers are needed.
+    situation: Option<Situation>,
+}
+
+/// What decides, beside a slot itself, which of its workers it needs. As long as it stays the same during a reload, only slots
+/// that have changed are looked at: with a large surge thousands of slots have two workers at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Situation {
+    generation: Generation,
+    kept_slots: u32,
+    holds_old: bool,
+    canary: Option<WorkerId>,
+    reloading: bool,
 }
 
 /// A worker to be started in a slot that has one of other settings, or a worn one.
@@ -48,9 +61,9 @@ struct Replacement {
     may_clear: bool,
 }
 
-impl Bounds {
-    pub fn new(wanted: u32) -> Bounds {
-        Bounds { peak: wanted }
+impl Memory {
+    pub fn new(wanted: u32) -> Memory {
+        Memory { peak: wanted, situation: None }
     }
 }
 
@@ -80,7 +93,7 @@ impl Settle<'_> {
         let stand_ins = self.fleet.ready_surplus(wanted).count() as u32;
         let called = self.called_and_there();
         let peak = self.reload.wanted_before().max(wanted + stand_ins).max(wanted + called);
-        self.bounds.peak = if self.fleet.leaving() > 0 { self.bounds.peak.max(peak) } else { peak };
+        self.memory.peak = if self.fleet.leaving() > 0 { self.memory.peak.max(peak) } else { peak };
     }
 
     /// Slots that are not wanted, and have the worker they were called to have.
@@ -98,7 +111,9 @@ impl Settle<'_> {
         let holds_old = self.holds_old_workers(generation);
         let canary = self.reload.canary();
         let mut dismissed = Vec::new();
-        for id in self.slots_to_look_at(generation, kept_slots.min(wanted)) {
+        let reloading = self.reload.is_under_way();
+        let situation = Situation { generation, kept_slots, holds_old, canary, reloading };
+        for id in self.slots_to_look_at(situation) {
             let Some(slot) = self.fleet.slot(id) else { continue };
             let keepers = if id.0 < kept_slots {
                 let worn = replaced_up_to(self.fleet, self.policies, self.requests, id);
@@ -130,12 +145,16 @@ impl Settle<'_> {
 
     /// The slots in which a worker may be too many. A slot with one worker that is wanted and serves, or is on its way
     /// with the right settings, is none of them.
-    fn slots_to_look_at(&self, generation: Generation, kept: u32) -> BTreeSet<SlotId> {
-        let mut slots: BTreeSet<SlotId> = self.fleet.crowded().collect();
+    fn slots_to_look_at(&mut self, situation: Situation) -> BTreeSet<SlotId> {
+        let same = self.memory.situation.replace(situation) == Some(situation);
+        let mut slots = self.fleet.take_unsettled();
+        // Outside a reload, requests and wear decide too.
+        if !same || !situation.reloading {
+            slots.extend(self.fleet.crowded());
+            slots.extend(self.fleet.starting_of_others(situation.generation));
+        }
         slots.extend(self.fleet.unwanted());
-        slots.extend(self.fleet.surplus(kept).map(|(slot, _)| slot));
-        let outdated = self.fleet.slots_of_others(generation);
-        slots.extend(outdated.filter(|slot| !self.fleet.has_ready(*slot)));
+        slots.extend(self.fleet.surplus(self.policies.wanted()).map(|(slot, _)| slot));
         slots
     }
 
@@ -245,13 +264,13 @@ impl Settle<'_> {
             if self.fleet.is_manned(id) && self.fleet.active_in(wanted) >= wanted + surge {
                 continue;
             }
-            // The worker of a called slot comes on top, and no other takes its place.
-            if id.0 >= wanted {
-                self.bounds.peak = self.bounds.peak.max(wanted + self.called_and_there() + 1);
-            }
-            if !self.may_start() {
+            // The worker of a called slot comes on top; until it is started, no other takes its place.
+            let on_top = if id.0 >= wanted { wanted + self.called_and_there() + 1 } else { 0 };
+            let peak = self.memory.peak.max(on_top);
+            if !self.may_start_since(peak) {
                 break;
             }
+            self.memory.peak = peak;
             self.spawn(id, self.policies.for_slots());
         }
     }
@@ -336,8 +355,13 @@ impl Settle<'_> {
 
     /// One more process is within every bound.
     fn may_start(&self) -> bool {
+        self.may_start_since(self.memory.peak)
+    }
+
+    /// The same while workers are left from a time when `peak` slots were wanted.
+    fn may_start_since(&self, peak: u32) -> bool {
         let rules = self.policies.for_instance();
-        let most = rules.most_processes_since(self.policies.wanted(), self.bounds.peak);
+        let most = rules.most_processes_since(self.policies.wanted(), peak);
         self.fewer_starting_than_allowed() && self.fleet.processes() < most
     }
 

@@ -17,7 +17,7 @@ pub(crate) use worker::Worker;
 use crate::ids::{Generation, QueueId, SlotId, WorkerId};
 use crate::policy::Spec;
 use crate::time::Time;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::ops::Bound;
@@ -67,11 +67,12 @@ impl Fleet {
 
     /// Workers between the order to start them and ready.
     pub fn starting(&self) -> u32 {
-        self.tally.starting.len() as u32
+        self.tally.starting
     }
 
     pub fn starting_workers(&self) -> impl Iterator<Item = (SlotId, &Worker)> {
-        self.tally.starting.iter().filter_map(|id| self.worker(*id))
+        let starting = self.tally.starting_of.values().flatten();
+        starting.filter_map(|id| self.worker(*id))
     }
 
     /// Starting workers that have asked for more time.
@@ -192,6 +193,12 @@ impl Fleet {
         self.tally.ready_of.keys().any(|other| *other != generation)
     }
 
+    /// Slots with a starting worker of another generation.
+    pub fn starting_of_others(&self, generation: Generation) -> impl Iterator<Item = SlotId> {
+        let others = self.tally.starting_of.iter().filter(move |(other, _)| **other != generation);
+        others.flat_map(|(_, workers)| workers).filter_map(|id| self.places.get(id).copied())
+    }
+
     /// Slots with an active worker of another generation, in the order of their numbers for each of those.
     pub fn slots_of_others(&self, generation: Generation) -> impl Iterator<Item = SlotId> {
         let others = self.tally.slots_of.iter().filter(move |(other, _)| **other != generation);
@@ -200,9 +207,11 @@ impl Fleet {
 
     /// The first slot from `from` on whose active workers are all of other generations than this.
     pub fn next_outdated(&self, from: SlotId, generation: Generation) -> Option<SlotId> {
+        // By the newest generation, slots that are being brought to it are passed over without a look; after a roll-back, a
+        // slot may still have one of the right generation beside a newer one.
         let right = self.tally.slots_of.get(&generation);
         let is_outdated = |slot: &&SlotId| right.is_none_or(|right| !right.contains(slot));
-        let others = self.tally.slots_of.iter().filter(|(other, _)| **other != generation);
+        let others = self.tally.newest_of.iter().filter(|(other, _)| **other != generation);
         others.filter_map(|(_, slots)| slots.range(from..).find(is_outdated)).min().copied()
     }
 
@@ -279,6 +288,11 @@ impl Fleet {
         let result = change(worker);
         self.tally.update(place, slot, Some(id));
         Some(result)
+    }
+
+    /// Slots that something has changed in since this was last called.
+    pub fn take_unsettled(&mut self) -> BTreeSet<SlotId> {
+        core::mem::take(&mut self.tally.unsettled)
     }
 
     /// Other settings count from now on: every slot is to be looked at again.

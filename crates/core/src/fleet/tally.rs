@@ -58,6 +58,8 @@ struct CountedSlot {
     worn: bool,
     failing: bool,
     unattempted: bool,
+    /// The newest generation of its active workers.
+    newest: Option<Generation>,
     not_before: Time,
 }
 
@@ -74,6 +76,7 @@ impl CountedSlot {
             worn: count(&|worker| worker.is_ready() && worker.wear.worn().is_some()) > 0,
             failing: slot.is_failing(),
             unattempted: !slot.is_attempted(),
+            newest: slot.active().map(Worker::generation).max(),
             not_before: slot.not_before(),
         }
     }
@@ -84,7 +87,9 @@ impl CountedSlot {
 pub(super) struct Tally {
     workers: BTreeMap<WorkerId, Counted>,
     slots: BTreeMap<SlotId, CountedSlot>,
-    pub starting: BTreeSet<WorkerId>,
+    pub starting: u32,
+    /// Starting workers by generation.
+    pub starting_of: BTreeMap<Generation, BTreeSet<WorkerId>>,
     pub leaving: u32,
     pub processes: u32,
     pub active: u32,
@@ -95,6 +100,8 @@ pub(super) struct Tally {
     pub ready_of: BTreeMap<Generation, u32>,
     /// Slots by the generations of their active workers.
     pub slots_of: BTreeMap<Generation, BTreeSet<SlotId>>,
+    /// Slots by the newest generation of their active workers.
+    pub newest_of: BTreeMap<Generation, BTreeSet<SlotId>>,
     pub deadlines: BTreeSet<(Time, WorkerId)>,
     /// When ready workers will have been ready for `min-lifetime`.
     pub proofs: BTreeSet<(Time, WorkerId)>,
@@ -117,6 +124,8 @@ pub(super) struct Tally {
     pub tries: BTreeSet<(Time, SlotId)>,
     /// Slots that something has changed in since this was emptied.
     pub changed: BTreeSet<SlotId>,
+    /// The same, for another reader.
+    pub unsettled: BTreeSet<SlotId>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,6 +143,7 @@ impl Tally {
         }
         self.update_slot(id, Some(CountedSlot::of(slot)));
         self.changed.insert(id);
+        self.unsettled.insert(id);
     }
 
     /// A slot is there that was not, or is no longer there.
@@ -152,6 +162,7 @@ impl Tally {
         self.workers.remove(&worker.id());
         self.update_slot(id, Some(CountedSlot::of(slot)));
         self.changed.insert(id);
+        self.unsettled.insert(id);
     }
 
     fn counted(&self, worker: WorkerId) -> Counted {
@@ -169,7 +180,7 @@ impl Tally {
             self.count_queues(there, before, after);
         }
         let differ = |what: fn(&Counted) -> bool| (what(&before), what(&after));
-        set(&mut self.starting, worker, differ(|counted| counted.starting));
+        add(&mut self.starting, differ(|counted| counted.starting));
         set(&mut self.extended, worker, differ(|counted| counted.extended));
         add(&mut self.leaving, differ(|counted| counted.leaving));
         add(&mut self.processes, differ(|counted| counted.process));
@@ -177,6 +188,19 @@ impl Tally {
         add(&mut self.proved, differ(|counted| counted.proved));
         move_time(&mut self.deadlines, worker, before.deadline, after.deadline);
         move_time(&mut self.proofs, worker, before.proof, after.proof);
+        for counted in [before, after] {
+            let Some(generation) = counted.generation else { continue };
+            let starting = self.starting_of.entry(generation).or_default();
+            let starts = after.starting && after.generation == Some(generation);
+            if starts {
+                starting.insert(worker)
+            } else {
+                starting.remove(&worker)
+            };
+            if starting.is_empty() {
+                self.starting_of.remove(&generation);
+            }
+        }
         for (generation, ready) in [(before.generation, -1), (after.generation, 1)] {
             let counted = if ready < 0 { before } else { after };
             let Some(generation) = generation.filter(|_| counted.ready) else { continue };
@@ -238,6 +262,17 @@ impl Tally {
         if was != is {
             was.map(|workers| self.empty.remove(&(workers, id)));
             is.map(|workers| self.empty.insert((workers, id)));
+        }
+        let (was, is) = (before.and_then(|slot| slot.newest), after.and_then(|slot| slot.newest));
+        if was != is {
+            if let Some(generation) = was {
+                let slots = self.newest_of.entry(generation).or_default();
+                slots.remove(&id);
+                if slots.is_empty() {
+                    self.newest_of.remove(&generation);
+                }
+            }
+            is.map(|generation| self.newest_of.entry(generation).or_default().insert(id));
         }
         let next = |slot: CountedSlot| Some(slot.not_before).filter(|&time| time > Time(0));
         let (was, is) = (before.and_then(next), after.and_then(next));

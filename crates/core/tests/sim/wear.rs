@@ -223,7 +223,7 @@ fn a_worker_above_max_memory_in_three_measurements_is_replaced() {
     let report = story.reports().find(|report| report.kind() == "worker_recycled").unwrap();
     let text = report.to_string();
     assert!(text.starts_with("worker 2 (slot 1) is recycled after "), "{text}");
-    assert!(text.contains(", it uses 1001, more than its 9"), "{text}");
+    assert!(text.contains(", it uses 1001B, more than its 9"), "{text}");
     assert!(text.ends_with(" of max-memory, worker 4 serves in its place"), "{text}");
 }
 
