@@ -168,6 +168,19 @@ fn modules_of_the_program_import_only_what_the_map_allows() {
     });
 }
 
+/// The fields of `Daemon` are private to the module `daemon`, in which the compiler includes the modules of its parts.
+#[test]
+fn no_part_of_the_daemon_reaches_into_the_others() {
+    assert_no_line(&sources("src/daemon"), |source, line| {
+        let composes = source.path.ends_with("mod.rs") || source.path.ends_with("start.rs");
+        let names_it = line.split(|c: char| !c.is_alphanumeric()).any(|word| word == "Daemon");
+        (names_it && !composes).then(|| {
+            "a part takes what it needs of other parts as arguments, and not the `Daemon`"
+                .to_owned()
+        })
+    });
+}
+
 #[test]
 fn formats_and_translations_touch_nothing() {
     for room in ["crates/wire/src", "crates/import/src"] {

@@ -2,7 +2,7 @@
 //!
 //! The same moment gets the same date however often it is asked for: both clocks are read once, not for
 //! each date, which would then differ by the microseconds between the two readings. They are compared
-//! again when somebody looks, because the calendar may be set, as after a boot without a battery-backed
+//! again when a client asks, because the calendar may be set, as after a boot without a battery-backed
 //! clock. (While the machine is suspended the monotonic clock stands still: what happened before gets a
 //! date that is too late by that time.)
 

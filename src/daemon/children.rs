@@ -1,7 +1,7 @@
 //! The workers as processes: what carries out the core's orders about them, and hears from them.
 //!
 //! Decides nothing. The non-obvious fact: a worker that has ended is not reaped until nothing is
-//! left of it, so that its pid, which is also the session's number, cannot become somebody else's
+//! left of it, so that its pid, which is also the session's number, cannot be given to another process
 //! while it is still signalled. What belongs to a worker is what is in its cgroup; where it has none,
 //! what is in its session or process group.
 
@@ -11,14 +11,16 @@ mod looking;
 mod memory;
 mod output;
 mod remains;
+mod starts;
+
+pub use starts::Start;
 
 use super::limits;
-use super::source::Spec;
 use super::token::Token;
 use crate::log::LogLevel;
 use groups::Groups;
 use herder_config::CpuAffinity;
-use herder_core::{Cause, Event, Exit, Generation, QueueId, SlotId, SpawnFailure, WorkerId};
+use herder_core::{Cause, Event, Exit, Generation, SlotId, SpawnFailure, WorkerId};
 use herder_linux::allowed_cpus;
 use herder_linux::cgroup::{Group, Tree, Watch};
 use herder_linux::child::{self, RawExit};
@@ -26,13 +28,14 @@ use herder_linux::control;
 use herder_linux::http;
 use herder_linux::limits::OpenFiles;
 use herder_linux::notify::Inbox;
-use herder_linux::poll::{Interest, Poll};
+use herder_linux::poll::{self, Interest, Poll};
 use herder_linux::sockets::Socket;
 use herder_linux::spawn::{self, Program, SpawnError, Stage};
 use herder_linux::usage::Subject;
 use memory::{Kills, Memory};
 use output::Output;
 use remains::Search;
+use starts::Starts;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -50,13 +53,13 @@ const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 const SIGCONT: i32 = 18;
 
-/// The end of a worker of which nobody can say how it ended.
+/// The end of a worker of which the system does not say how it ended.
 const UNKNOWN: Exit = Exit::Code(255);
 
 /// What is the same for every worker this herder starts.
 #[derive(Clone, Copy, Debug)]
 pub struct Inheritance {
-    /// Outside systemd nobody else would end them.
+    /// Outside systemd nothing else would end them.
     pub die_with_herder: bool,
     /// As systemd gave it (`IgnoreSIGPIPE=`).
     pub ignore_sigpipe: bool,
@@ -66,16 +69,6 @@ pub struct Inheritance {
     pub open_files: Option<OpenFiles>,
 }
 
-/// A worker that is to be started.
-#[derive(Clone, Copy, Debug)]
-pub struct Job<'a> {
-    pub worker: WorkerId,
-    pub slot: SlotId,
-    pub generation: Generation,
-    /// Those it is given, of the queues that workers do not share.
-    pub queues: &'a [QueueId],
-}
-
 #[derive(Debug)]
 struct Child {
     slot: SlotId,
@@ -83,7 +76,7 @@ struct Child {
     process: spawn::Child,
     inbox: Inbox,
     group: Option<Group>,
-    /// Set once it has ended and left somebody behind in its group.
+    /// Set once it has ended and left processes behind in its group.
     watch: Option<Watch>,
     kills: Kills,
     /// The sockets it was given, as they are counted in herder.
@@ -142,11 +135,13 @@ pub struct Children {
     /// Workers that are not listened to before this time, in microseconds.
     muted: BTreeSet<(u64, WorkerId)>,
     search: Search,
+    /// Workers that were ordered and are not started yet.
+    starts: Starts,
     /// Processes of herder's own that are not workers: the `check` command, probes.
-    pub helpers: BTreeSet<i32>,
+    helpers: BTreeSet<i32>,
     past: VecDeque<(WorkerId, i32)>,
     /// Datagrams that were not listened to: too long, or not from the worker whose socket it was.
-    pub dropped: u64,
+    dropped: u64,
 }
 
 impl Children {
@@ -170,7 +165,8 @@ impl Children {
             pids: HashMap::new(),
             running: BTreeMap::new(),
             muted: BTreeSet::new(),
-            search: Search::default(),
+            search: Search::new(),
+            starts: Starts::default(),
             helpers: BTreeSet::new(),
             past: VecDeque::new(),
             dropped: 0,
@@ -179,23 +175,42 @@ impl Children {
         children
     }
 
-    /// Starts a worker, and says what came of it.
-    pub fn spawn(&mut self, poll: &Poll, job: Job<'_>, spec: &Spec, sockets: &[Socket]) -> Event {
-        let worker = job.worker;
-        match self.try_spawn(poll, job, spec, sockets) {
-            Ok(()) => Event::Spawned { worker },
-            Err(failure) => Event::SpawnFailed { worker, failure },
-        }
+    /// A turn begins now.
+    pub fn begin_turn(&mut self, now: u64) {
+        self.starts.begin_turn(now);
     }
 
-    fn try_spawn(
+    /// A worker is to be started, in this turn or a later one.
+    pub fn order_start(&mut self, start: Start) {
+        self.starts.order(start);
+    }
+
+    /// herder ends: no worker is started any more. Returns the outcome of each start that was ordered.
+    pub fn withdraw_starts(&mut self) -> Vec<Event> {
+        self.starts.withdraw()
+    }
+
+    /// Starts workers until none is left to be started, or the turn's time for that is over. Returns what came of each.
+    pub fn start_some(&mut self, poll: &Poll, sockets: &[Socket]) -> Vec<Event> {
+        let mut events = Vec::new();
+        while !self.starts.is_empty() {
+            let Some(start) = self.starts.take(poll::now()) else { break };
+            let worker = start.worker;
+            events.push(match self.spawn(poll, &start, sockets) {
+                Ok(()) => Event::Spawned { worker },
+                Err(failure) => Event::SpawnFailed { worker, failure },
+            });
+        }
+        events
+    }
+
+    fn spawn(
         &mut self,
         poll: &Poll,
-        job: Job<'_>,
-        spec: &Spec,
+        start: &Start,
         sockets: &[Socket],
     ) -> Result<(), SpawnFailure> {
-        let Job { worker, slot, generation, queues } = job;
+        let Start { worker, slot, generation, ref queues, ref spec } = *start;
         let system = |tried: &str| {
             let text = format!("cannot {tried}");
             move |error: io::Error| SpawnFailure {
@@ -341,7 +356,7 @@ impl Children {
         self.most_open_files.is_none_or(|most| needed + clients + KEPT_BACK.min(most / 4) <= most)
     }
 
-    /// Makes what the next spawn will need, and removes what nobody does, while nobody waits for it.
+    /// Makes what the next spawn will need, and removes what is no longer needed, while no replacement waits for it.
     pub fn prepare(&mut self) {
         if self.spare.is_none() {
             self.spare = Inbox::bind(&self.inboxes).ok();
@@ -366,6 +381,20 @@ impl Children {
         }
     }
 
+    /// This process is herder's own and no worker.
+    pub fn helper_started(&mut self, pid: i32) {
+        self.helpers.insert(pid);
+    }
+
+    pub fn helper_ended(&mut self, pid: i32) {
+        self.helpers.remove(&pid);
+    }
+
+    /// Datagrams that were not listened to: too long, or not from the worker whose socket it was.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     fn is_known(&self, pid: i32) -> bool {
         self.pids.contains_key(&pid) || self.helpers.contains(&pid)
     }
@@ -379,7 +408,7 @@ impl Children {
         let raw = match child::peek(child.process.pidfd.as_fd()) {
             Ok(None) => return Vec::new(),
             Ok(Some(raw)) => Some(raw),
-            // Somebody else has reaped it (waitid(2), ECHILD). It is gone all the same, and its
+            // It was reaped elsewhere (waitid(2), ECHILD). It is gone all the same, and its
             // pidfd, readable for ever, must not keep the loop busy.
             Err(_) => None,
         };
@@ -412,7 +441,7 @@ impl Children {
         u32::try_from(pid).ok()
     }
 
-    /// The same, but only as long as it is nobody else's: until the worker is reaped.
+    /// The same, but only as long as no other process can have it: until the worker is reaped.
     pub fn unreaped(&self, worker: WorkerId) -> Option<i32> {
         Some(self.children.get(&worker)?.process.pid)
     }
@@ -425,7 +454,7 @@ impl Children {
         })
     }
 
-    /// What is the same for every worker, and for whatever else herder starts.
+    /// What is the same for every worker, and for every other process that herder starts.
     pub fn inheritance(&self) -> Inheritance {
         self.inheritance
     }
@@ -472,7 +501,7 @@ impl Children {
         }
     }
 
-    /// What somebody should know of how workers are started.
+    /// What operators should know of how workers are started, for the log.
     pub fn notes(&mut self) -> Vec<(LogLevel, String)> {
         let warning = self.groups.warning().map(|text| (LogLevel::Warning, text));
         warning.into_iter().chain(self.output.notes()).collect()
@@ -496,7 +525,7 @@ fn cpu(affinity: CpuAffinity, slot: SlotId) -> Option<usize> {
     }
 }
 
-/// Whose turn it is after a failure to start.
+/// What has to change after a failure to start.
 fn cause(error: SpawnError) -> Cause {
     let about_files = matches!(error.stage, Stage::Execute | Stage::ChangeDirectory);
     let about_limits = matches!(error.stage, Stage::Nice(_) | Stage::OomScore(_) | Stage::Limit(_));

@@ -2,7 +2,7 @@
 //! worker: no sockets, no NOTIFY_SOCKET.
 
 use super::children::Inheritance;
-use super::source::Spec;
+use super::settings::Spec;
 use super::token::Token;
 use crate::launch::Check;
 use herder_linux::child;
@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, AsRawFd};
 /// How much of its output is kept, in bytes: the end, where programs say what is wrong, in whole lines.
 const OUTPUT: u64 = 2_000;
 
-/// Variables of a worker that are for nobody else.
+/// Variables that are only for workers.
 const NOT_FOR_HELPERS: [&str; 3] = ["LISTEN_", "NOTIFY_SOCKET=", "WATCHDOG_"];
 
 /// One that runs.
@@ -109,7 +109,7 @@ fn whole_lines(text: &str) -> String {
     }
 }
 
-/// Nobody waits for it any more.
+/// Its outcome is no longer wanted.
 impl Drop for Helper {
     fn drop(&mut self) {
         if child::peek(self.process.pidfd.as_fd()).is_ok() {

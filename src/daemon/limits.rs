@@ -1,9 +1,10 @@
 //! What one worker may use: settings made into what the kernel is told, and whether it can be told.
 //!
-//! A worker that is not held to what its settings say would be worse than none, because nobody looks
-//! again: what cannot be set is an error, where the settings are accepted or when a worker is started.
+//! A worker that is not held to what its settings say would be worse than none, because that would not be noticed:
+//! what cannot be set is an error, where the settings are accepted or when a worker is started.
 
-use super::source::Spec;
+use super::instance::Instance;
+use super::settings::Spec;
 use herder_config::{self, Memory, Problems, Resource};
 use herder_core::{Cause, Size};
 use herder_linux::cgroup::{Limit, Tree};
@@ -99,12 +100,7 @@ fn by_name(resource: Resource) -> (resource::Resource, &'static str) {
 /// # Errors
 ///
 /// Every setting that has none, a line each, with what to change.
-pub fn can_be_set(
-    spec: &Spec,
-    tree: Option<&Tree>,
-    instance: &str,
-    under_systemd: bool,
-) -> Result<(), String> {
+pub fn can_be_set(spec: &Spec, tree: Option<&Tree>, instance: &Instance) -> Result<(), String> {
     let mut problems = Problems::default();
     for limit in &spec.limits.group {
         let (name, controller) = (limit.name, limit.controller());
@@ -120,10 +116,11 @@ pub fn can_be_set(
             }
             None => ("they get none here".to_owned(), "cpu memory pids io"),
         };
-        let advice = match under_systemd {
+        let name_of_instance = instance.name();
+        let advice = match instance.is_under_systemd() {
             true => format!(
                 "add Delegate={delegate} to [Service], without ProtectControlGroups= \
-                 (systemctl edit herder@{instance}.service), and restart; if both is so, the machine has \
+                 (systemctl edit herder@{name_of_instance}.service), and restart; if both is so, the machine has \
                  them in version 1 of cgroups: boot it with systemd.unified_cgroup_hierarchy=1, or remove the key"
             ),
             false => "that takes a service of systemd's with Delegate=; elsewhere remove the key"
@@ -135,7 +132,7 @@ pub fn can_be_set(
     problems.none_or(()).map_err(|problems| problems.to_string())
 }
 
-/// Whose turn it is after the kernel has refused a limit of a cgroup.
+/// What has to change after the kernel has refused a limit of a cgroup.
 pub fn cause(why: &io::Error) -> Cause {
     match why.raw_os_error() {
         Some(libc::EINVAL | libc::ERANGE | libc::ENOENT | libc::EACCES | libc::EPERM) => {

@@ -1,216 +1,151 @@
 //! The loop: the only place that knows both the core, which decides, and the system, which does.
 //!
-//! A turn is: feed the core everything that has happened, one event after the other; carry out
-//! what it orders, whose outcomes are events again; when there are none left, answer clients, write
-//! the log, and wait for the next deadline or descriptor. Nothing in it blocks but the start of a
-//! worker, for as long as its exec takes; where thousands are to be started, a turn starts some of them.
+//! It is a composition of parts. Each part owns its fields, so that one module can write them; it takes what it needs of
+//! others as arguments, and returns events or answers:
 //!
-//! Reports are written at the end of a turn, so that a replacement never waits for the journal.
+//! | part | what it knows | what it does |
+//! | --- | --- | --- |
+//! | `children` | every worker's process, notify socket and cgroup; workers to be started | starts, signals, listens, reaps |
+//! | `probes` | questions on their way | asks workers whether they are well |
+//! | `sampler` | what was measured, and when | measures memory, load, readiness and figures, each with a rest after it |
+//! | `sockets` | the sockets, their queues, and what workers did to them | opens and closes queues, notices changes |
+//! | `settings` | the settings of each generation, and their source | reads, checks and changes them, runs `check` |
+//! | `operators` | clients of the control socket, their calls and streams | answers, and says what is new |
+//! | `page` | clients of the metrics sockets | serves metrics and the status page |
+//! | `systemd` | what systemd was told and what it is owed | sends notifications |
+//! | `sources` | descriptors that are ready | says which is served next |
+//! | `spare` | whether memory was used that waiting does not need | says when it is given back |
+//! | `calendar` | the difference between the clocks | dates |
+//! | `instance` | the name, and how herder was started | advice in messages |
+//!
+//! [`snapshot`] puts together what clients are shown.
 
 mod calendar;
-mod calls;
 mod children;
-mod clients;
-mod describe;
-mod effects;
-mod figures;
-mod generations;
 mod helper;
-mod http;
+mod instance;
 mod limits;
-mod load;
-mod looks;
-mod own;
-mod precheck;
+mod operators;
+mod pacer;
+mod page;
 mod probes;
-mod queues;
+mod sampler;
+mod settings;
 mod snapshot;
-mod source;
+mod sockets;
+mod sources;
+mod spare;
 mod start;
-mod starts;
-mod streams;
 mod systemd;
 mod token;
-mod weights;
 
-pub use source::machine;
+pub use settings::machine;
 pub use start::{Options, run};
 
 use crate::log::{Log, LogLevel};
 use calendar::Calendar;
-use calls::Calls;
-use children::Children;
-use effects::Effects;
-use figures::Figures;
-use generations::Generations;
+use children::{Children, Start};
 use herder_core::{
-    Action, Cause, Event, Generation, Herd, Manner, Notice, Report, SpawnFailure, Time,
+    Action, Cause, Event, Generation, Herd, Manner, Notice, Policy, Report, Request, SpawnFailure,
+    Time, WorkerId,
 };
-use herder_linux::control::Server;
-use herder_linux::http::Server as HttpServer;
-use herder_linux::poll::{self, Interest, Poll};
+use herder_linux::cgroup::{Group, limit_all};
+use herder_linux::poll::{self, Poll};
 use herder_linux::runtime::RuntimeDir;
 use herder_linux::signals::Signals;
-use herder_linux::sockets::Socket;
 use herder_linux::{give_back_code, give_back_heap};
-use load::Loads;
-use looks::Looks;
-use precheck::Precheck;
+use herder_wire::control::{Failure, Reply};
+use instance::Instance;
+use operators::{Asked, Caller, Change, Operators, Shown};
+use page::Page;
 use probes::Probes;
-use queues::Queues;
-use source::{Source, Spec};
-use starts::Starts;
+use sampler::Sampler;
+use settings::{Configuration, Spec};
+use snapshot::Snapshot;
+use sockets::Sockets;
+use sources::Sources;
+use spare::Spare;
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
-use streams::Streams;
 use systemd::Systemd;
 use token::Token;
 
-/// How long memory that is not needed is kept after some was given back, in microseconds.
-const SPARE_KEPT: u64 = 50_000;
-
 /// One running instance.
 struct Daemon {
-    name: String,
+    instance: Instance,
     herd: Herd,
     /// What has happened and the core has not been told yet.
     events: VecDeque<Event>,
     /// Reports to be written at the end of the turn.
     reports: Vec<Report>,
-    source: Source,
-    generations: Generations,
-    sockets: Vec<Socket>,
-    queues: Queues,
-    /// Sockets handed over for herder itself, as far as nothing here serves them.
-    _own: Vec<Socket>,
+    settings: Configuration,
+    sockets: Sockets,
     children: Children,
-    /// Workers that were ordered and not started yet.
-    starts: Starts,
-    looks: Looks,
-    weights: Looks,
-    loads: Loads,
     probes: Probes,
-    effects: Effects,
-    figures: Figures,
-    calendar: Calendar,
-    precheck: Option<Precheck>,
-    server: Server,
-    /// Serves the sockets named `herder-metrics`.
-    http: Option<HttpServer>,
-    calls: Calls,
-    streams: Streams,
-    signals: Signals,
+    sampler: Sampler,
+    operators: Operators,
+    page: Page,
     systemd: Systemd,
+    calendar: Calendar,
+    signals: Signals,
+    sources: Sources,
+    spare: Spare,
     log: Log,
     poll: Poll,
-    /// Under systemd, the command that brings a failed instance back.
-    recovery: Option<String>,
-    /// A terminal's hang-up stops; without one SIGHUP reloads.
-    has_terminal: bool,
-    /// Code was used that waiting and respawning do not need.
-    has_spare_code: bool,
-    /// When such code is next given back, in microseconds.
-    spare_kept_until: u64,
+    /// The exit status, once the core has ordered the end.
     exit: Option<u8>,
     /// Dropped last: the lock on the instance's name.
     runtime: RuntimeDir,
 }
 
+/// The loop and its stages.
 impl Daemon {
     /// Until the core says that it is over; the exit status.
+    ///
+    /// Nothing in a turn blocks but the start of a worker, for as long as its exec takes. What may take long, because there
+    /// are thousands of workers, is done for a share of the turn's time and goes on in the next one.
     fn run(mut self, first: Vec<Action>) -> io::Result<u8> {
-        self.starts.begin_turn(poll::now());
-        self.perform(first);
         let mut ready = Vec::new();
+        self.children.begin_turn(poll::now());
+        self.perform(first);
         loop {
-            self.starts.begin_turn(poll::now());
-            self.settle();
+            // 1. The core hears of everything that has happened, and its orders are carried out: first of all, because
+            //    replacements are among them.
+            self.feed();
+            // 2. What was ordered to be found out is found out, for a share of the time each. The answers are events.
+            self.find_out();
+            self.feed();
+            // 3. Clients come after workers. What they ask for is fed at once, so that its effects are told in this turn.
+            self.serve_clients();
+            self.feed();
+            // 4. systemd is told what is true now that there are no more events.
+            self.tell_systemd();
+            // 5. What the next replacement needs is made in advance, while none waits for it.
+            self.children.prepare();
+            // 6. The log is written last of all work for workers: a replacement never waits for the journal.
+            self.write_log();
+            // 7. Streams tell what the log now says.
+            self.tell_streams();
+            // 8. Only after that does herder end: the last entries and news have left.
             if let Some(code) = self.exit {
-                self.queues.end(&self.sockets);
+                self.sockets.end();
                 return Ok(code);
             }
-            let gives_back = self.has_spare_memory();
-            let timeout = self.timeout();
-            if gives_back {
-                // As the last thing, or the rest of the turn would fetch half of it again.
-                give_back_heap();
-                give_back_code();
-            }
+            // 9. Memory is given back as the last thing, or the rest of the turn would fetch half of it again.
+            let timeout = self.give_back_memory();
+            // 10. herder waits. Everything after this is the next turn.
             if self.poll.wait(&mut ready, timeout)? {
                 self.events.push_back(Event::Resumed);
             }
-            let mut sources: Vec<Token> =
-                ready.iter().filter_map(|source| Token::of(source.token)).collect();
-            sources.sort_by_key(|token| token.rank());
-            for token in sources {
-                self.receive(token);
-                // The next of the kin waits until this one's replacement runs.
-                self.feed();
-            }
-            let now = poll::now();
-            self.systemd.retry(now);
-            self.children.unmute(&self.poll, now);
-            if self.herd.deadline().is_some_and(|deadline| deadline.0 <= now) {
-                self.events.push_back(Event::Tick);
-            }
+            self.children.begin_turn(poll::now());
+            // 11. What is ready is served one by one, and the core is fed after each: the replacement of one worker does not
+            //     wait for the death of the next to be read.
+            self.serve_sources(&ready);
+            // 12. What time alone has made due.
+            self.expire();
         }
-    }
-
-    /// Whether memory that was needed for a moment is to be given back now. Not more often than every so
-    /// often: with thousands of workers to be replaced, most turns need something of it.
-    fn has_spare_memory(&mut self) -> bool {
-        let now = poll::now();
-        let is_due = self.has_spare_code && self.spare_kept_until <= now;
-        if is_due {
-            self.has_spare_code = false;
-            self.spare_kept_until = now + SPARE_KEPT;
-        }
-        is_due
-    }
-
-    /// Feeds the core until there is nothing it has not heard of, then does what can wait.
-    fn settle(&mut self) {
-        self.feed();
-        let gone = self.children.search();
-        // Perhaps the last of the old workers that a reload has left.
-        self.has_spare_code |= !gone.is_empty();
-        self.events.extend(gone);
-        self.look_at_one();
-        self.weigh_some();
-        self.sample_load();
-        let is_looking = self.figures.deadline().is_some();
-        self.figures.look_on();
-        self.has_spare_code |= is_looking;
-        self.expire_probes();
-        self.feed();
-        self.serve_clients();
-        self.serve_http_if_due();
-        self.feed();
-        let mut actions = Vec::new();
-        self.herd.tell(Time(poll::now()), &mut actions);
-        self.perform(actions);
-        self.children.prepare();
-        for (priority, note) in self.children.notes() {
-            self.log.say(priority, note);
-        }
-        for report in std::mem::take(&mut self.reports) {
-            self.effects.note(&report);
-            let pid = report.worker().and_then(|worker| self.children.pid(worker));
-            let entry = self.log.report(&report, pid);
-            self.streams.happened(&entry);
-            // Some old worker has drained: perhaps the last that a reload has left.
-            self.has_spare_code |= matches!(report, Report::Ended { manner: Manner::Ordered, .. });
-        }
-        self.look_at_sockets_if_due();
-        if let Some(lost) = self.systemd.recovered() {
-            self.log.say(
-                LogLevel::Warning,
-                format_args!("systemd takes notifications again; {lost} came late or never"),
-            );
-        }
-        self.tell_streams();
     }
 
     fn feed(&mut self) {
@@ -221,59 +156,174 @@ impl Daemon {
                 self.log.say(LogLevel::Debug, format_args!("event: {event}"));
             }
             if !is_routine(&event) {
-                self.streams.note_change();
+                self.operators.note_change();
             }
             self.herd.handle(Time(poll::now()), event, &mut actions);
-            self.note_progress();
+            self.operators.note_progress(&self.herd);
             self.perform(std::mem::take(&mut actions));
             self.start_some();
         }
     }
 
-    /// Until when nothing has to be done, if nothing happens.
-    fn timeout(&self) -> Option<Duration> {
-        let now = poll::now();
-        let herd = self.herd.deadline().map(|deadline| deadline.0);
-        let clients = self.server.deadline().and_then(|at| u64::try_from(at.as_micros()).ok());
-        let streams = self.streams.deadline(self.calls.want_news());
-        let spare = self.has_spare_code.then_some(self.spare_kept_until);
-        let parts = [self.starts.deadline(), self.figures.deadline(), spare];
-        let told = [herd, clients, streams, self.http_deadline(), self.looks.deadline()];
-        let later = [self.effects.deadline(), self.weights.deadline(), self.probes.deadline()];
-        let asked = [self.children.deadline(), self.systemd.deadline(), self.loads.deadline()];
-        let next = told.into_iter().chain(parts).chain(later).chain(asked).flatten().min()?;
-        Some(Duration::from_micros(next.saturating_sub(now)))
+    fn start_some(&mut self) {
+        self.events.extend(self.children.start_some(&self.poll, self.sockets.all()));
     }
 
+    fn find_out(&mut self) {
+        let gone = self.children.search();
+        // Perhaps the last of the old workers that a reload has left.
+        self.spare.note_use(!gone.is_empty());
+        self.events.extend(gone);
+        self.events.extend(self.sampler.look(&self.children, self.sockets.all()));
+        self.events.extend(self.sampler.weigh(&mut self.children));
+        let (sampler, mut scene) = self.sampling();
+        let sample = sampler.sample(&mut scene);
+        self.events.extend(sample);
+        self.spare.note_use(self.sampler.measure_on());
+        self.events.extend(self.probes.expire(&self.poll, &mut self.children));
+    }
+
+    fn serve_clients(&mut self) {
+        let mut shown = Shown::default();
+        for call in self.operators.calls() {
+            self.spare.note_use(true);
+            let group = self.settings.in_service(&self.herd);
+            let group = group.and_then(|spec| spec.launch.control_group.as_ref());
+            let permits = || operators::permits(&call, group, &self.children);
+            match self.operators.receive(&call, permits, &mut self.log) {
+                Some(Asked::Look(client, asked)) => {
+                    let (operators, _, mut snapshot) = self.telling();
+                    operators.show(client, asked, &mut shown, &mut snapshot);
+                }
+                Some(Asked::Change(change, caller)) => self.change(change, caller),
+                None => {}
+            }
+        }
+        self.operators.expire();
+        if self.page.deadline().is_some_and(|due| due <= poll::now()) {
+            self.serve_page();
+        }
+    }
+
+    fn serve_page(&mut self) {
+        let (_, page, mut snapshot) = self.telling();
+        let has_served = page.serve(&mut snapshot);
+        self.spare.note_use(has_served);
+    }
+
+    fn tell_systemd(&mut self) {
+        let mut actions = Vec::new();
+        self.herd.tell(Time(poll::now()), &mut actions);
+        self.perform(actions);
+    }
+
+    fn write_log(&mut self) {
+        for (priority, note) in self.children.notes() {
+            self.log.say(priority, note);
+        }
+        for report in std::mem::take(&mut self.reports) {
+            self.sockets.note(&report);
+            let pid = report.worker().and_then(|worker| self.children.pid(worker));
+            let entry = self.log.report(&report, pid);
+            self.operators.happened(&entry);
+            // An old worker has drained: perhaps the last that a reload has left.
+            self.spare.note_use(matches!(report, Report::Ended { manner: Manner::Ordered, .. }));
+        }
+        let (herd, settings, children) = (&self.herd, &self.settings, &self.children);
+        let has_to_block = |socket| settings.needs_blocking(socket, children.generations(), herd);
+        self.sockets.look_if_due(self.exit.is_some(), &has_to_block, &self.instance);
+        for entry in self.sockets.take_news() {
+            let entry = self.log.write(entry);
+            self.operators.happened(&entry);
+        }
+        if let Some(lost) = self.systemd.recovered() {
+            self.log.say(
+                LogLevel::Warning,
+                format_args!("systemd takes notifications again; {lost} came late or never"),
+            );
+        }
+    }
+
+    fn tell_streams(&mut self) {
+        let is_last = self.exit.is_some();
+        let (operators, _, mut snapshot) = self.telling();
+        operators.tell(&mut snapshot, is_last);
+    }
+
+    /// Returns how long herder may wait.
+    fn give_back_memory(&mut self) -> Option<Duration> {
+        let now = poll::now();
+        let gives_back = self.spare.take(now);
+        let timeout = self.deadline().map(|at| Duration::from_micros(at.saturating_sub(now)));
+        if gives_back {
+            give_back_heap();
+            give_back_code();
+        }
+        timeout
+    }
+
+    fn serve_sources(&mut self, ready: &[poll::Readiness]) {
+        self.sources.begin_turn(ready, poll::now());
+        while let Some(token) = self.sources.next(poll::now()) {
+            self.receive(token);
+            self.feed();
+        }
+    }
+
+    fn expire(&mut self) {
+        let now = poll::now();
+        self.systemd.retry(now);
+        self.children.unmute(&self.poll, now);
+        if self.herd.deadline().is_some_and(|deadline| deadline.0 <= now) {
+            self.events.push_back(Event::Tick);
+        }
+    }
+
+    /// When something has to be done even if nothing happens: the one list of what can wake herder up.
+    fn deadline(&self) -> Option<u64> {
+        let all = [
+            self.herd.deadline().map(|deadline| deadline.0),
+            self.children.deadline(),
+            self.probes.deadline(),
+            self.sampler.deadline(),
+            self.sockets.deadline(),
+            self.operators.deadline(),
+            self.page.deadline(),
+            self.systemd.deadline(),
+            self.sources.deadline(),
+            self.spare.deadline(),
+        ];
+        all.into_iter().flatten().min()
+    }
+}
+
+/// What has happened, passed on to the part that it is about.
+impl Daemon {
     fn receive(&mut self, token: Token) {
+        let (poll, children) = (&self.poll, &mut self.children);
         let now = poll::now();
         match token {
             Token::Signals => self.take_signals(),
-            Token::Control => self.clients_ready(),
-            Token::Http => self.serve_http(),
-            Token::Knock => self.knocked(),
-            Token::Probe(worker) => self.probe_ready(worker),
-            Token::Process(worker) => self.events.extend(self.children.ended(worker, now)),
+            Token::Control => {
+                let spec = self.settings.in_service(&self.herd);
+                let group = spec.and_then(|spec| spec.launch.control_group.as_ref());
+                self.spare.note_use(self.operators.ready(group));
+            }
+            Token::Http => self.serve_page(),
+            Token::Knock => self.events.push_back(self.sampler.knocked(poll)),
+            Token::Probe(worker) => self.events.extend(self.probes.ready(worker, poll, children)),
+            Token::Process(worker) => self.events.extend(children.ended(worker, now)),
             Token::Inbox(worker) => {
-                let said = |daemon: &Daemon| {
-                    daemon.streams.are_watched().then(|| daemon.children.status(worker))
-                };
-                let before = said(self);
-                self.events.extend(self.children.hear(&self.poll, worker, now));
-                if said(self) != before {
-                    self.streams.note_change();
+                let (events, has_other_status) = children.hear(poll, worker, now);
+                self.events.extend(events);
+                if has_other_status {
+                    self.operators.note_change();
                 }
             }
-            Token::Group(worker) => self.events.extend(self.children.emptied(worker)),
-            Token::Memory => self.events.extend(self.children.memory_changed(&self.poll, now)),
-            Token::Queue(queue) => self.queue_waits(queue),
-            Token::Check => {
-                let outcome = self.precheck.as_mut().and_then(Precheck::outcome);
-                if outcome.is_some() {
-                    self.end_precheck();
-                }
-                self.events.extend(outcome);
-            }
+            Token::Group(worker) => self.events.extend(children.emptied(worker)),
+            Token::Memory => self.events.extend(children.memory_changed(poll, now)),
+            Token::Queue(queue) => self.events.push_back(Event::QueueWaits { queue }),
+            Token::Check => self.events.extend(self.settings.check_ready(children)),
         }
     }
 
@@ -282,7 +332,7 @@ impl Daemon {
             match received.signal {
                 libc::SIGCHLD => self.children.something_ended(),
                 libc::SIGTERM | libc::SIGQUIT | libc::SIGINT => self.events.push_back(Event::Stop),
-                libc::SIGHUP if self.has_terminal => self.events.push_back(Event::Stop),
+                libc::SIGHUP if self.instance.has_terminal() => self.events.push_back(Event::Stop),
                 libc::SIGHUP => self.reload(false, None),
                 libc::SIGTTIN => self.events.push_back(Event::Scale { by: 1 }),
                 libc::SIGTTOU => self.events.push_back(Event::Scale { by: -1 }),
@@ -298,9 +348,9 @@ impl Daemon {
     }
 
     fn reopen_logs(&mut self) {
-        let set = |spec: &Spec| spec.settings.reopen_signal.is_some();
+        let set = |spec: &Rc<Spec>| spec.settings.reopen_signal.is_some();
         match self.children.reopen() {
-            0 if !self.spec_in_service().is_some_and(|spec| set(spec)) => {
+            0 if !self.settings.in_service(&self.herd).is_some_and(set) => {
                 self.log.say(LogLevel::Notice, "SIGUSR1: `reopen-signal` is not set, ignoring");
             }
             0 => self.log.say(LogLevel::Notice, "SIGUSR1: no worker runs whose logs to reopen"),
@@ -310,108 +360,245 @@ impl Daemon {
             ),
         }
     }
+}
 
+/// What the core orders, passed on to the part that does it.
+impl Daemon {
     fn perform(&mut self, actions: Vec<Action>) {
         for action in actions {
             if self.log.wants(LogLevel::Debug) {
                 self.log.say(LogLevel::Debug, format_args!("action: {action}"));
+            }
+            if !is_unseen(&action) {
+                self.operators.note_change();
             }
             self.carry_out(action);
         }
     }
 
     fn carry_out(&mut self, action: Action) {
-        let shows = !matches!(
-            action,
-            Action::Look { .. }
-                | Action::Weigh { .. }
-                | Action::Listen { .. }
-                | Action::Probe { .. }
-                | Action::Sample
-                | Action::Watch
-                | Action::Notify(Notice::Watchdog | Notice::Extend)
-        );
-        if shows {
-            self.streams.note_change();
-        }
+        let (poll, children) = (&self.poll, &mut self.children);
         match action {
             Action::Spawn { worker, slot, generation, queues } => {
-                let Some(spec) = self.generations.get(generation) else {
-                    // A bug, but one that must not leave the core waiting for an answer.
-                    let text = format!("there are no settings of {generation}");
-                    let failure = SpawnFailure { cause: Cause::System, text };
-                    return self.events.push_back(Event::SpawnFailed { worker, failure });
-                };
-                // The settings as of now: they may be forgotten by the time it is started.
-                let spec = Rc::clone(spec);
-                self.starts.order(starts::Start { worker, slot, generation, queues, spec });
-            }
-            Action::Steer { closed } => self.steer(&closed),
-            Action::WatchQueues { queues } => self.watch_queues(&queues),
-            Action::Look { worker } => self.looks.order(worker),
-            Action::Weigh { worker } => self.weights.order(worker),
-            Action::Probe { worker } => self.start_probe(worker),
-            Action::Sample => self.loads.order(),
-            Action::Watch => self.watch_sockets(),
-            Action::Listen { worker } => self.events.extend(self.children.listen(worker)),
-            Action::Drain { worker } => self.children.drain(worker),
-            Action::Abort { worker } => self.children.abort(worker),
-            Action::Kill { worker } => self.events.extend(self.children.kill(worker)),
-            Action::Sweep { worker, kill } => {
-                self.events.extend(self.children.sweep(&self.poll, worker, kill));
-            }
-            Action::Abandon { worker } => self.children.abandon(worker),
-            Action::Check { generation } => self.start_precheck(generation),
-            Action::Forget { generation } => {
-                self.tell_what_goes(generation);
-                self.generations.forget(generation, self.herd.generation());
-                if self.precheck.as_ref().is_some_and(|check| check.generation() == generation) {
-                    self.end_precheck();
+                match self.settings.get(generation) {
+                    Some(spec) => {
+                        let spec = Rc::clone(spec);
+                        children.order_start(Start { worker, slot, generation, queues, spec });
+                    }
+                    None => self.events.push_back(unknown(worker, generation)),
                 }
             }
-            Action::Notify(notice) => {
-                let notice = self.with_recovery(notice);
-                self.systemd.tell(&notice, poll::now());
-                // Starting up, or a reload, is over: what only that needed can go.
-                self.has_spare_code |= notice == Notice::Ready;
+            Action::Steer { closed } => {
+                let obstacles = self.sockets.steer(&closed);
+                self.warn(obstacles);
             }
+            Action::WatchQueues { queues } => self.sockets.watch_queues(&queues, poll),
+            Action::Look { worker } => self.sampler.order_look(worker),
+            Action::Weigh { worker } => self.sampler.order_weight(worker),
+            Action::Probe { worker } => {
+                let (probes, mut scene) = self.probing();
+                let outcome = probes.start(worker, &mut scene);
+                self.events.extend(outcome);
+            }
+            Action::Sample => self.sampler.order_sample(),
+            Action::Watch => {
+                let (sampler, mut scene) = self.sampling();
+                sampler.watch(&mut scene);
+            }
+            Action::Listen { worker } => self.events.extend(children.listen(worker)),
+            Action::Drain { worker } => children.drain(worker),
+            Action::Abort { worker } => children.abort(worker),
+            Action::Kill { worker } => self.events.extend(children.kill(worker)),
+            Action::Sweep { worker, kill } => {
+                self.events.extend(children.sweep(poll, worker, kill));
+            }
+            Action::Abandon { worker } => children.abandon(worker),
+            Action::Check { generation } => {
+                self.events.extend(self.settings.start_check(generation, poll, children));
+            }
+            Action::Forget { generation } => {
+                self.settings.cancel_check(generation, children);
+                let over = self.settings.forget(generation, &self.herd);
+                self.tell_what_is_over(generation, &over);
+            }
+            Action::Notify(notice) => self.notify(notice),
             Action::Report(report) => self.reports.push(report),
-            Action::Answer { request, outcome } => self.answer_request(request, outcome),
+            Action::Answer { request, outcome } => {
+                self.operators.answer_request(request, outcome, &self.herd, children);
+            }
             Action::Exit { code } => self.exit = Some(code),
         }
     }
 
-    /// The last line of an instance that gives up says how it comes back: systemd shows it for as
-    /// long as the unit has failed.
-    fn with_recovery(&self, notice: Notice) -> Notice {
-        match (notice, &self.recovery) {
-            (Notice::Status(text), Some(recovery)) if self.herd.gives_up() => {
-                Notice::Status(format!("{text}. Recover with: {recovery}"))
-            }
-            (notice, _) => notice,
+    fn notify(&mut self, notice: Notice) {
+        // Starting up, or a reload, is over: what only that needed can go.
+        self.spare.note_use(notice == Notice::Ready);
+        if notice == Notice::Stopping {
+            self.events.extend(self.children.withdraw_starts());
+        }
+        let notice = match self.herd.gives_up() {
+            true => self.instance.last_words(notice),
+            false => notice,
+        };
+        self.systemd.tell(&notice, poll::now());
+    }
+
+    fn tell_what_is_over(&mut self, generation: Generation, keys: &[String]) {
+        if !keys.is_empty() {
+            let keys = keys.join(", ");
+            self.log.say(
+                LogLevel::Notice,
+                format_args!(
+                    "what was set while {generation} was in force is over with it: {keys}"
+                ),
+            );
         }
     }
 
-    fn start_precheck(&mut self, generation: Generation) {
-        self.end_precheck();
-        let Some(spec) = self.generations.get(generation) else { return };
-        match Precheck::start(&self.poll, generation, spec, self.children.inheritance()) {
-            Ok(precheck) => {
-                self.children.helpers.insert(precheck.pid());
-                self.precheck = Some(precheck);
-            }
-            Err(why) => self.events.push_back(Event::Checked { generation, outcome: Err(why) }),
-        }
-    }
-
-    fn end_precheck(&mut self) {
-        if let Some(precheck) = self.precheck.take() {
-            self.children.helpers.remove(&precheck.pid());
+    fn warn(&mut self, texts: Vec<String>) {
+        for text in texts {
+            self.log.say(LogLevel::Warning, text);
         }
     }
 }
 
-/// What changes nothing that anybody is shown, unless there is a report of it.
+/// What operators ask for, passed on to the parts that it concerns.
+impl Daemon {
+    fn change(&mut self, change: Change, caller: Option<Caller>) {
+        let outcome = match change {
+            Change::Reload { previous } => return self.reload(previous, caller),
+            Change::Request(what) => return self.request(*what, caller),
+            Change::LogLevel(level) => {
+                self.log.set_level(level);
+                Ok(None)
+            }
+            Change::Settings(assignments) => self.set(&assignments).map(Some),
+        };
+        let Some(caller) = caller else { return };
+        match outcome {
+            Ok(None) => self.operators.answer(&caller, Ok(Reply::Nothing {})),
+            Ok(Some(message)) => {
+                let done = Reply::Done { message: &message };
+                self.operators.answer(&caller, Ok(done));
+            }
+            Err(reason) => {
+                let failure = Failure::Failed { reason, pid: None };
+                self.operators.answer(&caller, Err(&failure));
+            }
+        }
+    }
+
+    /// Passes a request on to the core; the caller, if there is one, waits for its outcome.
+    fn request(&mut self, what: Request, caller: Option<Caller>) {
+        let request = self.operators.await_request(&what, caller);
+        self.events.push_back(Event::Asked { request, what });
+    }
+
+    /// Brings in the settings as they are now, or those that were in service before; the caller
+    /// waits for how it goes.
+    fn reload(&mut self, previous: bool, caller: Option<Caller>) {
+        match self.accept(previous) {
+            Ok((generation, policy)) => {
+                self.request(Request::Reload { generation, policy }, caller);
+            }
+            Err(failure) => {
+                if let Failure::ReloadRefused { reason } = &failure {
+                    let reason = reason.lines().collect::<Vec<_>>().join(" | ");
+                    self.events.push_back(Event::Refused { reason });
+                }
+                if let Some(caller) = caller {
+                    self.operators.answer(&caller, Err(&failure));
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, previous: bool) -> Result<(Generation, Policy), Failure> {
+        let (herd, settings, children) = (&self.herd, &self.settings, &self.children);
+        let spec = settings.candidate(previous, herd, self.sockets.all())?;
+        let has_to_block = |socket| settings.needs_blocking(socket, children.generations(), herd);
+        self.sockets.keeps_apart(&spec, &has_to_block, &self.instance)?;
+        limits::can_be_set(&spec, children.tree(), &self.instance)
+            .map_err(|reason| Failure::ReloadRefused { reason })?;
+        let obstacles = self.sockets.steer_also(&spec);
+        self.warn(obstacles);
+        let policy = spec.settings.policy.clone();
+        Ok((self.settings.accept(spec), policy))
+    }
+
+    /// Changes settings in force, and those of a reload under way: all that is asked for, or nothing.
+    /// Returns what has changed, as a sentence.
+    fn set(&mut self, assignments: &[String]) -> Result<String, String> {
+        let adjusted = self.settings.adjusted(assignments, &self.herd)?;
+        for (_, spec) in &adjusted {
+            limits::can_be_set(spec, self.children.tree(), &self.instance)?;
+        }
+        self.limit_workers(&adjusted)?;
+        let (events, message) = self.settings.adjust(adjusted, &self.herd);
+        self.events.extend(events);
+        Ok(message)
+    }
+
+    /// Sets the limits that have changed on the cgroups of the workers that run: on all of them, or on none.
+    fn limit_workers(&self, adjusted: &settings::Adjusted) -> Result<(), String> {
+        let mut changes = Vec::new();
+        for (generation, spec) in adjusted {
+            let before = self.settings.get(*generation).map(|spec| spec.limits.group.as_slice());
+            let before = before.unwrap_or_default();
+            let workers = self.herd.workers().filter(|worker| worker.generation == *generation);
+            let groups = workers.filter_map(|worker| self.children.group(worker.id));
+            let groups: Vec<&Group> = groups.collect();
+            for limit in spec.limits.group.iter().filter(|limit| !before.contains(limit)) {
+                changes.extend(groups.iter().map(|group| (*group, limit)));
+            }
+        }
+        limit_all(&changes)
+    }
+}
+
+/// What a part needs of the others, lent to it.
+impl Daemon {
+    fn telling(&mut self) -> (&mut Operators, &mut Page, Snapshot<'_>) {
+        let snapshot = Snapshot {
+            instance: &self.instance,
+            runtime_directory: self.runtime.path(),
+            herd: &self.herd,
+            settings: &self.settings,
+            children: &self.children,
+            systemd: &self.systemd,
+            log: &self.log,
+            sockets: &mut self.sockets,
+            sampler: &mut self.sampler,
+            calendar: &mut self.calendar,
+        };
+        (&mut self.operators, &mut self.page, snapshot)
+    }
+
+    fn sampling(&mut self) -> (&mut Sampler, sampler::Scene<'_>) {
+        let scene = sampler::Scene {
+            herd: &self.herd,
+            spec: self.settings.in_service(&self.herd),
+            sockets: self.sockets.all(),
+            children: &self.children,
+            poll: &self.poll,
+            log: &mut self.log,
+        };
+        (&mut self.sampler, scene)
+    }
+
+    fn probing(&mut self) -> (&mut Probes, probes::Scene<'_>) {
+        let scene = probes::Scene {
+            herd: &self.herd,
+            settings: &self.settings,
+            children: &mut self.children,
+            poll: &self.poll,
+            log: &mut self.log,
+        };
+        (&mut self.probes, scene)
+    }
+}
+
+/// Events that change nothing of what clients are shown, unless there is a report of it.
 fn is_routine(event: &Event) -> bool {
     matches!(
         event,
@@ -425,14 +612,23 @@ fn is_routine(event: &Event) -> bool {
     )
 }
 
-/// Watches what is there from the beginning.
-fn watch(
-    poll: &Poll,
-    signals: &Signals,
-    server: &Server,
-    http: Option<&HttpServer>,
-) -> io::Result<()> {
-    poll.add(signals, Token::Signals.into(), Interest::Read)?;
-    poll.add(server, Token::Control.into(), Interest::Read)?;
-    http.map_or(Ok(()), |http| poll.add(http, Token::Http.into(), Interest::Read))
+/// Orders that change nothing of what clients are shown.
+fn is_unseen(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Look { .. }
+            | Action::Weigh { .. }
+            | Action::Listen { .. }
+            | Action::Probe { .. }
+            | Action::Sample
+            | Action::Watch
+            | Action::Notify(Notice::Watchdog | Notice::Extend)
+    )
+}
+
+/// The answer to an order to start a worker with settings that are not there: a bug, but one that must not leave the core
+/// waiting for an answer.
+fn unknown(worker: WorkerId, generation: Generation) -> Event {
+    let text = format!("there are no settings of {generation}");
+    Event::SpawnFailed { worker, failure: SpawnFailure { cause: Cause::System, text } }
 }

@@ -1,22 +1,50 @@
-//! The snapshot: what whoever looks is told, put together from the core, the processes and the kernel.
+//! What clients are shown, put together from the core, the processes and the kernel: the only place where the core's types
+//! become those of the control socket.
 //!
-//! Figures are read when somebody looks, and at no other time. Nothing a worker was started with is
-//! in it: whoever can connect may look.
+//! Figures are read when a client asks, and at no other time. Nothing a worker was started with is in it: every user who can
+//! connect may ask.
 
-use super::Daemon;
-use crate::log::Effect;
-use herder_core::{Condition, QueueId, WorkerView};
+use super::calendar::Calendar;
+use super::children::Children;
+use super::instance::Instance;
+use super::sampler::Sampler;
+use super::settings::Configuration;
+use super::sockets::{self, Sockets};
+use super::systemd::Systemd;
+use crate::log::{Effect, Log};
+use herder_config::{Place, effective};
+use herder_core::{Condition, Herd, QueueId, WorkerView};
+use herder_linux::cgroup::Tree;
 use herder_linux::sockets::Socket;
 use herder_linux::{poll, queue};
-use herder_wire::status;
+use herder_wire::status::{self, InstanceDescription, Setting};
+use nix::unistd::Uid;
+use std::path::Path;
 
-impl Daemon {
+/// Everything that can be shown.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    pub instance: &'a Instance,
+    pub runtime_directory: &'a Path,
+    pub herd: &'a Herd,
+    pub settings: &'a Configuration,
+    pub children: &'a Children,
+    pub systemd: &'a Systemd,
+    pub log: &'a Log,
+    /// These read what is shown when they are asked.
+    pub sockets: &'a mut Sockets,
+    pub sampler: &'a mut Sampler,
+    pub calendar: &'a mut Calendar,
+}
+
+impl Snapshot<'_> {
     /// How the instance is doing, as of now.
-    pub(super) fn status(&mut self) -> status::Status {
-        self.look();
-        let effects = self.look_at_sockets(None);
+    pub fn status(&mut self) -> status::Status {
+        self.sampler.measure(self.children);
+        let (herd, settings, children) = (self.herd, self.settings, self.children);
+        let has_to_block = |socket| settings.needs_blocking(socket, children.generations(), herd);
+        let effects = self.sockets.look(&has_to_block, self.instance);
         self.calendar.compare();
-        let herd = &self.herd;
         let (wanted, ready) = herd.strength();
         let (min, max) = herd.bounds();
         let workers: Vec<status::Worker> = herd.view().map(|worker| self.worker(worker)).collect();
@@ -26,7 +54,7 @@ impl Daemon {
         };
         use status::WorkerState::{Draining, Retiring, Starting};
         status::Status {
-            name: self.name.clone(),
+            name: self.instance.name().to_owned(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at_usec: self.calendar.date(herd.started()),
@@ -49,24 +77,48 @@ impl Daemon {
             stalled_since_usec: herd.stalled().map(|(since, _)| self.calendar.date(since)),
             imbalance: status::imbalance(&workers),
             reload: herd.progress().map(|progress| self.progress(progress)),
-            set: self.spec_in_service().map(|spec| spec.changed()).unwrap_or_default(),
+            set: settings.in_service(herd).map(|spec| spec.changed()).unwrap_or_default(),
             reloads: herd.past_reloads().map(|past| self.past_reload(past)).collect(),
             counters: self.counters(),
-            usage: self.figures.herder(),
+            usage: self.sampler.herder(),
             workers,
         }
     }
 
-    /// Reads what everything costs.
-    fn look(&mut self) {
-        self.figures.look(self.children.subjects());
+    /// What the instance is, and by which settings it runs.
+    pub fn describe(&mut self) -> InstanceDescription {
+        self.calendar.compare();
+        let settings = self.settings.in_service(self.herd).map(|spec| effective(&spec.settings));
+        // Variables may hold secrets, and every user who can connect may ask.
+        let shown =
+            settings.into_iter().flatten().filter(|line| !line.key.starts_with("environment."));
+        let setting = |line: herder_config::Line<'_>| {
+            let origin = line.origin.map_or_else(|| "default".to_owned(), Place::to_string);
+            Some(Setting { key: line.key, value: line.value?, origin })
+        };
+        let tree = self.children.tree();
+        let controllers = tree.map(Tree::controllers).unwrap_or_default();
+        InstanceDescription {
+            name: self.instance.name().to_owned(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at_usec: self.calendar.date(self.herd.started()),
+            file: self.settings.file().map(|file| file.display().to_string()),
+            uid: Uid::effective().as_raw(),
+            runtime_directory: self.runtime_directory.display().to_string(),
+            cgroup: tree.map(Tree::path_in_mount),
+            controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
+            log_level: self.log.level(),
+            settings: shown.filter_map(setting).collect(),
+        }
     }
 
     /// The sockets that workers are given, and how full they are.
     fn queues(&self, effects: &[Vec<Effect>]) -> Vec<status::Socket> {
-        let spec = self.generations.get(self.herd.generation());
+        let spec = self.settings.in_service(self.herd);
         let given = spec.map(|spec| spec.launch.sockets.as_slice()).unwrap_or_default();
-        let sockets: Vec<&Socket> = given.iter().map(|&index| &self.sockets[index]).collect();
+        let all = self.sockets.all();
+        let sockets: Vec<&Socket> = given.iter().map(|&index| &all[index]).collect();
         let queues = queue::of(&sockets);
         let change = |effect: &Effect| status::SocketChange {
             kind: effect.kind,
@@ -82,19 +134,16 @@ impl Daemon {
                 limit: queue.limit,
                 dropped: queue.dropped,
                 slots: self.slots_of(index),
-                closed: self.queues.is_closed(index),
+                closed: self.sockets.is_closed(index),
                 changes: effects[index].iter().map(change).collect(),
             });
         seen.collect()
     }
 
     /// The slots that serve a socket, where not all do.
-    pub(super) fn slots_of(&self, index: usize) -> Option<Vec<u32>> {
+    fn slots_of(&self, index: usize) -> Option<Vec<u32>> {
         let queue = QueueId(u32::try_from(index).ok()?);
-        let mut groups = self.spec_in_service()?.launch.queues.iter();
-        groups
-            .any(|group| group.contains(&queue))
-            .then(|| self.herd.slots_of(queue).map(|slot| slot.0).collect())
+        sockets::slots_of(queue, self.settings.in_service(self.herd), self.herd)
     }
 
     fn progress(&self, progress: herder_core::Progress) -> status::Progress {
@@ -181,8 +230,8 @@ impl Daemon {
             reloads_refused,
             reloads_superseded,
             degraded_usec: degraded.0,
-            notify_dropped: self.children.dropped,
-            notify_lost: self.systemd.lost,
+            notify_dropped: self.children.dropped(),
+            notify_lost: self.systemd.lost(),
             log_lost: self.log.lost(),
         }
     }
@@ -211,7 +260,7 @@ impl Daemon {
             age_usec: (herder_core::Time(poll::now()) - worker.born).0,
             respawns_of_slot: worker.respawns,
             last_exit: worker.last.as_ref().map(|last| self.last_exit(last)),
-            usage: self.figures.worker(worker.id),
+            usage: self.sampler.worker(worker.id),
             oom_kills: self.children.oom_kills(worker.id),
             cgroup: self.children.cgroup(worker.id),
             status: self.children.status(worker.id),

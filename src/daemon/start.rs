@@ -3,22 +3,21 @@
 //! Everything that can be wrong is found here, before a worker exists, and ends herder with a
 //! sentence that says what to change.
 
+use super::Daemon;
 use super::calendar::Calendar;
-use super::calls::Calls;
 use super::children::{Children, Inheritance};
-use super::effects::{self, Effects};
-use super::figures::Figures;
-use super::generations::Generations;
+use super::instance::Instance;
 use super::limits;
-use super::load::Loads;
-use super::looks::Looks;
-use super::own;
-use super::queues::{self, Queues};
-use super::source::{Source, Spec};
-use super::starts::Starts;
-use super::streams::Streams;
+use super::operators::Operators;
+use super::page::Page;
+use super::probes::Probes;
+use super::sampler::Sampler;
+use super::settings::{Configuration, Source, Spec};
+use super::sockets::{self as given, Sockets};
+use super::sources::Sources;
+use super::spare::Spare;
 use super::systemd::Systemd;
-use super::{Daemon, watch};
+use super::token::Token;
 use crate::launch::Surroundings;
 use crate::log::{self, Format, Log, LogLevel};
 use herder_config::{self, Overrides, Settings};
@@ -29,12 +28,11 @@ use herder_linux::control::Server;
 use herder_linux::error::Error;
 use herder_linux::limits::OpenFiles;
 use herder_linux::notify::Manager;
-use herder_linux::poll::{self, Poll};
+use herder_linux::poll::{self, Interest, Poll};
 use herder_linux::runtime::RuntimeDir;
 use herder_linux::signals::{self, Signals};
 use herder_linux::sockets::{self, Socket};
 use herder_wire::address::Address;
-use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
@@ -93,21 +91,16 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
     child::adopt_orphans().map_err(|why| Error::system("become a subreaper", why))?;
 
     let name = name(&options);
-    let under_systemd = is_systemds_child();
-    let mut log = Log::open(options.log_format, options.log_level, &name, under_systemd)
-        .map_err(|why| Error::system("open the log", why))?;
+    let instance = Instance::new(name.clone(), is_systemds_child());
+    let mut log =
+        Log::open(options.log_format, options.log_level, &name, instance.is_under_systemd())
+            .map_err(|why| Error::system("open the log", why))?;
     let surroundings = Surroundings::of_this_process(&name)
         .map_err(|why| Error::system("find its own program and directory", why))?;
-    let mut source = Source {
-        file: options.file,
-        overrides: options.overrides,
-        surroundings,
-        backlogs: OnceCell::new(),
-        systemd_listens: false,
-    };
+    let (handed_over, mut own) = given::split(handed_over);
+    let systemd_listens = !handed_over.is_empty();
+    let source = Source::new(options.file, options.overrides, surroundings, systemd_listens);
     let settings = source.settings().map_err(Error::Config)?;
-    let (handed_over, mut own) = own::split(handed_over);
-    source.systemd_listens = !handed_over.is_empty();
     let sockets = sockets_for(&settings, handed_over)?;
     if settings.command.is_empty() && sockets.is_empty() {
         return Err(Error::Config(
@@ -118,74 +111,63 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
     }
     let runtime = RuntimeDir::open(&name, &environment).map_err(permission_is_a_setting)?;
     let spec = source.bind(settings, &sockets).map_err(Error::Config)?;
-    effects::blocks(&spec, &sockets, &name).map_err(Error::Config)?;
+    given::blocks(&spec, &sockets, &name).map_err(Error::Config)?;
     let control = runtime.control();
     let mut server = Server::listen(&control)
         .map_err(|why| Error::system(format!("listen on {}", control.display()), why))?;
-    own::serve_control(&mut server, &mut own)?;
-    let http = own::serve_metrics(&mut own)?;
+    given::serve_control(&mut server, &mut own)?;
+    let operators = Operators::new(server);
+    let page = Page::new(given::serve_metrics(&mut own)?);
     let poll = Poll::new().map_err(|why| Error::system("make an epoll set", why))?;
-    watch(&poll, &signals, &server, http.as_ref())
+    poll.add(&signals, Token::Signals.into(), Interest::Read)
+        .and_then(|()| operators.watch(&poll))
+        .and_then(|()| page.watch(&poll))
         .map_err(|why| Error::system("watch its sockets", why))?;
 
     let inheritance = Inheritance {
-        die_with_herder: !under_systemd,
+        die_with_herder: !instance.is_under_systemd(),
         ignore_sigpipe: signals::sigpipe_was_ignored(),
         reset_oom_score: is_protected_from_oom(),
         // Fewer workers than there could be is no reason not to start.
         open_files: OpenFiles::raise().ok(),
     };
-    let tree = tree(&mut log, &name, under_systemd);
-    limits::can_be_set(&spec, tree.as_ref(), &name, under_systemd).map_err(Error::Config)?;
+    let tree = tree(&mut log, &instance);
+    limits::can_be_set(&spec, tree.as_ref(), &instance).map_err(Error::Config)?;
     let children = Children::new(runtime.notify().to_owned(), inheritance, tree, &poll);
     announce(&mut log, &name, &spec, &sockets, &control);
-    let queues = Queues::begin(queues::groups(&spec, &sockets), &sockets);
-    for text in queues.obstacles(&sockets) {
+    let sockets = Sockets::new(sockets, own, &spec);
+    for text in sockets.obstacles() {
         log.say(LogLevel::Warning, text);
     }
 
     let policy = spec.settings.policy.clone();
-    let generations = Generations::new(spec);
-    // Pings without end are no watchdog: systemd's own shortest is far above this.
+    let settings = Configuration::new(source, spec);
+    // An interval that is shorter than any systemd would use is a mistake, and would keep herder busy.
     let shortest = Duration::from_millis(1);
     let watchdog = sd_notify::watchdog_enabled().filter(|interval| *interval >= shortest);
     let watchdog = watchdog.map(Into::into);
-    let effects = Effects::new(&sockets);
     let mut first = Vec::new();
     let now = Time(poll::now());
-    let herd = Herd::start(now, seed(), generations.newest(), policy, watchdog, &mut first);
+    let herd = Herd::start(now, seed(), settings.newest(), policy, watchdog, &mut first);
     let daemon = Daemon {
+        instance,
         herd,
         events: VecDeque::new(),
         reports: Vec::new(),
-        source,
-        generations,
+        settings,
         sockets,
-        queues,
-        _own: own,
         children,
-        starts: Starts::default(),
-        looks: Looks::default(),
-        weights: Looks::default(),
-        loads: Loads::default(),
-        probes: Default::default(),
-        effects,
-        figures: Figures::default(),
-        calendar: Calendar::now(),
-        precheck: None,
-        server,
-        http,
-        calls: Calls::default(),
-        streams: Streams::default(),
-        signals,
+        probes: Probes::default(),
+        sampler: Sampler::default(),
+        operators,
+        page,
         systemd: Systemd::new(None),
+        calendar: Calendar::now(),
+        signals,
+        sources: Sources::default(),
+        spare: Spare::default(),
         log,
         poll,
-        recovery: under_systemd.then(|| log::recovery(&name)),
-        has_terminal: fs::File::open("/dev/tty").is_ok(),
-        name,
-        has_spare_code: false,
-        spare_kept_until: 0,
         exit: None,
         runtime,
     };
@@ -193,11 +175,12 @@ fn start(options: Options, handed_over: Vec<Socket>) -> Result<Started, Error> {
 }
 
 /// The part of the cgroup tree that was handed over. Workers do without one, less well.
-fn tree(log: &mut Log, name: &str, under_systemd: bool) -> Option<Tree> {
+fn tree(log: &mut Log, instance: &Instance) -> Option<Tree> {
+    let (name, under_systemd) = (instance.name(), instance.is_under_systemd());
     let tree = match Tree::claim(under_systemd) {
         Ok(tree) => tree,
         Err(why) => {
-            // Elsewhere nobody promised any.
+            // Elsewhere herder was not promised any.
             let priority = if under_systemd { LogLevel::Warning } else { LogLevel::Debug };
             let remedy = match &why {
                 NoTree::NotDelegated => format!(

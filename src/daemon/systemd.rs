@@ -1,10 +1,10 @@
 //! What systemd is told: the core's notices as datagrams (sd_notify(3)).
 //!
 //! Nothing here blocks. What systemd has no room for is owed, and said again: the words that change
-//! its idea of the service in their order, of pings and status lines only the last. If nobody
-//! listens at all, that is tried with the next notice, because no timer could bring anybody back.
+//! its idea of the service in their order, of pings and status lines only the last. If the socket has no listener, that is
+//! tried with the next notice and not by a timer, which could not bring a listener back.
 
-use herder_core::{Notice, Span};
+use herder_core::{Backoff, Notice, Span};
 use herder_linux::notify::{Manager, Sent};
 use herder_wire::notify::compose;
 use sd_notify::NotifyState;
@@ -12,10 +12,8 @@ use std::collections::VecDeque;
 
 /// How far ahead EXTEND_TIMEOUT_USEC asks for patience. The core asks every five seconds.
 const PATIENCE: Span = Span::secs(15);
-/// When something that was not taken is said again; each further time after twice as long …
-const SOONEST: Span = Span::millis(100);
-/// … but no longer than this.
-const LATEST: Span = Span::secs(5);
+/// When something that was not taken is said again.
+const BACKOFF: Backoff = Backoff { first: Span::millis(100), longest: Span::secs(5) };
 
 /// The service manager, if there is one.
 #[derive(Debug)]
@@ -27,10 +25,11 @@ pub struct Systemd {
     owed_ping: bool,
     owed_status: Option<String>,
     stopping: bool,
-    delay: Span,
+    /// How often in a row it was tried in vain, from 1.
+    tries: u32,
     again_at: Option<u64>,
     /// Datagrams that systemd did not take at the first try.
-    pub lost: u64,
+    lost: u64,
     /// Of these, those [`recovered`](Systemd::recovered) has told.
     told: u64,
     /// It took the last one.
@@ -38,7 +37,7 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// `manager` is none when `NOTIFY_SOCKET` was not set: then there is nobody to tell.
+    /// `manager` is none when `NOTIFY_SOCKET` was not set: then nothing is told.
     pub fn new(manager: Option<Manager>) -> Systemd {
         Systemd {
             manager,
@@ -46,7 +45,7 @@ impl Systemd {
             owed_ping: false,
             owed_status: None,
             stopping: false,
-            delay: SOONEST,
+            tries: 1,
             again_at: None,
             lost: 0,
             told: 0,
@@ -83,7 +82,7 @@ impl Systemd {
             Sent::Taken => {}
             Sent::Full => {
                 missed = true;
-                self.again_at.get_or_insert(now + self.delay.0);
+                self.again_at.get_or_insert(now + BACKOFF.after(self.tries, 0.0).0);
             }
             Sent::NotListening => {
                 missed = true;
@@ -98,10 +97,15 @@ impl Systemd {
         if self.again_at.is_some_and(|at| at <= now) {
             self.again_at = None;
             if self.settle() == Sent::Full {
-                self.delay = Span((self.delay.0 * 2).min(LATEST.0));
-                self.again_at = Some(now + self.delay.0);
+                self.tries = self.tries.saturating_add(1);
+                self.again_at = Some(now + BACKOFF.after(self.tries, 0.0).0);
             }
         }
+    }
+
+    /// Datagrams that systemd did not take at the first try.
+    pub fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// When [`retry`](Systemd::retry) is due, in microseconds.
@@ -146,7 +150,7 @@ impl Systemd {
                 return sent;
             }
         }
-        self.delay = SOONEST;
+        self.tries = 1;
         self.again_at = None;
         Sent::Taken
     }
@@ -235,7 +239,7 @@ mod tests {
         let said =
             ["EXTEND_TIMEOUT_USEC=15000000", "STATUS=1", "READY=1", "WATCHDOG=1", "STOPPING=1"];
         assert_eq!(heard(&socket), said);
-        assert_eq!((scene.systemd.deadline(), scene.systemd.lost), (None, 0));
+        assert_eq!((scene.systemd.deadline(), scene.systemd.lost()), (None, 0));
     }
 
     #[test]
@@ -243,11 +247,11 @@ mod tests {
         let mut scene = scene();
         let socket = scene.listen_full();
         scene.systemd.tell(&Notice::Watchdog, 0);
-        assert_eq!((scene.systemd.deadline(), scene.systemd.lost), (Some(SOONEST.0), 1));
+        assert_eq!((scene.systemd.deadline(), scene.systemd.lost()), (Some(BACKOFF.first.0), 1));
         scene.systemd.tell(&Notice::Extend, 0);
-        assert_eq!((scene.systemd.lost, scene.systemd.recovered()), (2, None), "not yet");
+        assert_eq!((scene.systemd.lost(), scene.systemd.recovered()), (2, None), "not yet");
         heard(&socket);
-        scene.systemd.retry(SOONEST.0);
+        scene.systemd.retry(BACKOFF.first.0);
         assert_eq!(heard(&socket), ["WATCHDOG=1"]);
         assert_eq!(scene.systemd.deadline(), None);
         assert_eq!(scene.systemd.recovered(), Some(2));
@@ -262,8 +266,8 @@ mod tests {
         scene.systemd.tell(&Notice::Stopping, 0);
         scene.systemd.tell(&Notice::Watchdog, 0);
         heard(&socket);
-        scene.systemd.retry(SOONEST.0);
-        scene.systemd.tell(&Notice::Watchdog, SOONEST.0);
+        scene.systemd.retry(BACKOFF.first.0);
+        scene.systemd.tell(&Notice::Watchdog, BACKOFF.first.0);
         assert_eq!(heard(&socket), ["STOPPING=1"]);
     }
 
@@ -279,14 +283,14 @@ mod tests {
         scene.systemd.tell(&Notice::Ready, 0);
         scene.systemd.tell(&Notice::Stopping, 0);
         heard(&socket);
-        scene.systemd.retry(SOONEST.0);
+        scene.systemd.retry(BACKOFF.first.0);
         let said =
             ["READY=1", "RELOADING=1\nMONOTONIC_USEC=5", "READY=1", "STOPPING=1", "STATUS=999"];
         assert_eq!(heard(&socket), said);
     }
 
     #[test]
-    fn a_thousand_reloads_nobody_heard_of_are_one() {
+    fn a_thousand_reloads_that_were_not_heard_are_one() {
         let mut scene = scene();
         scene.systemd.tell(&Notice::Ready, 0);
         for at in 1..=1000 {
@@ -300,13 +304,13 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_nobody_listens_on_wakes_nobody() {
+    fn a_socket_without_a_listener_sets_no_timer() {
         let mut scene = scene();
         scene.systemd.tell(&Notice::Ready, 0);
         assert_eq!(scene.systemd.deadline(), None, "there is no such file");
         drop(scene.listen());
         scene.systemd.tell(&status(1), 0);
-        assert_eq!(scene.systemd.deadline(), None, "there is a file, and nobody behind it");
+        assert_eq!(scene.systemd.deadline(), None, "there is a file, and no listener behind it");
         std::fs::remove_file(&scene.path).unwrap();
         let socket = scene.listen();
         scene.systemd.tell(&status(2), 0);
@@ -341,7 +345,7 @@ mod tests {
             scene.listen_full()
         };
         scene.systemd.tell(&Notice::Ready, now);
-        assert_eq!(scene.systemd.deadline(), Some(now + SOONEST.0), "and often again");
+        assert_eq!(scene.systemd.deadline(), Some(now + BACKOFF.first.0), "and often again");
         drop(socket);
     }
 }

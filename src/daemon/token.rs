@@ -84,6 +84,21 @@ impl Token {
             Token::Http => 5,
         }
     }
+
+    /// Served in each turn, however many workers are to be served.
+    pub fn is_prompt(self) -> bool {
+        match self {
+            Token::Signals | Token::Control | Token::Http => true,
+            Token::Check
+            | Token::Process(_)
+            | Token::Inbox(_)
+            | Token::Group(_)
+            | Token::Memory
+            | Token::Knock
+            | Token::Probe(_)
+            | Token::Queue(_) => false,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@ use crate::time::Span;
 
 /// A wait that doubles with each further failure, up to a longest one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
+    /// The wait after the first failure.
     pub first: Span,
+    /// No wait is longer.
     pub longest: Span,
 }
 

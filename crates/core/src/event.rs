@@ -221,6 +221,8 @@ pub enum Cause {
     Settings,
     /// The system is short of something (EAGAIN, ENOMEM, EMFILE, ENFILE, ETXTBSY, EIO, …).
     System,
+    /// Nothing: herder ends, and the shell has not tried to start what was still queued.
+    Withdrawn,
 }
 
 /// One line a debug log can be replayed from.

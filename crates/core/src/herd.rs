@@ -21,7 +21,7 @@ use crate::report::Report;
 use crate::requests::{MOST_WORKERS, Requests, strength};
 use crate::sampling::Sampling;
 use crate::settle::{self, Memory, Settle};
-use crate::shown::{Condition, PastReload, Progress, WorkerView};
+use crate::shown::{Condition, PastReload, Progress, WorkerLine, WorkerView};
 use crate::stall::Stalls;
 use crate::time::{Span, Time};
 use crate::turn::Turn;
@@ -504,7 +504,9 @@ impl Herd {
         let before = self.policies.adjust(&spec);
         let ready = self.fleet.adjust(&spec, self.turn.now());
         let wears = |policy: &Policy| (policy.max_age, policy.max_memory);
-        if before.is_some_and(|before| wears(&before.policy) != wears(&spec.policy)) {
+        // A generation that was rolled back may still have workers, where the one before does not start any more. What its
+        // limits were is not kept, so they begin anew.
+        if before.is_none_or(|before| wears(&before.policy) != wears(&spec.policy)) {
             let is_fresh = |id: &WorkerId| {
                 self.fleet.worker(*id).is_some_and(|(_, worker)| worker.wear.worn().is_none())
             };
@@ -701,6 +703,16 @@ impl Herd {
     /// Every worker that has not been forgotten, by slot.
     pub fn view(&self) -> impl Iterator<Item = WorkerView> {
         self.fleet.workers().filter_map(|(slot, worker)| self.shown(slot, worker))
+    }
+
+    /// The same, without what only a reader of details needs.
+    pub fn workers(&self) -> impl Iterator<Item = WorkerLine> {
+        self.fleet.workers().map(|(slot, worker)| WorkerLine {
+            id: worker.id(),
+            slot,
+            generation: worker.generation(),
+            state: worker.facts().shown,
+        })
     }
 
     /// One worker, unless it has been forgotten.

@@ -68,6 +68,7 @@ mod wear;
 mod words;
 
 pub use action::{Action, Notice, RequestOutcome};
+pub use backoff::Backoff;
 pub use counters::Counters;
 pub use event::{Cause, Event, Request, Sight, SpawnFailure};
 pub use exit::{Exit, ExitSet, signal_name, signal_number};
@@ -77,6 +78,8 @@ pub use load::{Load, Queue, Weight};
 pub use policy::{Amount, Policy, Probe, Ready, ReadyWhen, Scaling, ServiceWatchdog};
 pub use reason::{Ending, Evidence, Hang, Manner, PastLife, Wear};
 pub use report::Report;
-pub use shown::{Condition, Outcome, PastReload, Progress, ReloadPhase, WorkerState, WorkerView};
+pub use shown::{
+    Condition, Outcome, PastReload, Progress, ReloadPhase, WorkerLine, WorkerState, WorkerView,
+};
 pub use size::Size;
 pub use time::{Span, Time};

@@ -125,3 +125,16 @@ pub struct WorkerView {
     /// Its processes that the kernel killed for want of memory, as far as the core was told.
     pub oom_kills: u64,
 }
+
+/// One worker, as short as a list of thousands allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerLine {
+    /// Its id.
+    pub id: WorkerId,
+    /// Its place.
+    pub slot: SlotId,
+    /// The settings it was started with.
+    pub generation: Generation,
+    /// What it is doing.
+    pub state: WorkerState,
+}

@@ -1,4 +1,4 @@
-//! The workers' cgroups: made before they are needed, and removed when nobody waits.
+//! The workers' cgroups: made before they are needed, and removed when no replacement waits.
 //!
 //! A worker is worth more than its cgroup: what cannot be made is said once, and workers go without. Unless
 //! the settings limit what is in it: then there is no worker without.

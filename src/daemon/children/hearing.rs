@@ -15,10 +15,18 @@ const MUTED_FOR: Span = Span::millis(20);
 /// More than wait in a worker's queue at a time (`net.unix.max_dgram_qlen`, which systemd sets to 512).
 const MOST_DATAGRAMS: usize = 1024;
 
+/// What was read from a worker.
+struct Heard {
+    events: Vec<Event>,
+    /// There was no more.
+    emptied: bool,
+    has_other_status: bool,
+}
+
 impl Children {
-    /// What a worker has to say.
-    pub fn hear(&mut self, poll: &Poll, worker: WorkerId, now: u64) -> Vec<Event> {
-        let (events, emptied) = self.read(worker, DATAGRAMS_PER_TURN);
+    /// What a worker has to say, and whether that changes its STATUS=.
+    pub fn hear(&mut self, poll: &Poll, worker: WorkerId, now: u64) -> (Vec<Event>, bool) {
+        let Heard { events, emptied, has_other_status } = self.read(worker, DATAGRAMS_PER_TURN);
         if let Some(child) = self.children.get_mut(&worker).filter(|_| !emptied) {
             let until = now + MUTED_FOR.0;
             if let Some(before) = child.muted_until.replace(until) {
@@ -27,21 +35,24 @@ impl Children {
             self.muted.insert((until, worker));
             let _ = poll.remove(&child.inbox);
         }
-        events
+        (events, has_other_status)
     }
 
     /// All that a worker has said by now, also if it is not listened to for a while.
     pub fn listen(&mut self, worker: WorkerId) -> Vec<Event> {
-        let (mut events, _) = self.read(worker, MOST_DATAGRAMS);
+        let Heard { mut events, .. } = self.read(worker, MOST_DATAGRAMS);
         events.push(Event::Listened { worker });
         events
     }
 
-    /// Reads so many datagrams at most, and says whether there were no more.
-    fn read(&mut self, worker: WorkerId, most: usize) -> (Vec<Event>, bool) {
+    /// Reads so many datagrams at most.
+    fn read(&mut self, worker: WorkerId, most: usize) -> Heard {
         let mut events = Vec::new();
+        let mut has_other_status = false;
         let mut alive = false;
-        let Some(child) = self.children.get_mut(&worker) else { return (events, true) };
+        let Some(child) = self.children.get_mut(&worker) else {
+            return Heard { events, emptied: true, has_other_status };
+        };
         let mut buffer = [0; MAX_DATAGRAM];
         let mut emptied = false;
         for _ in 0..most {
@@ -55,11 +66,12 @@ impl Children {
             }
             let mut message = Message::parse(&buffer[..datagram.len]);
             if datagram.truncated {
-                // A text that was cut still says something; a number says something else.
+                // A text that was cut still says something; a number that was cut is another number.
                 message.extend = None;
                 message.watchdog_usec = None;
             }
             if message.status.is_some() {
+                has_other_status |= child.status != message.status;
                 child.status.clone_from(&message.status);
             }
             if let Some(usec) = message.extend {
@@ -84,7 +96,7 @@ impl Children {
         if alive {
             events.push(Event::Alive { worker });
         }
-        (events, emptied)
+        Heard { events, emptied, has_other_status }
     }
 
     /// Listens again to workers that were muted for long enough.
@@ -101,10 +113,11 @@ impl Children {
         }
     }
 
-    /// When [`unmute`](Children::unmute) or [`search`](Children::search) is due.
+    /// When [`start_some`](Children::start_some), [`unmute`](Children::unmute) or [`search`](Children::search) is due.
     pub fn deadline(&self) -> Option<u64> {
         let inboxes = self.muted.first().map(|(until, _)| *until);
         let memory = self.memory.as_ref().and_then(Memory::deadline);
-        [inboxes, memory, self.search.deadline()].into_iter().flatten().min()
+        let own = [self.starts.deadline(), self.search.deadline()];
+        own.into_iter().chain([inboxes, memory]).flatten().min()
     }
 }

@@ -1,4 +1,4 @@
-//! Whom the kernel killed for want of memory.
+//! Processes of workers that the kernel has killed for want of memory.
 //!
 //! It says how many of a group's processes it has killed (`memory.events`), not which. One file, of all
 //! workers together, is watched; their own are read when that one has risen. The non-obvious fact:
@@ -12,14 +12,14 @@ use herder_linux::child::RawExit;
 use herder_linux::poll::{Interest, Poll};
 use std::fs::File;
 
-/// How long a process may take to end that the kernel has killed; SIGKILL after that is another's.
+/// How long a process may take to end that the kernel has killed; SIGKILL after that has another sender.
 const DYING: Span = Span::secs(10);
 
 /// The file is also touched whenever a limit is reached, which may be all the time. After a change
 /// that was no kill it is not listened to for so long.
 const QUIET: Span = Span::secs(1);
 
-/// The watch over everybody's memory.
+/// The watch over the memory of all workers.
 #[derive(Debug)]
 pub struct Memory {
     events: File,

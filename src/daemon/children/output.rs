@@ -1,6 +1,6 @@
 //! Where workers write to: herder's own standard output and error, or a journal stream of their own.
 //!
-//! herder is in no worker's way to the journal: what it opens it passes on, and closes.
+//! Output does not pass through herder: the stream that it opens it passes on, and closes.
 
 use crate::log::LogLevel;
 use herder_core::WorkerId;
@@ -64,7 +64,7 @@ impl Output {
         }
     }
 
-    /// What somebody should know.
+    /// What operators should know, for the log.
     pub fn notes(&mut self) -> Vec<(LogLevel, String)> {
         std::mem::take(&mut self.notes)
     }

@@ -2,10 +2,10 @@
 //!
 //! A worker's cgroup says by itself when its last process is gone; for a session herder has to search its own
 //! children whenever something has ended. A search reads a list of all of them, which takes milliseconds with
-//! thousands of workers. So one search serves all workers that have ended by then, and there is a rest after
-//! it: however many workers end, searching takes a tenth of herder's time at most.
+//! thousands of workers. So one search serves all workers that have ended by then.
 
 use super::{Children, Life, SIGKILL};
+use crate::daemon::pacer::Pacer;
 use crate::daemon::token::Token;
 use herder_core::{Event, WorkerId};
 use herder_linux::cgroup::Group;
@@ -14,25 +14,28 @@ use herder_linux::poll::{self, Interest, Poll};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 
-/// So many times as long as a search has taken there is no other.
+/// Searching takes a tenth of herder's time at most.
 const REST: u64 = 9;
 
 /// The search for what ended workers left behind, where no cgroup tells.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Search {
     /// Something has ended, or was left behind, since the last search.
     is_due: bool,
-    /// In microseconds.
-    not_before: u64,
+    pacer: Pacer,
     /// Workers that were swept and are not known to have left nothing; with the signal that what they left is
     /// still to be sent.
     workers: BTreeMap<WorkerId, Option<i32>>,
 }
 
 impl Search {
+    pub fn new() -> Search {
+        Search { is_due: false, pacer: Pacer::resting(REST), workers: BTreeMap::new() }
+    }
+
     /// When the next search is due.
     pub fn deadline(&self) -> Option<u64> {
-        self.is_due.then_some(self.not_before)
+        self.is_due.then_some(self.pacer.not_before())
     }
 
     /// A worker is gone.
@@ -41,7 +44,7 @@ impl Search {
     }
 }
 
-/// Pids of workers that are gone, for whoever asks about a failure.
+/// Pids of workers that are gone, kept for messages about their failures.
 const REMEMBERED: usize = 64;
 
 impl Children {
@@ -112,7 +115,7 @@ impl Children {
         None
     }
 
-    /// Something has changed in the cgroup of a worker that has ended: perhaps nobody is left.
+    /// Something has changed in the cgroup of a worker that has ended: perhaps no process is left.
     pub fn emptied(&mut self, worker: WorkerId) -> Option<Event> {
         let watch = self.children.get(&worker)?.watch.as_ref()?;
         // One that cannot be read was removed, and so was empty.
@@ -122,7 +125,7 @@ impl Children {
 
     /// Gives a worker up that not even SIGKILL ends.
     pub fn abandon(&mut self, worker: WorkerId) {
-        // Its descriptors close, and with them nobody watches it. When it does end, it is reaped as
+        // Its descriptors close, and with that it is no longer watched. When it does end, it is reaped as
         // any other orphan.
         let Some(child) = self.forget(worker) else { return };
         child.group.into_iter().for_each(|group| self.groups.leave(group));
@@ -159,7 +162,7 @@ impl Children {
             return Vec::new();
         }
         self.search.is_due = false;
-        // Without /proc nobody can tell; what is left then is left to the unit's own clean-up.
+        // Without /proc this is not known; what is left then is left to the unit's own clean-up.
         let orphans = child::reap_orphans(|pid| self.is_known(pid)).unwrap_or(0);
         // Whatever a dead worker left has an ancestor among the orphans: without one nothing is left.
         // Else one look at all processes serves all workers, however many were swept.
@@ -184,8 +187,7 @@ impl Children {
             }
         }
         let events = over.into_iter().filter_map(|worker| self.bury(worker)).collect();
-        let end = poll::now();
-        self.search.not_before = end + REST * (end - begin);
+        self.search.pacer.done(begin, poll::now());
         events
     }
 }

@@ -178,6 +178,12 @@ impl Fleet {
         if there.state() != super::state::State::Spawning {
             return;
         }
+        if failure.cause == Cause::Withdrawn {
+            // There was no process, and nothing has failed.
+            self.forget(id);
+            self.edit_slot(slot, super::Slot::vacate);
+            return effects.push(Effect::IsGone { worker, slot, ending: None });
+        }
         let ending = Ending::NotStarted(failure.text.clone());
         let past = there.past(ending.clone(), now);
         self.forget(id);
@@ -193,7 +199,7 @@ impl Fleet {
                 effects.push(Effect::CannotBeExecuted { why: failure.text });
                 Blame::Worker
             }
-            Cause::System => Blame::System,
+            Cause::System | Cause::Withdrawn => Blame::System,
         };
         effects.push(Effect::Failed { worker, slot, generation, ending, blame });
     }

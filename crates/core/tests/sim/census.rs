@@ -48,7 +48,7 @@ kinds! {
         Listened, Exited, Gone, Checked, Adjusted, Refused, Scale, Asked, QueueWaits,
         OutOfMemory, Sampled, Knocked, Probed, Resumed, Stop,
     }
-    Cause { Settings, System }
+    Cause { Settings, System, Withdrawn }
     Sight { Waiting, NotYet, Astray, Unreadable }
     Weight { Is, Same, Unknown }
     Exit { Code, Signal, OutOfMemory }

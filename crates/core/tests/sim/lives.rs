@@ -2,7 +2,8 @@
 //! settings of its worker. What the herd shows has to agree with it after every turn.
 
 use herder_core::{
-    Action, Condition, Event, Generation, Herd, Policy, Report, Span, Time, WorkerId, WorkerState,
+    Action, Cause, Condition, Event, Generation, Herd, Policy, Report, Span, Time, WorkerId,
+    WorkerState,
 };
 use std::collections::BTreeMap;
 
@@ -147,6 +148,9 @@ impl Lives {
                 if self.workers.get(worker).is_some_and(ended) {
                     self.workers.remove(worker);
                 }
+            }
+            Event::SpawnFailed { worker, failure } if failure.cause == Cause::Withdrawn => {
+                self.workers.retain(|id, one| id != worker || one.life != Life::Spawning);
             }
             Event::Stop => {
                 self.stops += 1;

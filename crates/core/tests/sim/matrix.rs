@@ -139,6 +139,7 @@ fn events(rules: &Policy) -> Vec<Event> {
         Event::Spawned { worker },
         Event::SpawnFailed { worker, failure: failure(Cause::System) },
         Event::SpawnFailed { worker, failure: failure(Cause::Settings) },
+        Event::SpawnFailed { worker, failure: failure(Cause::Withdrawn) },
         Event::Ready { worker },
         seen(Sight::Waiting),
         seen(Sight::NotYet("it loads".to_owned())),

@@ -344,3 +344,22 @@ fn a_wait_that_ends_while_systemd_is_told_is_not_forgotten() {
     story.pass(Span::millis(101));
     assert_eq!(story.spawned().last(), Some(&(3, 0, 1)));
 }
+
+/// A start that waits for the shell is withdrawn when herder ends: nothing has failed, and nothing is waited for.
+#[test]
+fn a_start_that_is_withdrawn_is_no_failure() {
+    let mut story = Story::begin(policy(2));
+    story.tell(Event::Spawned { worker: WorkerId(1) });
+    story.tell(Event::Stop);
+    let failure = SpawnFailure { cause: Cause::Withdrawn, text: "herder ends".to_owned() };
+    story.tell(Event::SpawnFailed { worker: WorkerId(2), failure });
+    assert_eq!(story.exit(), None, "worker 1 has still to end");
+    story.tell(Event::Exited { worker: WorkerId(1), exit: Exit::Code(0) });
+    story.tell(Event::Gone { worker: WorkerId(1) });
+    assert_eq!(story.exit(), Some(0));
+    let is_failure = |action: &Action| {
+        matches!(action, Action::Report(Report::NotStarted { .. } | Report::BackingOff { .. }))
+    };
+    assert!(!story.actions.iter().any(is_failure), "{:?}", story.actions);
+    assert_eq!(story.herd.counters().failed_to_start, 0);
+}

@@ -11,8 +11,9 @@ use super::load::Work;
 use super::properties::Watch;
 use super::queues::Queues;
 use herder_core::{
-    Action, Cause, Event, Exit, Generation, Herd, Load, Policy, Queue, QueueId, Report, Request,
-    RequestId, Sight, Size, SlotId, Span, SpawnFailure, Time, Weight, WorkerId, WorkerState,
+    Action, Cause, Event, Exit, Generation, Herd, Load, Notice, Policy, Queue, QueueId, Report,
+    Request, RequestId, Sight, Size, SlotId, Span, SpawnFailure, Time, Weight, WorkerId,
+    WorkerState,
 };
 use processes::Process;
 use std::collections::{BTreeMap, BTreeSet};
@@ -343,7 +344,9 @@ impl World {
         }
         // The shell never reports a process that does not exist, nor that a cgroup with processes is empty.
         let possible = match &event {
-            Event::Spawned { worker } => self.processes.contains_key(worker),
+            Event::Spawned { worker } => {
+                self.processes.get(worker).is_some_and(|process| process.born <= self.now)
+            }
             Event::Gone { worker } => {
                 self.processes.get(worker).is_none_or(|process| process.ended)
             }
@@ -500,6 +503,7 @@ impl World {
                     self.later(takes, Event::Checked { generation, outcome });
                 }
                 Action::Exit { .. } => self.herd = None,
+                Action::Notify(Notice::Stopping) => self.withdraw_starts(),
                 Action::Forget { .. }
                 | Action::Steer { .. }
                 | Action::WatchQueues { .. }

@@ -21,6 +21,9 @@ impl Process {
     }
 }
 
+/// How long the start of a worker waits, if it does.
+const QUEUED: Span = Span::millis(20);
+
 impl World {
     pub(super) fn spawn(&mut self, worker: WorkerId, generation: Generation) {
         let behaviour = Behaviour::of(self.qualities[&generation], self.calm, &mut self.dice);
@@ -30,24 +33,44 @@ impl World {
             return self.later(Span::ZERO, Event::SpawnFailed { worker, failure });
         }
         let pings = self.policies[&generation].watchdog.map(|interval| interval.part(2));
-        let process = Process { behaviour, born: self.now, pings, ended: false, killed: 0 };
+        // Where many are to be started, some wait until the shell has time for them.
+        let waits = if !self.calm && worker.0 % 8 == 0 { QUEUED } else { Span::ZERO };
+        let born = self.now + waits;
+        let process = Process { behaviour, born, pings, ended: false, killed: 0 };
         self.processes.insert(worker, process);
-        self.later(Span::ZERO, Event::Spawned { worker });
+        self.later(waits, Event::Spawned { worker });
         if behaviour.asks_for_time {
-            self.later(Span::millis(1), Event::Extend { worker, by: Span::secs(90) });
+            self.later(waits + Span::millis(1), Event::Extend { worker, by: Span::secs(90) });
         }
         if let Some(after) = behaviour.ready_after {
-            self.later(after, Event::Ready { worker });
+            self.later(waits + after, Event::Ready { worker });
         }
         if let Some(interval) = pings {
-            self.later(interval, Event::Alive { worker });
+            self.later(waits + interval, Event::Alive { worker });
         }
         if let Some((after, exit)) = behaviour.dies {
-            self.later(after, Event::Exited { worker, exit });
+            self.later(waits + after, Event::Exited { worker, exit });
         }
         if let Some(after) = behaviour.retires {
+            let after = waits + after;
             self.later(after, Event::Stopping { worker });
             self.later(after + Span::millis(300), Event::Exited { worker, exit: Exit::Code(0) });
+        }
+    }
+
+    /// herder ends: the shell starts no worker any more, and says so of those that waited.
+    pub(super) fn withdraw_starts(&mut self) {
+        let waits = |process: &Process| process.born > self.now;
+        let waiting = self.processes.iter().filter(|(_, process)| waits(process));
+        let waiting: Vec<WorkerId> = waiting.map(|(worker, _)| *worker).collect();
+        for worker in waiting {
+            self.processes.remove(&worker);
+            self.future.retain(|_, next| !matches!(
+                next,
+                Next::Core(Event::Spawned { worker: id } | Event::Alive { worker: id }) if *id == worker
+            ));
+            let failure = SpawnFailure { cause: Cause::Withdrawn, text: "herder ends".to_owned() };
+            self.later(Span::ZERO, Event::SpawnFailed { worker, failure });
         }
     }
 

@@ -1,14 +1,14 @@
-//! Who watches the instance, and who listens to what happens: what they are told, and when.
+//! Clients that watch the instance, and clients that listen to what happens: what they are told, and when.
 //!
 //! One snapshot serves all watchers. It is taken when something has changed or a watcher's time has
 //! come, at most ten times a second, and so rarely that taking it is never more than a tenth of
 //! herder's time. It comes a moment after the change, and so do events, all of that moment together:
 //! to wake a hundred readers while a worker is being replaced would cost that worker the processor.
-//! While nobody watches nothing in here is done, and nothing wakes herder up.
+//! Without such clients nothing in here is done, and nothing wakes herder up.
 
-use super::Daemon;
+use crate::daemon::pacer::Pacer;
 use crate::log::Entry;
-use herder_linux::control::{CLIENTS, ClientId};
+use herder_linux::control::ClientId;
 use herder_linux::poll;
 use herder_wire::control::{Reply, SHORTEST_INTERVAL};
 use herder_wire::status::Event;
@@ -16,13 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Between two snapshots, in times that one took.
+/// Snapshots take a tenth of herder's time at most.
 const REST: u64 = 9;
 
-/// Watchers that are told in a turn.
-const TOLD_PER_TURN: usize = 32;
-
-/// How long after a change or an event somebody is told of it, in microseconds: no person notices,
+/// How long after a change or an event clients are told of it, in microseconds: no person notices,
 /// and a replacement is long running by then.
 const GATHERED: u64 = 50_000;
 
@@ -37,21 +34,36 @@ struct Watcher {
 }
 
 /// The clients whose calls have no end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Streams {
     watchers: BTreeMap<ClientId, Watcher>,
     listeners: BTreeSet<ClientId>,
     /// Since when something is not as in the last snapshot.
     changed: Option<u64>,
-    /// When there may be another snapshot.
-    earliest: u64,
+    /// Of snapshots.
+    pacer: Pacer,
     snapshot: Arc<[u8]>,
-    /// Those who have not been told of it yet.
+    /// Watchers that have not been told of it yet.
     owed: BTreeSet<ClientId>,
     /// What has happened since listeners were told, as the messages they get.
     events: Vec<u8>,
     /// When they are told.
     events_due: u64,
+}
+
+impl Default for Streams {
+    fn default() -> Streams {
+        Streams {
+            watchers: BTreeMap::new(),
+            listeners: BTreeSet::new(),
+            changed: None,
+            pacer: Pacer::resting(REST).within(SHORTEST_INTERVAL, u64::MAX),
+            snapshot: Arc::default(),
+            owed: BTreeSet::new(),
+            events: Vec::new(),
+            events_due: 0,
+        }
+    }
 }
 
 impl Streams {
@@ -66,7 +78,6 @@ impl Streams {
         self.listeners.insert(client);
     }
 
-    /// The client is gone.
     fn forget(&mut self, client: ClientId) {
         self.owed.remove(&client);
         self.watchers.remove(&client);
@@ -76,14 +87,24 @@ impl Streams {
         }
     }
 
+    /// Forgets the clients that are not connected any more. Whether there were any.
+    pub fn retain(&mut self, is_connected: impl Fn(ClientId) -> bool) -> bool {
+        let clients = self.watchers.keys().chain(&self.listeners).copied();
+        let gone: Vec<ClientId> = clients.filter(|id| !is_connected(*id)).collect();
+        for client in &gone {
+            self.forget(*client);
+        }
+        !gone.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.watchers.len() + self.listeners.len()
+    }
+
     /// Something is not as it was.
     pub fn note_change(&mut self) {
         self.changed.get_or_insert_with(poll::now);
-    }
-
-    /// Whether anybody watches.
-    pub fn are_watched(&self) -> bool {
-        !self.watchers.is_empty()
     }
 
     /// Something has happened, if this entry is about an event.
@@ -127,89 +148,90 @@ impl Streams {
         let wanted = news || !self.watchers.is_empty();
         let due = self.watchers.values().map(|watcher| watcher.next).min();
         let due = due.filter(|at| *at != u64::MAX);
-        // Who waits for something to go on has asked for every step of it, and is one of few.
+        // A caller that waits for progress has asked for every step of it, and is one of few.
         let gathered = if news { 0 } else { GATHERED };
         let changed = self.changed.filter(|_| wanted).map(|since| since + gathered);
         let due = [due, changed].into_iter().flatten().min();
-        due.map(|at| at.max(self.earliest))
+        due.map(|at| at.max(self.pacer.not_before()))
     }
 
-    /// Those to be told now, of a change or because their time has come.
-    fn take_due(&mut self, now: u64) {
+    /// Whether events have been gathered for long enough.
+    pub fn events_are_due(&self, now: u64) -> bool {
+        self.events_due <= now
+    }
+
+    /// What has happened, and the clients that are to be told.
+    pub fn take_events(&mut self) -> Option<(Arc<[u8]>, Vec<ClientId>)> {
+        if self.events.is_empty() {
+            return None;
+        }
+        let listeners = self.listeners.iter().copied().collect();
+        Some((std::mem::take(&mut self.events).into(), listeners))
+    }
+
+    /// Whether a snapshot is due, or callers that want `news` are to be told of a change.
+    pub fn is_due(&mut self, now: u64, news: bool) -> bool {
+        if !news && self.watchers.is_empty() {
+            self.changed = None;
+        }
+        self.pacer.is_due(now) && self.snapshot_due(news).is_some_and(|at| at <= now)
+    }
+
+    /// Notes the watchers to be told now, of a change or because their time has come. Whether there was a change.
+    pub fn take_due(&mut self, now: u64) -> bool {
         let changed = self.changed.take().is_some();
         let due = |watcher: &Watcher| changed || watcher.next <= now;
         for (&client, watcher) in self.watchers.iter_mut().filter(|(_, watcher)| due(watcher)) {
             watcher.next = now.saturating_add(watcher.interval);
             self.owed.insert(client);
         }
+        changed
+    }
+
+    /// Whether watchers wait for a snapshot.
+    pub fn owes(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// The snapshot that they wait for.
+    pub fn take_in(&mut self, snapshot: Arc<[u8]>) {
+        self.snapshot = snapshot;
+    }
+
+    /// After a snapshot that took from then to then.
+    pub fn rest(&mut self, begin: u64, end: u64) {
+        self.pacer.done(begin, end);
+    }
+
+    /// The next watcher to be told, and what.
+    pub fn next_owed(&mut self) -> Option<(ClientId, Arc<[u8]>)> {
+        Some((self.owed.pop_first()?, Arc::clone(&self.snapshot)))
     }
 }
 
-impl Daemon {
-    /// Tells whoever watches, listens, or waits for something to go on, what is new.
-    pub(super) fn tell_streams(&mut self) {
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_a_moment_later_and_not_too_often() {
+        let mut streams = Streams::default();
+        streams.note_change();
+        assert_eq!(streams.deadline(false), None, "no client watches");
         let now = poll::now();
-        // There is no later when herder is about to exit.
-        if self.streams.events_due <= now || self.exit.is_some() {
-            self.tell_listeners();
-        }
-        let news = self.calls.want_news();
-        if !news && !self.streams.are_watched() {
-            self.streams.changed = None;
-            return;
-        }
-        if self.streams.snapshot_due(news).is_some_and(|at| at <= now)
-            && self.streams.earliest <= now
-        {
-            self.forget_those_gone();
-            let changed = self.streams.changed.is_some();
-            self.streams.take_due(now);
-            if !self.streams.owed.is_empty() {
-                let status = self.status();
-                self.streams.snapshot = Reply::Status { status: &status }.one_of_several().into();
-            }
-            if changed && news {
-                self.tell_callers();
-            }
-            let then = poll::now();
-            self.streams.earliest = then + SHORTEST_INTERVAL.max(REST * (then - now));
-        }
-        let now = self.clock();
-        for _ in 0..TOLD_PER_TURN {
-            let Some(client) = self.streams.owed.pop_first() else { break };
-            self.server.send_newest(client, &self.streams.snapshot, now);
-        }
-    }
-
-    /// Tells those who listen what has happened so far.
-    pub(super) fn tell_listeners(&mut self) {
-        if self.streams.events.is_empty() {
-            return;
-        }
-        let events: Arc<[u8]> = std::mem::take(&mut self.streams.events).into();
-        let now = self.clock();
-        for client in self.streams.listeners.clone() {
-            self.server.send_each(client, &events, now);
-        }
-        self.forget_those_gone();
-    }
-
-    /// Who left before he was answered, or lost his place, is here until somebody looks: that must not
-    /// become more than there can be clients.
-    pub(super) fn make_room_for_streams(&mut self) {
-        if self.streams.watchers.len() + self.streams.listeners.len() >= CLIENTS {
-            self.forget_those_gone();
-        }
-    }
-
-    /// Forgets the clients that are no longer connected. Whether there were any.
-    pub(super) fn forget_those_gone(&mut self) -> bool {
-        let streams = &self.streams;
-        let clients = streams.watchers.keys().chain(&streams.listeners).copied();
-        let gone: Vec<ClientId> = clients.filter(|id| !self.server.has(*id)).collect();
-        for client in &gone {
-            self.streams.forget(*client);
-        }
-        !gone.is_empty()
+        assert!(!streams.is_due(now, false));
+        streams.watch(ClientId(1), None, now);
+        assert_eq!(streams.deadline(false), None, "nothing has changed since");
+        streams.note_change();
+        let due = streams.deadline(false).unwrap();
+        assert!(!streams.is_due(due - 1, false) && streams.is_due(due, false));
+        assert!(streams.take_due(due) && streams.owes());
+        streams.take_in(Arc::from(&b"x"[..]));
+        streams.rest(due, due);
+        assert_eq!(streams.next_owed().map(|(client, _)| client), Some(ClientId(1)));
+        assert!(!streams.owes());
+        streams.note_change();
+        assert!(streams.deadline(false).unwrap() >= due + SHORTEST_INTERVAL);
+        assert!(streams.retain(|_| false) && streams.len() == 0);
     }
 }

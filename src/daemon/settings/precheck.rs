@@ -1,15 +1,15 @@
 //! The `check` command of a reload: run before the first new worker, and its output is the reason
 //! when it fails.
 
-use super::children::Inheritance;
-use super::helper::Helper;
 use super::source::Spec;
-use super::token::Token;
+use crate::daemon::children::Inheritance;
+use crate::daemon::helper::Helper;
+use crate::daemon::token::Token;
 use herder_core::{Event, Generation, SlotId, WorkerId};
 use herder_linux::poll::Poll;
 use std::path::Path;
 
-/// Variables that say which worker it is, which a check is not.
+/// Variables that tell a worker which one it is; the `check` command is no worker.
 const OF_A_WORKER: [&str; 2] = ["HERDER_SLOT=", "HERDER_WORKER="];
 
 /// A `check` command that runs.
@@ -48,7 +48,7 @@ impl Precheck {
         self.helper.pid()
     }
 
-    /// Whose check it is.
+    /// The generation that it checks.
     pub fn generation(&self) -> Generation {
         self.generation
     }

@@ -1,16 +1,18 @@
 //! Samples of sockets and workers that the core has ordered, and the watch that says when there is
 //! something to sample.
 //!
-//! Both look at what is given to workers by the settings in service. The watch is a set of its own, so
-//! that it is in nobody's way who watches the same sockets for another reason.
+//! Both look at what is given to workers by the settings in service. The watch is a set of its own, so that it is independent
+//! of the other reasons for which the same sockets are watched.
 //!
-//! To see how busy workers are costs a few system calls for each. So after that there is a rest: however many
-//! workers there are, sampling takes a twentieth of herder's time at most.
+//! To see how busy workers are costs a few system calls for each. With thousands of workers a sample is taken in parts.
 
-use super::Daemon;
-use super::token::Token;
-use crate::log::LogLevel;
-use herder_core::{Event, Load, Queue, QueueId, SlotId, Span, WorkerId, WorkerState};
+use crate::daemon::children::Children;
+use crate::daemon::pacer::Pacer;
+use crate::daemon::settings::Spec;
+use crate::daemon::sockets::slots_of;
+use crate::daemon::token::Token;
+use crate::log::{Log, LogLevel};
+use herder_core::{Event, Herd, Load, Queue, QueueId, SlotId, Span, WorkerId, WorkerState};
 use herder_linux::load::{self, Cpu};
 use herder_linux::poll::{self, Interest, Poll};
 use herder_linux::queue;
@@ -20,14 +22,15 @@ use herder_linux::usage::{self, Subject};
 use nix::sys::stat::fstat;
 use std::collections::BTreeMap;
 use std::io;
+use std::rc::Rc;
 
-/// So many times as long as a sample has taken there is no other.
+/// Sampling takes a twentieth of herder's time at most.
 const REST: u64 = 20;
 
-/// How long a part of a sample may take, in microseconds. After it there is a rest of as long.
+/// How long a part of a sample may take, in microseconds.
 const PART: u64 = 20_000;
 
-/// A watch that could not be set is tried again after this time: without one nobody ever comes.
+/// A watch that could not be set is tried again after this time.
 const AGAIN: Span = Span::secs(1);
 
 /// CPU time is rated over a time that is neither so short that the clock's ticks count …
@@ -35,15 +38,79 @@ const SHORTEST: Span = Span::millis(50);
 /// … nor so long that it says nothing of now; but always over that between two samples.
 const LONGEST: Span = Span::secs(2);
 
+/// What samples are taken of.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    pub herd: &'a Herd,
+    /// The settings in service.
+    pub spec: Option<&'a Rc<Spec>>,
+    /// All that herder has.
+    pub sockets: &'a [Socket],
+    pub children: &'a Children,
+    pub poll: &'a Poll,
+    pub log: &'a mut Log,
+}
+
+impl Scene<'_> {
+    /// Whether the number of workers may change with the load.
+    fn scales(&self) -> bool {
+        let (least, most) = self.herd.bounds();
+        most > least
+    }
+
+    /// The sockets workers are given.
+    fn given(&self) -> impl Iterator<Item = (QueueId, &Socket)> {
+        let given = self.spec.map(|spec| spec.launch.sockets.as_slice()).unwrap_or_default();
+        given.iter().filter_map(|&index| {
+            Some((QueueId(u32::try_from(index).ok()?), self.sockets.get(index)?))
+        })
+    }
+
+    /// Those they accept on.
+    fn listeners(&self) -> impl Iterator<Item = (QueueId, &Socket)> {
+        self.given().filter(|(_, socket)| socket.kind == Kind::Listener)
+    }
+
+    /// The workers that serve.
+    fn ready(&self) -> impl Iterator<Item = (WorkerId, Subject)> {
+        let ready = self.herd.workers().filter(|worker| worker.state == WorkerState::Ready);
+        ready.filter_map(|worker| {
+            let pid = self.children.unreaped(worker.id)?;
+            let cgroup = self.children.group(worker.id).map(|group| group.path().to_owned());
+            Some((worker.id, Subject { pid, cgroup }))
+        })
+    }
+
+    fn queues(&self) -> Vec<Queue> {
+        let listeners: Vec<(QueueId, &Socket)> = self.listeners().collect();
+        let sockets: Vec<&Socket> = listeners.iter().map(|(_, socket)| *socket).collect();
+        let look = |(&(id, _), queue): (&(QueueId, &Socket), queue::Queue)| {
+            let waiting = queue.waiting?;
+            // A queue that no slot has tells nothing of a worker.
+            let slot = match slots_of(id, self.spec, self.herd).as_deref() {
+                Some([]) => return None,
+                Some(&[slot]) => Some(SlotId(slot)),
+                Some([..]) | None => None,
+            };
+            Some(Queue {
+                id,
+                slot,
+                waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
+                full: queue.limit.is_some_and(|limit| waiting >= limit),
+            })
+        };
+        listeners.iter().zip(queue::of(&sockets)).filter_map(look).collect()
+    }
+}
+
 /// What is known of load, and wanted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Loads {
     ordered: bool,
-    /// In microseconds.
-    not_before: u64,
+    pacer: Pacer,
     /// After the last sample, in microseconds.
     rest: u64,
-    /// Set once somebody has asked for a watch.
+    /// Set while the core wants to know when something waits.
     watch: Option<Poll>,
     /// When it is tried again to set one, in microseconds.
     watch_again: Option<u64>,
@@ -52,8 +119,21 @@ pub struct Loads {
     sample: Option<Sample>,
 }
 
-/// A sample that is being taken. With thousands of workers it takes longer than herder may be away from
-/// everything else, so that it is taken in parts, one in a turn.
+impl Default for Loads {
+    fn default() -> Loads {
+        Loads {
+            ordered: false,
+            pacer: Pacer::resting(REST),
+            rest: 0,
+            watch: None,
+            watch_again: None,
+            workers: BTreeMap::new(),
+            sample: None,
+        }
+    }
+}
+
+/// A sample that is being taken.
 #[derive(Debug)]
 struct Sample {
     load: Load,
@@ -68,10 +148,6 @@ struct Sample {
     before: BTreeMap<WorkerId, Rated>,
     /// CPU time over a longer time is not rated, in microseconds.
     longest: u64,
-    /// So far, in microseconds.
-    took: u64,
-    /// When the next part is due, in microseconds.
-    not_before: u64,
 }
 
 /// CPU time of a worker, and what that was per time.
@@ -113,25 +189,22 @@ impl Loads {
         self.ordered = true;
     }
 
-    /// When the sample that was ordered is due, or the watch that could not be set.
+    /// When the sample that was ordered is due, or its next part, or the watch that could not be set.
     pub fn deadline(&self) -> Option<u64> {
-        let part = self.sample.as_ref().map(|sample| sample.not_before);
-        [self.sample_at(), part, self.watch_again].into_iter().flatten().min()
+        let is_wanted = self.ordered || self.sample.is_some();
+        let sample = is_wanted.then_some(self.pacer.not_before());
+        [sample, self.watch_again].into_iter().flatten().min()
     }
 
-    fn sample_at(&self) -> Option<u64> {
-        (self.ordered && self.sample.is_none()).then_some(self.not_before)
-    }
-
-    /// Nobody is told any more.
-    fn forget_watch(&mut self, poll: &Poll) {
+    /// Ends the watch over sockets.
+    pub fn forget_watch(&mut self, poll: &Poll) {
         if let Some(watch) = self.watch.take() {
             // It was added, so this cannot fail.
             let _ = poll.remove(&watch);
         }
     }
 
-    /// Who waits for CPUs longer than it runs would not get more done by more of its kind.
+    /// Workers that wait for CPUs longer than they run would not get more done if there were more of them.
     fn is_starved(&self) -> bool {
         let workers = self.workers.values();
         let (ran, delayed) = workers
@@ -139,57 +212,54 @@ impl Loads {
         // A third of their time.
         delayed > ran && delayed * 3 > 1000 * self.workers.len() as u64
     }
-}
 
-impl Daemon {
-    /// Carries out the sample that was ordered, if it is due.
-    pub(super) fn sample_load(&mut self) {
+    /// Takes the sample that was ordered, or its next part, if it is due.
+    pub fn sample(&mut self, scene: &mut Scene<'_>) -> Option<Event> {
         let begin = poll::now();
-        if self.loads.watch_again.is_some_and(|due| due <= begin) {
-            self.watch_sockets();
+        if self.watch_again.is_some_and(|due| due <= begin) {
+            self.watch_sockets(scene);
         }
-        if self.loads.sample_at().is_some_and(|due| due <= begin) {
-            self.begin_sample();
+        if !self.pacer.is_due(begin) {
+            return None;
         }
-        self.continue_sample(begin);
+        let sample = match self.sample.take() {
+            Some(sample) => sample,
+            None if self.ordered => self.begin_sample(scene),
+            None => return None,
+        };
+        self.continue_sample(sample, begin)
     }
 
     /// Reads what is to be known of all workers together.
-    fn begin_sample(&mut self) {
-        self.loads.ordered = false;
+    fn begin_sample(&mut self, scene: &Scene<'_>) -> Sample {
+        self.ordered = false;
         let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
-        let queues = self.sample_queues();
-        // Who uses how much tells of a stall, and matters only while something waits.
-        let policy = self.spec_in_service().map(|spec| &spec.settings.policy);
+        let queues = scene.queues();
+        // How much CPU time each worker uses tells of a stall, and matters only while something waits.
+        let policy = scene.spec.map(|spec| &spec.settings.policy);
         let is_asked = policy.is_some_and(|policy| policy.stall_timeout.is_some());
         let cpu = is_asked && queues.iter().any(|queue| queue.waiting > 0);
-        let share = self.scales();
+        let share = scene.scales();
         let mut load = Load { queues, ..Load::default() };
         let mut inodes = Vec::new();
         if share {
-            let waiting =
-                load::waiting(&self.given().map(|(_, socket)| socket).collect::<Vec<_>>());
+            let given: Vec<&Socket> = scene.given().map(|(_, socket)| socket).collect();
+            let waiting = load::waiting(&given);
             load.waiting = number(waiting.count);
             load.limit = waiting.limit.map(number);
-            let tree = self.children.tree().map(|tree| tree.path().to_owned());
+            let tree = scene.children.tree().map(|tree| tree.path().to_owned());
             load.memory_pressure = load::memory_is_short(tree.as_deref());
-            inodes =
-                self.given().filter_map(|(_, socket)| Some(fstat(socket).ok()?.st_ino)).collect();
+            inodes = given.iter().filter_map(|socket| Some(fstat(socket).ok()?.st_ino)).collect();
         }
-        let ready = if cpu || share { self.ready().collect() } else { Vec::new() };
+        let ready = if cpu || share { scene.ready().collect() } else { Vec::new() };
         // A machine that is slow, because its CPUs are short, samples seldom.
-        let longest = LONGEST.0.max(2 * self.loads.rest);
-        let before = if share { std::mem::take(&mut self.loads.workers) } else { BTreeMap::new() };
-        let left = ready.into_iter();
-        let sample =
-            Sample { load, left, cpu, share, inodes, before, longest, took: 0, not_before: 0 };
-        self.loads.sample = Some(sample);
+        let longest = LONGEST.0.max(2 * self.rest);
+        let before = if share { std::mem::take(&mut self.workers) } else { BTreeMap::new() };
+        Sample { load, left: ready.into_iter(), cpu, share, inodes, before, longest }
     }
 
-    /// Takes the next part of the sample that is being taken, if it is due.
-    fn continue_sample(&mut self, begin: u64) {
-        let due = |sample: &mut Sample| sample.not_before <= begin;
-        let Some(mut sample) = self.loads.sample.take_if(due) else { return };
+    /// Takes the next part of a sample. Returns the sample once it is complete.
+    fn continue_sample(&mut self, mut sample: Sample, begin: u64) -> Option<Event> {
         while poll::now() < begin + PART {
             let Some((worker, subject)) = sample.left.next() else { break };
             if sample.cpu {
@@ -202,15 +272,13 @@ impl Daemon {
         }
         let end = poll::now();
         if !sample.left.as_slice().is_empty() {
-            sample.took += end - begin;
-            sample.not_before = end + (end - begin);
-            self.loads.sample = Some(sample);
-            return;
+            self.pacer.part_done(begin, end);
+            self.sample = Some(sample);
+            return None;
         }
-        sample.load.cpu_starved = sample.share && self.loads.is_starved();
-        self.loads.rest = REST * (sample.took + end - begin);
-        self.loads.not_before = end + self.loads.rest;
-        self.events.push_back(Event::Sampled(sample.load));
+        sample.load.cpu_starved = sample.share && self.is_starved();
+        self.rest = self.pacer.done(begin, end);
+        Some(Event::Sampled(sample.load))
     }
 
     /// What share of its time a ready worker is busy, in permille.
@@ -218,7 +286,7 @@ impl Daemon {
         let cpu = load::cpu(subject)?;
         let before = sample.before.remove(&worker).unwrap_or_default();
         let rated = before.update(poll::now(), cpu, sample.longest);
-        self.loads.workers.insert(worker, rated);
+        self.workers.insert(worker, rated);
         match occupation(subject.pid, &sample.inodes) {
             Occupation::Idle => Some(0),
             Occupation::Busy => Some(1000),
@@ -231,66 +299,16 @@ impl Daemon {
         }
     }
 
-    fn sample_queues(&self) -> Vec<Queue> {
-        let listeners: Vec<(QueueId, &Socket)> = self.listeners().collect();
-        let sockets: Vec<&Socket> = listeners.iter().map(|(_, socket)| *socket).collect();
-        let look = |(&(id, _), queue): (&(QueueId, &Socket), queue::Queue)| {
-            let waiting = queue.waiting?;
-            // What no slot has is nobody's fault.
-            let slot = match self.slots_of(id.0 as usize).as_deref() {
-                Some([]) => return None,
-                Some(&[slot]) => Some(SlotId(slot)),
-                Some([..]) | None => None,
-            };
-            Some(Queue {
-                id,
-                slot,
-                waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
-                full: queue.limit.is_some_and(|limit| waiting >= limit),
-            })
-        };
-        listeners.iter().zip(queue::of(&sockets)).filter_map(look).collect()
-    }
-
-    /// The workers that serve.
-    fn ready(&self) -> impl Iterator<Item = (WorkerId, Subject)> {
-        let ready = self.herd.view().filter(|worker| worker.state == WorkerState::Ready);
-        ready.filter_map(|worker| {
-            let pid = self.children.unreaped(worker.id)?;
-            let cgroup = self.children.group(worker.id).map(|group| group.path().to_owned());
-            Some((worker.id, Subject { pid, cgroup }))
-        })
-    }
-
-    fn scales(&self) -> bool {
-        let (least, most) = self.herd.bounds();
-        most > least
-    }
-
-    /// The sockets workers are given.
-    fn given(&self) -> impl Iterator<Item = (QueueId, &Socket)> {
-        let spec = self.spec_in_service();
-        let given = spec.map(|spec| spec.launch.sockets.as_slice()).unwrap_or_default();
-        given.iter().filter_map(|&index| {
-            Some((QueueId(u32::try_from(index).ok()?), self.sockets.get(index)?))
-        })
-    }
-
-    /// Those they accept on.
-    fn listeners(&self) -> impl Iterator<Item = (QueueId, &Socket)> {
-        self.given().filter(|(_, socket)| socket.kind == Kind::Listener)
-    }
-
     /// Watches the sockets workers are given, until something waits in one of them.
-    pub(super) fn watch_sockets(&mut self) {
+    pub fn watch_sockets(&mut self, scene: &mut Scene<'_>) {
         // A new set for each watch: what else was watched is forgotten with the old one.
-        self.loads.forget_watch(&self.poll);
-        let is_first_try = self.loads.watch_again.take().is_none();
-        // A stall is one of connections. Load is anything.
-        let counts = |socket: &&Socket| self.scales() || socket.kind == Kind::Listener;
-        let watched = self.given().map(|(_, socket)| socket).filter(counts);
+        self.forget_watch(scene.poll);
+        let is_first_try = self.watch_again.take().is_none();
+        // A stall is one of connections; load may wait in any socket.
+        let counts = |socket: &&Socket| scene.scales() || socket.kind == Kind::Listener;
+        let watched = scene.given().map(|(_, socket)| socket).filter(counts);
         let watch = load::watch(watched).and_then(|(watch, unseen)| {
-            self.poll.add(&watch, Token::Knock.into(), Interest::Read)?;
+            scene.poll.add(&watch, Token::Knock.into(), Interest::Read)?;
             let why = |(socket, why): (&Socket, io::Error)| {
                 format!("cannot see when something waits in {socket}: {why}")
             };
@@ -298,15 +316,15 @@ impl Daemon {
         });
         match watch {
             Ok((watch, unseen)) => {
-                self.loads.watch = Some(watch);
+                self.watch = Some(watch);
                 for text in unseen {
-                    self.log.say(LogLevel::Debug, text);
+                    scene.log.say(LogLevel::Debug, text);
                 }
             }
             Err(why) => {
-                self.loads.watch_again = Some(poll::now() + AGAIN.0);
+                self.watch_again = Some(poll::now() + AGAIN.0);
                 if is_first_try {
-                    self.log.say(
+                    scene.log.say(
                         LogLevel::Warning,
                         format_args!(
                             "cannot see when connections wait, trying again every {AGAIN}: {why}"
@@ -315,12 +333,6 @@ impl Daemon {
                 }
             }
         }
-    }
-
-    /// Something waits in a socket that is watched.
-    pub(super) fn knocked(&mut self) {
-        self.loads.forget_watch(&self.poll);
-        self.events.push_back(Event::Knocked);
     }
 }
 
@@ -349,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_starve_who_wait_for_cpus_longer_than_they_run() {
+    fn workers_that_wait_for_cpus_longer_than_they_run_starve() {
         let starved = |workers: &[(u64, u64)]| {
             let rated = |&(ran, delayed): &(u64, u64)| Rated { ran, delayed, ..Rated::default() };
             let workers = (0..).map(WorkerId).zip(workers.iter().map(rated)).collect();

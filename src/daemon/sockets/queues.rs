@@ -1,15 +1,14 @@
-//! Per-worker queues, carried out: selectors on groups of sockets, and watching queues nobody looks after.
+//! Per-worker queues, carried out: selectors on groups of sockets, and watching queues that no worker serves.
 
-use super::Daemon;
-use super::source::Spec;
-use super::token::Token;
-use crate::log::LogLevel;
-use herder_core::{Event, QueueId};
+use crate::daemon::settings::Spec;
+use crate::daemon::token::Token;
+use herder_core::{Herd, QueueId};
 use herder_linux::poll::{Interest, Poll};
 use herder_linux::sockets::Socket;
 use herder_linux::steer::{self, Disorder, ReuseportGroup};
 use std::collections::BTreeSet;
 use std::io;
+use std::rc::Rc;
 
 /// The groups of sockets of which each worker has its own.
 #[derive(Debug, Default)]
@@ -43,7 +42,7 @@ impl Queues {
     }
 
     /// The same, for those of these groups that are new, because the settings are. Says whether there are any.
-    fn also(&mut self, groups: Vec<ReuseportGroup>, sockets: &[Socket]) -> bool {
+    pub fn also(&mut self, groups: Vec<ReuseportGroup>, sockets: &[Socket]) -> bool {
         let begin = |group: ReuseportGroup| {
             let open = vec![true; group.members.len()];
             let obstacle = match group.disorder(sockets) {
@@ -65,7 +64,7 @@ impl Queues {
         self.groups.len() > before
     }
 
-    /// What somebody should know of groups whose queues cannot be opened and closed.
+    /// Why the queues of groups cannot be opened and closed, a sentence for each such group.
     pub fn obstacles<'a>(&'a self, sockets: &'a [Socket]) -> impl Iterator<Item = String> + 'a {
         self.groups.iter().filter_map(|steered| {
             let socket = sockets.get(*steered.group.members.first()?)?;
@@ -88,8 +87,8 @@ impl Queues {
         })
     }
 
-    /// Has new connections go past these queues and no others. Says what kept it from that.
-    fn close(&mut self, closed: &[QueueId], sockets: &[Socket]) -> bool {
+    /// Has new connections go past these queues and no others. Whether the kernel has refused that for a group.
+    pub fn close(&mut self, closed: &[QueueId], sockets: &[Socket]) -> bool {
         self.closed = closed.iter().copied().collect();
         let mut refused = false;
         for steered in self.groups.iter_mut().filter(|steered| steered.obstacle.is_none()) {
@@ -111,13 +110,13 @@ impl Queues {
     /// Takes the selectors off.
     pub fn end(&self, sockets: &[Socket]) {
         for steered in &self.groups {
-            // herder leaves: there is nobody to do anything about it.
+            // herder ends, and nothing can be done about a failure.
             let _ = steered.group.release(sockets);
         }
     }
 
     /// Watches these queues, each until something waits in it, and no others.
-    fn watch(&mut self, queues: &[QueueId], poll: &Poll, sockets: &[Socket]) {
+    pub fn watch(&mut self, queues: &[QueueId], poll: &Poll, sockets: &[Socket]) {
         let wanted: BTreeSet<QueueId> = queues.iter().copied().collect();
         for queue in self.watched.difference(&wanted) {
             if let Some(socket) = sockets.get(queue.0 as usize) {
@@ -128,7 +127,7 @@ impl Queues {
         for queue in &wanted {
             let Some(socket) = sockets.get(queue.0 as usize) else { continue };
             let token = Token::Queue(*queue).into();
-            // A queue that nobody can watch is answered by its slot's next worker.
+            // A queue that cannot be watched is served by its slot's next worker.
             let _ = match self.watched.contains(queue) {
                 true => poll.modify(socket, token, Interest::ReadOnce),
                 false => poll.add(socket, token, Interest::ReadOnce),
@@ -157,29 +156,10 @@ pub fn groups(spec: &Spec, sockets: &[Socket]) -> Vec<ReuseportGroup> {
     }
 }
 
-impl Daemon {
-    /// Other settings may have other groups.
-    pub(super) fn steer_also(&mut self, spec: &Spec) {
-        if self.queues.also(groups(spec, &self.sockets), &self.sockets) {
-            for text in self.queues.obstacles(&self.sockets) {
-                self.log.say(LogLevel::Warning, text);
-            }
-        }
-    }
-
-    pub(super) fn steer(&mut self, closed: &[QueueId]) {
-        if self.queues.close(closed, &self.sockets) {
-            for text in self.queues.obstacles(&self.sockets) {
-                self.log.say(LogLevel::Warning, text);
-            }
-        }
-    }
-
-    pub(super) fn watch_queues(&mut self, queues: &[QueueId]) {
-        self.queues.watch(queues, &self.poll, &self.sockets);
-    }
-
-    pub(super) fn queue_waits(&mut self, queue: QueueId) {
-        self.events.push_back(Event::QueueWaits { queue });
-    }
+/// The slots that serve the queue of a socket, where not all do.
+pub fn slots_of(queue: QueueId, spec: Option<&Rc<Spec>>, herd: &Herd) -> Option<Vec<u32>> {
+    let mut groups = spec?.launch.queues.iter();
+    groups
+        .any(|group| group.contains(&queue))
+        .then(|| herd.slots_of(queue).map(|slot| slot.0).collect())
 }

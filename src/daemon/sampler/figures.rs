@@ -1,9 +1,10 @@
 //! What workers and herder cost, as of the last look, and what that is per time.
 //!
-//! A look is repeated for a moment: however many people look, they cost herder one look in that time.
+//! What a look has found is shown for a moment: however many clients ask, they cost herder one look in that time.
 //! Between looks nothing is read. A look at thousands of workers is taken in parts, between which herder does
 //! everything else; until it is complete, what is not known yet is what it was at the look before.
 
+use crate::daemon::pacer::Pacer;
 use herder_core::{Span, WorkerId};
 use herder_linux::poll;
 use herder_linux::usage::{self, Subject, Survey};
@@ -21,67 +22,74 @@ const LONG: Span = Span::secs(60);
 const REST: u64 = 20;
 
 /// … but no longer than this. On a machine that has no time for herder a look may take seconds, and what was
-/// true a minute ago would be told as if it were now.
+/// true a minute ago would be shown as if it were now.
 const STALE: Span = Span::secs(2);
 
-/// How long a part of a look may take, in microseconds. After it there is a rest of as long.
+/// How long a part of a look may take, in microseconds.
 const PART: u64 = 30_000;
 
 /// The figures of an instance.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Figures {
     workers: BTreeMap<WorkerId, Seen>,
     /// The look that is not complete.
     look: Option<Look>,
     herder: Seen,
-    /// In microseconds.
-    good_until: u64,
+    /// A look is good for as long as the rest after it.
+    pacer: Pacer,
+}
+
+impl Default for Figures {
+    fn default() -> Figures {
+        let pacer = Pacer::resting(REST).within(MOMENT.0, STALE.0);
+        Figures { workers: BTreeMap::new(), look: None, herder: Seen::default(), pacer }
+    }
 }
 
 impl Figures {
-    /// Looks at these workers, and at herder, unless somebody has just done so. A worker not seen
+    /// Looks at these workers, and at herder, unless the last look is still good. A worker not seen
     /// before is always looked at, unless a look at thousands is under way.
     pub fn look(&mut self, workers: impl Iterator<Item = (WorkerId, Subject)> + Clone) {
         if self.look.is_none() {
             let is_known = |(worker, _): (WorkerId, _)| self.workers.contains_key(&worker);
-            if poll::now() < self.good_until && workers.clone().all(is_known) {
+            if !self.pacer.is_due(poll::now()) && workers.clone().all(is_known) {
                 return;
             }
             let (workers, subjects) = workers.unzip();
             let survey = Survey::new(subjects);
-            self.look = Some(Look { workers, survey, took: 0, not_before: 0 });
+            self.look = Some(Look { workers, survey });
+            self.pacer.begin_at_once();
         }
         self.look_on();
     }
 
     /// When the next part of a look is due.
     pub fn deadline(&self) -> Option<u64> {
-        self.look.as_ref().map(|look| look.not_before)
+        self.look.as_ref().map(|_| self.pacer.not_before())
     }
 
     /// Takes the next part of the look that is under way, if it is due.
     pub fn look_on(&mut self) {
         let begin = poll::now();
-        let Some(look) = self.look.as_mut().filter(|look| look.not_before <= begin) else { return };
+        let Some(look) = self.look.as_mut().filter(|_| self.pacer.is_due(begin)) else { return };
         let over = begin + PART;
         for (index, usage) in look.survey.advance(|| poll::now() >= over) {
             self.workers.entry(look.workers[index]).or_default().update(begin, usage);
         }
-        let end = poll::now();
-        look.took += end - begin;
-        look.not_before = end + (end - begin);
         if !look.survey.is_complete() {
-            return;
+            return self.pacer.part_done(begin, poll::now());
         }
         let workers: BTreeSet<WorkerId> = look.workers.iter().copied().collect();
-        let took = look.took;
         self.look = None;
         self.workers.retain(|worker, _| workers.contains(worker));
         self.herder.update(begin, usage::of_herder());
+        let end = poll::now();
+        self.pacer.done(begin, end);
         // How busy they are now only the next look can tell, after the first and after a long pause.
         let over = self.herder.usage.cpu_share_over_usec;
-        let soon = over.is_none_or(|over| over > LONG.0);
-        self.good_until = poll::now() + if soon { MOMENT.0 } else { good_for(took) };
+        if over.is_none_or(|over| over > LONG.0) {
+            self.pacer.rest_only(end, MOMENT.0);
+        }
     }
 
     /// What a worker cost at the last look.
@@ -101,14 +109,6 @@ struct Look {
     /// In the order of the survey.
     workers: Vec<WorkerId>,
     survey: Survey,
-    /// So far, in microseconds.
-    took: u64,
-    not_before: u64,
-}
-
-/// For how long a look is good that took so long, in microseconds.
-fn good_for(took: u64) -> u64 {
-    took.saturating_mul(REST).clamp(MOMENT.0, STALE.0)
 }
 
 /// The figures of one of them.
@@ -177,7 +177,7 @@ mod tests {
         let mut seen = Seen::default();
         seen.update(0, cpu(0));
         assert_eq!(seen.usage.cpu_share_over_usec, None);
-        // After an hour in which nobody looked.
+        // After an hour without a look.
         seen.update(3_600_000_000, cpu(36_000_000));
         let usage = seen.usage;
         assert_eq!((usage.cpu_share, usage.cpu_share_over_usec), (Some(0.01), Some(3_600_000_000)));
@@ -192,18 +192,6 @@ mod tests {
     }
 
     #[test]
-    fn a_look_that_took_long_is_good_for_longer_and_never_for_long() {
-        for (took, good) in
-            [(0, 100_000), (5_000, 100_000), (20_000, 400_000), (100_000, 2_000_000)]
-        {
-            assert_eq!(good_for(took), good, "{took}");
-        }
-        // The machine stood still meanwhile.
-        assert_eq!(good_for(30_000_000), 2_000_000);
-        assert_eq!(good_for(u64::MAX), 2_000_000);
-    }
-
-    #[test]
     fn cpu_time_never_falls() {
         let mut seen = Seen::default();
         seen.update(0, cpu(1_000));
@@ -214,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn everybody_who_looks_at_once_sees_one_look() {
+    fn clients_that_ask_at_once_share_one_look() {
         let mut figures = Figures::default();
         let me = Subject { pid: nix::unistd::getsid(None).unwrap().as_raw(), cgroup: None };
         figures.look([(WorkerId(1), me.clone())].into_iter());
-        let good_until = figures.good_until;
+        let good_until = figures.pacer.not_before();
         assert!(figures.worker(WorkerId(1)).cpu_usec.is_some());
         figures.look([(WorkerId(1), me.clone())].into_iter());
-        assert_eq!(figures.good_until, good_until);
+        assert_eq!(figures.pacer.not_before(), good_until);
         // A worker that is new is not kept waiting, and one that is gone is forgotten.
         figures.look([(WorkerId(2), me)].into_iter());
         assert!(figures.worker(WorkerId(2)).cpu_usec.is_some());

@@ -37,7 +37,7 @@ pub fn serve_control(server: &mut Server, own: &mut Vec<Socket>) -> Result<(), E
         server.also(socket.fd).map_err(|why| match why.kind() {
             io::ErrorKind::InvalidInput => Error::Config(format!(
                 "{shown} cannot be a control socket: it has to be a UNIX stream socket, so that herder knows \
-                 who asks; set ListenStream= in its .socket unit to a path"
+                 which user asks; set ListenStream= in its .socket unit to a path"
             )),
             _ => Error::system(format!("listen on {shown}"), why),
         })?;

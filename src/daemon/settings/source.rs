@@ -1,6 +1,6 @@
 //! Where settings come from, and what becomes of them: read, checked, and bound to the sockets.
 
-use super::limits::Limits;
+use crate::daemon::limits::Limits;
 use crate::launch::{self, Launch, Offered, Surroundings};
 use herder_config::{self, Machine, Overrides, Queues, Settings};
 use herder_linux::queue;
@@ -9,7 +9,7 @@ use herder_linux::sockets::{Kind, Socket};
 use herder_linux::steer;
 use herder_wire::status::Changed;
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// One generation: its settings, and what its workers are started with.
@@ -44,8 +44,8 @@ impl Spec {
         self.accepted.as_ref().map(|accepted| self.differs_from(accepted)).unwrap_or_default()
     }
 
-    /// What was set and is not as in another. A default that goes with that, such as `idle-timeout` with bounds
-    /// of `workers`, is nobody's change.
+    /// The settings that were set at run time and differ from `before`. A default that depends on them, as `idle-timeout`
+    /// does on the bounds of `workers`, is not reported as a change.
     pub fn differs_from(&self, before: &Spec) -> Vec<Changed> {
         let lines = herder_config::effective(&self.settings).into_iter();
         let pairs = lines.zip(herder_config::effective(&before.settings));
@@ -62,17 +62,35 @@ impl Spec {
 /// A settings file, or none, and the command line that goes with it.
 #[derive(Debug)]
 pub struct Source {
-    pub file: Option<PathBuf>,
-    pub overrides: Overrides,
-    pub surroundings: Surroundings,
-    /// How many connections may wait at each socket, as it was when herder was given them: a worker that
-    /// changes that is told the right number by the next settings.
-    pub backlogs: OnceCell<Vec<Option<u64>>>,
-    /// Sockets were handed over, so somebody sees who connects when herder has ended.
-    pub systemd_listens: bool,
+    file: Option<PathBuf>,
+    overrides: Overrides,
+    surroundings: Surroundings,
+    /// How many connections may wait at each socket, as it was when herder was given them: if a worker changes that, the
+    /// next settings still tell workers the right number.
+    backlogs: OnceCell<Vec<Option<u64>>>,
+    /// Sockets were handed over, so systemd starts herder again when a client connects.
+    systemd_listens: bool,
 }
 
 impl Source {
+    pub fn new(
+        file: Option<PathBuf>,
+        overrides: Overrides,
+        surroundings: Surroundings,
+        systemd_listens: bool,
+    ) -> Source {
+        Source { file, overrides, surroundings, backlogs: OnceCell::new(), systemd_listens }
+    }
+
+    /// The settings file, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    pub fn systemd_listens(&self) -> bool {
+        self.systemd_listens
+    }
+
     /// Reads and checks the settings as they are now.
     ///
     /// # Errors
@@ -129,11 +147,11 @@ impl Source {
         Ok(Spec { settings, launch, limits, accepted: None })
     }
 
-    /// Who leaves when there is nothing to do has to be started again by somebody.
+    /// An instance that ends when there is nothing to do has to be started again by the next connection.
     ///
     /// # Errors
     ///
-    /// Nobody would.
+    /// Nothing would start it.
     pub fn starts_again(&self, settings: &Settings) -> Result<(), String> {
         let leaves =
             settings.policy.scaling.is_some_and(|scaling| scaling.exit_idle_time.is_some());
@@ -144,7 +162,7 @@ impl Source {
         problems.advise(
             settings.origins.get("exit-idle-time"),
             "exit-idle-time",
-            "`exit-idle-time` is set, and nobody would start herder again: no socket was handed over",
+            "`exit-idle-time` is set, and nothing would start herder again: no socket was handed over",
             "start it by a .socket unit, or remove `exit-idle-time`",
         );
         Err(problems.to_string())

@@ -1,23 +1,29 @@
 //! Looks at starting workers that the core has ordered: whether they wait on their sockets.
 //!
-//! A look reads `/proc` and takes some tens of microseconds, or as many milliseconds at a worker of
-//! hundreds of processes. So there is one at a time, and a rest after it: however many workers start, looking
-//! takes a fifth of herder's time at most.
+//! A look reads `/proc` and takes some tens of microseconds, or as many milliseconds at a worker of hundreds of
+//! processes. So one is taken at a time.
 
-use super::Daemon;
+use crate::daemon::children::Children;
+use crate::daemon::pacer::Pacer;
 use herder_core::{Event, Sight, WorkerId};
+use herder_linux::sockets::Socket;
 use herder_linux::{poll, sight};
 use std::collections::VecDeque;
 
-/// So many times as long as a look has taken there is no other.
-pub(super) const REST: u64 = 4;
+/// Looks take a fifth of herder's time at most.
+const REST: u64 = 4;
 
 /// Looks that were ordered, the next first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Looks {
     ordered: VecDeque<WorkerId>,
-    /// In microseconds.
-    not_before: u64,
+    pacer: Pacer,
+}
+
+impl Default for Looks {
+    fn default() -> Looks {
+        Looks { ordered: VecDeque::new(), pacer: Pacer::resting(REST) }
+    }
 }
 
 impl Looks {
@@ -28,26 +34,18 @@ impl Looks {
 
     /// When the next one is due.
     pub fn deadline(&self) -> Option<u64> {
-        self.ordered.front().map(|_| self.not_before)
+        self.ordered.front().map(|_| self.pacer.not_before())
     }
 
-    /// The next one, if it is due.
-    pub fn take(&mut self, now: u64) -> Option<WorkerId> {
-        if now < self.not_before { None } else { self.ordered.pop_front() }
+    fn take(&mut self, now: u64) -> Option<WorkerId> {
+        if self.pacer.is_due(now) { self.ordered.pop_front() } else { None }
     }
 
-    /// After a look that took from then to then.
-    pub fn rest(&mut self, begin: u64, end: u64) {
-        self.not_before = end + REST * (end - begin);
-    }
-}
-
-impl Daemon {
-    /// Carries out the next look, if it is due.
-    pub(super) fn look_at_one(&mut self) {
+    /// Takes the next look, if it is due.
+    pub fn look_at_one(&mut self, children: &Children, sockets: &[Socket]) -> Option<Event> {
         let begin = poll::now();
-        let Some(worker) = self.looks.take(begin) else { return };
-        let sight = match self.children.look(worker, &self.sockets) {
+        let worker = self.take(begin)?;
+        let sight = match children.look(worker, sockets) {
             Some(sight::Observation::Waiting) => Sight::Waiting,
             Some(sight::Observation::NotYet(diagnosis)) => match diagnosis.is_a_mistake() {
                 true => Sight::Astray(diagnosis.to_string()),
@@ -56,11 +54,11 @@ impl Daemon {
             Some(sight::Observation::Unreadable(obstacle)) => {
                 Sight::Unreadable(obstacle.to_string())
             }
-            // It was given up in the meantime: nobody waits for the answer.
+            // It was given up in the meantime: the core no longer needs the answer.
             None => Sight::NotYet("it is gone".to_owned()),
         };
-        self.events.push_back(Event::Seen { worker, sight });
-        self.looks.rest(begin, poll::now());
+        self.pacer.done(begin, poll::now());
+        Some(Event::Seen { worker, sight })
     }
 }
 
@@ -75,7 +73,7 @@ mod tests {
         looks.order(WorkerId(1));
         looks.order(WorkerId(2));
         assert_eq!((looks.deadline(), looks.take(5)), (Some(0), Some(WorkerId(1))));
-        looks.not_before = 9;
+        looks.pacer.done(4, 5);
         assert_eq!((looks.deadline(), looks.take(8)), (Some(9), None));
         assert_eq!(looks.take(9), Some(WorkerId(2)));
         assert_eq!((looks.deadline(), looks.take(9)), (None, None));
