@@ -47,8 +47,8 @@ pub fn of_workers(workers: &[Subject]) -> Vec<Usage> {
     usages
 }
 
-/// The same for so many workers that it takes longer than whoever looks may be away from everything else: it is
-/// taken in parts.
+/// The same for many workers, taken in parts: reading the figures of thousands would keep herder from its other work for
+/// too long.
 #[derive(Debug)]
 pub struct Survey {
     workers: Vec<Subject>,
