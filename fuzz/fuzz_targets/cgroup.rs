@@ -3,7 +3,7 @@
 #![no_main]
 
 use herder_linux::load::memory_is_short;
-use herder_linux::usage::{Load, Subject, of_workers, weigh};
+use herder_linux::usage::{Subject, Weighable, of_workers, weigh};
 use libfuzzer_sys::fuzz_target;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -34,6 +34,6 @@ fuzz_target!(|data: &[u8]| {
     // No process has this pid: it is larger than the kernel's largest.
     let subject = Subject { pid: i32::MAX, cgroup: Some(DIRECTORY.clone()) };
     assert_eq!(of_workers(std::slice::from_ref(&subject)).len(), 1);
-    assert_eq!(weigh(&[Load { subject, cpu_usec: Some(1) }]).len(), 1);
+    assert_eq!(weigh(&[Weighable { subject, cpu_usec: Some(1) }]).len(), 1);
     let _ = memory_is_short(Some(&DIRECTORY));
 });

@@ -1,7 +1,8 @@
 //! `herder.toml` and the command line. The first line is an argument of `--set`, the rest is the file.
 #![no_main]
 
-use herder_config::{Machine, Overrides, assess, effective, parse_span};
+use herder_config::{Machine, Overrides, assess, effective};
+use herder_wire::units::parse_span;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &str| {
