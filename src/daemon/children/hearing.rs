@@ -102,9 +102,7 @@ impl Children {
     /// Listens again to workers that were muted for long enough.
     pub fn unmute(&mut self, poll: &Poll, now: u64) {
         self.unmute_memory(poll, now);
-        while let Some(&(until, worker)) = self.muted.first()
-            && until <= now
-        {
+        while let Some(&(_, worker)) = self.muted.first().filter(|(until, _)| *until <= now) {
             self.muted.pop_first();
             if let Some(child) = self.children.get_mut(&worker) {
                 child.muted_until = None;

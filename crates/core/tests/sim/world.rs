@@ -326,10 +326,9 @@ impl World {
         if let Event::Probed { worker: Some(worker), .. } = event {
             self.probed.remove(&worker);
         }
-        if let Event::Alive { worker } = event
-            && !self.ping(worker)
-        {
-            return;
+        match event {
+            Event::Alive { worker } if !self.ping(worker) => return,
+            _ => {}
         }
         // The kernel tells of its kill before the process has ended.
         if let Event::Exited { worker, exit: Exit::OutOfMemory } = event {
@@ -458,9 +457,8 @@ impl World {
                 continue;
             };
             let hangs = process.behaviour.hangs.map(|after| process.born + after);
-            if let (Some(hangs), Some(ready)) = (hangs, self.ready.get(&view.id))
-                && !self.stuck.contains(&view.id)
-            {
+            let ready = self.ready.get(&view.id).filter(|_| !self.stuck.contains(&view.id));
+            if let (Some(hangs), Some(ready)) = (hangs, ready) {
                 let excused = self.went_on + interval.part(2);
                 let by = (hangs.max(*ready) + interval).max(excused) + Span::secs(3);
                 assert!(self.now <= by, "{} hangs since {hangs}, and is still there", view.id);
