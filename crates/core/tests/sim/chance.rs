@@ -126,10 +126,10 @@ pub fn adjusted(old: Policy, other: &Policy, dice: &mut Dice) -> Policy {
         (new.crash_burst, new.service_watchdog) = (other.crash_burst, other.service_watchdog);
         new.stall_timeout = other.stall_timeout;
     }
-    if let (Some(old), Some(other)) = (new.probe, other.probe)
-        && changes()
-    {
-        new.probe = Some(Probe { of_worker: old.of_worker, ..other });
+    if let (Some(old), Some(other)) = (new.probe, other.probe) {
+        if changes() {
+            new.probe = Some(Probe { of_worker: old.of_worker, ..other });
+        }
     }
     new
 }
