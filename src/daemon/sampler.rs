@@ -18,6 +18,10 @@ use load::Loads;
 use looks::Looks;
 use weights::Weights;
 
+/// A part of a measurement reads this many workers in any case: figures of an ordinary instance are complete at once on a
+/// slow machine too.
+const LEAST_IN_PART: usize = 64;
+
 /// Everything that is measured.
 #[derive(Debug, Default)]
 pub struct Sampler {

@@ -4,6 +4,7 @@
 //! Between looks nothing is read. A look at thousands of workers is taken in parts, between which herder does
 //! everything else; until it is complete, what is not known yet is what it was at the look before.
 
+use super::LEAST_IN_PART;
 use crate::daemon::pacer::Pacer;
 use herder_core::{Span, WorkerId};
 use herder_linux::poll;
@@ -25,7 +26,7 @@ const REST: u64 = 20;
 /// true a minute ago would be shown as if it were now.
 const STALE: Span = Span::secs(2);
 
-/// How long a part of a look may take, in microseconds.
+/// How long a part of a look may take, in microseconds, unless it is of few workers.
 const PART: u64 = 30_000;
 
 /// The figures of an instance.
@@ -73,7 +74,12 @@ impl Figures {
         let begin = poll::now();
         let Some(look) = self.look.as_mut().filter(|_| self.pacer.is_due(begin)) else { return };
         let over = begin + PART;
-        for (index, usage) in look.survey.advance(|| poll::now() >= over) {
+        let mut read = 0;
+        let is_over = || {
+            read += 1;
+            read >= LEAST_IN_PART && poll::now() >= over
+        };
+        for (index, usage) in look.survey.advance(is_over) {
             self.workers.entry(look.workers[index]).or_default().update(begin, usage);
         }
         if !look.survey.is_complete() {

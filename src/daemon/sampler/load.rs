@@ -6,6 +6,7 @@
 //!
 //! To see how busy workers are costs a few system calls for each. With thousands of workers a sample is taken in parts.
 
+use super::LEAST_IN_PART;
 use crate::daemon::children::Children;
 use crate::daemon::pacer::Pacer;
 use crate::daemon::settings::Spec;
@@ -27,7 +28,7 @@ use std::rc::Rc;
 /// Sampling takes a twentieth of herder's time at most.
 const REST: u64 = 20;
 
-/// How long a part of a sample may take, in microseconds.
+/// How long a part of a sample may take, in microseconds, unless it is of few workers.
 const PART: u64 = 20_000;
 
 /// A watch that could not be set is tried again after this time.
@@ -260,8 +261,10 @@ impl Loads {
 
     /// Takes the next part of a sample. Returns the sample once it is complete.
     fn continue_sample(&mut self, mut sample: Sample, begin: u64) -> Option<Event> {
-        while poll::now() < begin + PART {
+        let mut read = 0;
+        while read < LEAST_IN_PART || poll::now() < begin + PART {
             let Some((worker, subject)) = sample.left.next() else { break };
+            read += 1;
             if sample.cpu {
                 sample.load.cpu.extend(usage::cpu(&subject).map(|cpu| (worker, cpu)));
             }
