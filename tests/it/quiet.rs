@@ -81,5 +81,5 @@ fn herder_is_small() {
     let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", herder.pid())).unwrap();
     let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(kilobytes < 2000, "{rollup}");
+    assert!(kilobytes < 1200, "{rollup}");
 }
